@@ -1,11 +1,19 @@
 """What travels: one callback, or what a stage has made of it, and where it came from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Any, Final, Literal, Self, get_args
 from uuid import uuid4
+
+from shared.post import Post
 
 Channel = Literal["notify", "return"]
 Method = Literal["POST", "GET"]
+JSON: Final = "application/json"
+
+
+class Undecodable(ValueError):
+    """A queue holds something that is no envelope; the message names the fault, never a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +37,65 @@ class Envelope:
     """The raw query string of the request, without `?`."""
     attempts: int = 0
     """Failed attempts of the present stage."""
-    first_attempt_at: float = 0.0
-    """Unix seconds of the present stage's first failed attempt; 0 when there is none."""
     biz_id: str = ""
     """Known from `verify` on; empty before."""
 
     @classmethod
-    def arrived(  # noqa: PLR0913 - one argument for each fact of a request
+    def arrived(
         cls, account: str, channel: Channel, method: Method, body: bytes, content_type: str, query: str, now: float
     ) -> Self:
         """A new envelope with an id of its own."""
         return cls(uuid4().hex, account, channel, method, now, body, content_type, query)
 
+    @classmethod
+    def read(cls, headers: Mapping[str, Any], content_type: str, body: bytes) -> Self:
+        """The envelope a message holds; raises `Undecodable`."""
+        try:
+            return cls(
+                id=_text(headers, "id"),
+                account=_text(headers, "account"),
+                channel=_one_of(headers, "channel", get_args(Channel)),
+                method=_one_of(headers, "method", get_args(Method)),
+                received_at=float(headers["received_at"]),
+                body=body,
+                content_type=content_type,
+                query=str(headers.get("query", "")),
+                attempts=int(headers.get("attempts", 0)),
+                biz_id=str(headers.get("biz_id", "")),
+            )
+        except Undecodable:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
+            raise Undecodable(f"headers: received_at or attempts is no number ({type(error).__name__})") from None
+
     def advanced(self, body: bytes, biz_id: str) -> "Envelope":
-        """The same item for the next stage, its attempts forgotten."""
-        return replace(self, body=body, biz_id=biz_id, content_type="application/json", attempts=0, first_attempt_at=0.0)
+        """The same item for the next stage: a new body, its failed attempts forgotten."""
+        return replace(self, body=body, biz_id=biz_id, content_type=JSON, attempts=0)
+
+    def post(self, queue: str) -> Post:
+        """The message that carries this envelope."""
+        headers: dict[str, str | int | float] = {
+            "id": self.id,
+            "account": self.account,
+            "channel": self.channel,
+            "method": self.method,
+            "received_at": self.received_at,
+        }
+        for name in ("query", "attempts", "biz_id"):
+            if value := getattr(self, name):
+                headers[name] = value
+        return Post(queue, self.body, self.content_type, headers)
+
+
+def _text(headers: Mapping[str, Any], name: str) -> str:
+    value = headers.get(name)
+    if not isinstance(value, str) or not value:
+        raise Undecodable(f"headers: {name} is missing")
+    return value
+
+
+def _one_of(headers: Mapping[str, Any], name: str, allowed: tuple[Any, ...]) -> Any:
+    value = _text(headers, name)
+    if value not in allowed:
+        raise Undecodable(f"headers: {name} is unknown")
+    return value

@@ -1,0 +1,157 @@
+"""The case ledger: for every biz_id its arrivals, GetResult budget, raw answer and decision.
+
+A case is one Redis hash. Whatever must be true of it over all workers is one Lua script (`lua/`), so a worker may die
+between any two lines. Calls made at the same time share a round trip.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from shared.group_commit import GroupCommit
+
+LUA = Path(__file__).parent / "lua"
+NOTED_ARRIVALS = 64
+"""Arrivals kept one by one on a case; more are only counted."""
+
+Verdict = Literal["decided", "joined", "carry", "look"]
+Landing = Literal["answered", "refused", "given_back", "failed"]
+Call = tuple[str, Sequence[str], Sequence[Any]]
+
+
+class CaseKey(NamedTuple):
+    """Which case: an account and the biz_id that FaceID gave it."""
+
+    account: str
+    biz_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What the ledger says to an item that arrives: `verdict`, and the channels seen on the case so far.
+
+    `carry`: this item takes the case to its decision. `look`: it is the one that looks at an undecided case later.
+    `joined`: another item does that already. `decided`: nothing is left to do.
+    """
+
+    verdict: Verdict
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Whether GetResult may be read now.
+
+    `go`: yes, as read number `number`. `stored`: it was, here is the `raw` answer. `refused`: it never will be, for
+    `code`. `wait`: not for `seconds`. `spent`: the budget is used up.
+    """
+
+    verdict: Literal["go", "stored", "refused", "wait", "spent"]
+    raw: bytes = b""
+    code: str = ""
+    seconds: float = 0.0
+    number: int = 0
+
+
+class Ledger:
+    """Cases in Redis. Every method raises `redis.RedisError` when Redis can't be reached; calling again is safe."""
+
+    def __init__(self, redis: "Redis", prefix: str, retention_seconds: float) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._ttl = int(retention_seconds * 1000)
+        self._scripts = {path.stem: path.read_text() for path in LUA.glob("*.lua")}
+        self._shas: dict[str, str] = {}
+        self._calls: GroupCommit[Call, Any] = GroupCommit(self._flush)
+
+    def key(self, case: CaseKey) -> str:
+        """The case's key in Redis."""
+        return case_key(self._prefix, case)
+
+    async def arrive(
+        self, case: CaseKey, item: str, channel: str, *, final: bool, biz_no: str, received_at: float, secret: str
+    ) -> Arrival:
+        """Note an arrival. `final`: it holds signed evidence that can decide. Noting it twice counts once."""
+        index = biz_no_key(self._prefix, case.account, biz_no)
+        words = (item, channel, int(final), case.biz_id, biz_no, received_at, secret, self._ttl, NOTED_ARRIVALS)
+        verdict, notify, returned = await self._calls.submit(("arrive", (self.key(case), index), words))
+        return Arrival(verdict.decode(), _channels(notify, returned))
+
+    async def reserve(
+        self, case: CaseKey, flight: str, *, allowed: int, life: float, rests: Sequence[float]
+    ) -> Reservation:
+        """Ask for a read of GetResult, and count it when it is granted.
+
+        `allowed` reads in all; a flight that never lands is over after `life` seconds; `rests` are the seconds after
+        read 1, 2, ... before the next one.
+        """
+        words = (flight, allowed, int(life * 1000), *(int(rest * 1000) for rest in rests))
+        verdict, value = await self._calls.submit(("reserve", (self.key(case),), words))
+        match verdict:
+            case b"stored":
+                return Reservation("stored", raw=value)
+            case b"refused":
+                return Reservation("refused", code=value.decode())
+            case b"wait":
+                return Reservation("wait", seconds=value / 1000)
+            case b"spent":
+                return Reservation("spent", number=value)
+            case _:
+                return Reservation("go", number=value)
+
+    async def land(self, case: CaseKey, flight: str, how: Landing, value: bytes | str, now: float) -> tuple[str, ...]:
+        """End a read: keep its raw answer or its refusal, give it back, or leave it counted. Returns the channels."""
+        notify, returned = await self._calls.submit(("land", (self.key(case),), (flight, how, value, now)))
+        return _channels(notify, returned)
+
+    async def set_aside(self, case: CaseKey, raw: bytes) -> None:
+        """Make room for another read: the stored answer decides nothing."""
+        await self._calls.submit(("set_aside", (self.key(case),), (raw,)))
+
+    async def commit(self, case: CaseKey, decision: str) -> tuple[str, bool]:
+        """The decision that stands for the case, this one or an earlier one, and whether it is published already."""
+        standing, published = await self._calls.submit(("commit", (self.key(case),), (decision, self._ttl)))
+        return standing.decode(), bool(published)
+
+    async def _flush(self, calls: Sequence[Call]) -> Sequence[Any]:
+        answers = await self._send(calls)
+        if any(isinstance(answer, NoScriptError) for answer in answers):
+            self._shas.clear()
+            again = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+            for place, answer in zip(again, await self._send([calls[place] for place in again]), strict=True):
+                answers[place] = answer
+        return answers
+
+    async def _send(self, calls: Sequence[Call]) -> list[Any]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for script, keys, words in calls:
+                pipe.evalsha(await self._sha(script), len(keys), *keys, *words)
+            return await pipe.execute(raise_on_error=False)
+
+    async def _sha(self, script: str) -> str:
+        if script not in self._shas:
+            self._shas[script] = await self._redis.script_load(self._scripts[script])
+        return self._shas[script]
+
+
+def case_key(prefix: str, case: CaseKey) -> str:
+    """`faceid:case:{ACCOUNT}:BIZ_ID`; the braces keep an account's keys in one slot."""
+    return f"{prefix}:case:{{{case.account}}}:{case.biz_id}"
+
+
+def biz_no_key(prefix: str, account: str, biz_no: str) -> str:
+    """Where the biz_id of a customer's own number is found."""
+    return f"{prefix}:biz_no:{{{account}}}:{biz_no}"
+
+
+def release_command(prefix: str, case: CaseKey) -> tuple[str, ...]:
+    """The Redis command that lets another item carry the case, for when its own ends among the dead letters."""
+    return ("HDEL", case_key(prefix, case), "carrier", "looker")
+
+
+def _channels(notify: int, returned: int) -> tuple[str, ...]:
+    return tuple(name for name, count in (("notify", notify), ("return", returned)) if count)

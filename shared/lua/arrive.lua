@@ -1,0 +1,36 @@
+-- An arrival is counted on its case and told what its item may do.
+-- KEYS: 1 the case (hash)  2 the index from biz_no to biz_id (string)
+-- ARGV: 1 item id  2 channel  3 "1" when the item holds signed final evidence  4 biz_id  5 biz_no  6 received_at
+--       7 secret that matched ("" when unsigned)  8 time to live, ms  9 arrivals noted one by one at most
+-- Returns: verdict (decided|joined|carry|look), count of notify, count of return.
+local case, item = KEYS[1], ARGV[1]
+if redis.call('HLEN', case) == 0 then
+    redis.call('HSET', case, 'opened_at', ARGV[6])
+end
+local noted = tonumber(redis.call('HGET', case, 'noted') or '0')
+if redis.call('HEXISTS', case, 'arrival:' .. item) == 0 then
+    redis.call('HINCRBY', case, 'count:' .. ARGV[2], 1)
+    if noted < tonumber(ARGV[9]) then
+        redis.call('HSET', case, 'arrival:' .. item, ARGV[2] .. '|' .. ARGV[6] .. '|' .. ARGV[7])
+        redis.call('HINCRBY', case, 'noted', 1)
+    end
+end
+if ARGV[5] ~= '' then
+    redis.call('HSETNX', case, 'biz_no', ARGV[5])
+    redis.call('SET', KEYS[2], ARGV[4], 'PX', ARGV[8])
+end
+redis.call('PEXPIRE', case, ARGV[8])
+
+-- One item carries a case; what arrives while it is under way joins it. Without a carrier one item looks later.
+local verdict = 'joined'
+if redis.call('HEXISTS', case, 'decision') == 1 then
+    verdict = 'decided'
+elseif ARGV[3] == '1' then
+    redis.call('HSETNX', case, 'carrier', item)
+    if redis.call('HGET', case, 'carrier') == item then verdict = 'carry' end
+elseif redis.call('HEXISTS', case, 'carrier') == 0 then
+    redis.call('HSETNX', case, 'looker', item)
+    if redis.call('HGET', case, 'looker') == item then verdict = 'look' end
+end
+local counts = redis.call('HMGET', case, 'count:notify', 'count:return')
+return {verdict, tonumber(counts[1] or '0'), tonumber(counts[2] or '0')}

@@ -1,0 +1,14 @@
+"""A message to be published: a queue, and what stands in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One message for one queue, by the queue's full name."""
+
+    queue: str
+    body: bytes
+    content_type: str
+    headers: Mapping[str, str | int | float]

@@ -1,0 +1,82 @@
+"""Shelves: where items rest outside the queues, in the order of a time. Later, dead and unverified are shelves.
+
+A shelf is a sorted set of item ids by time and a hash of the items. Items come by a stage's fenced move (the commands
+of `put_commands`) and leave by one script (`lua/take.lua`), so an item is always in exactly one place.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, Literal, cast
+
+from redis import Redis
+
+from shared.parked import Parked
+
+LUA = Path(__file__).parent / "lua"
+PAGE: Final = 500
+Name = Literal["later", "dead", "unverified"]
+Command = tuple[str | bytes | int | float, ...]
+
+
+def put_commands(prefix: str, name: Name, parked: Parked) -> tuple[Command, ...]:
+    """The Redis commands that put an item on a shelf; putting it again changes nothing."""
+    key = f"{prefix}:{name}"
+    return (("ZADD", key, parked.at, parked.id), ("HSET", f"{key}:items", parked.id, parked.dump()))
+
+
+class Shelf:
+    """One shelf in Redis, read in pages so that a long one needs little memory."""
+
+    def __init__(self, redis: "Redis", prefix: str, name: Name) -> None:
+        self._redis = redis
+        self.name = name
+        self._keys = (f"{prefix}:{name}", f"{prefix}:{name}:items")
+        self._take = redis.register_script((LUA / "take.lua").read_text())
+        self._trim = redis.register_script((LUA / "trim.lua").read_text())
+
+    def __len__(self) -> int:
+        return self._redis.zcard(self._keys[0])
+
+    def __iter__(self) -> Iterator[Parked]:
+        """Every item, oldest first. What is taken meanwhile is left out; what is put behind is included."""
+        after, seen = float("-inf"), set[bytes]()
+        while True:
+            page = cast(
+                "list[tuple[bytes, float]]",
+                self._redis.zrangebyscore(self._keys[0], after, "+inf", start=0, num=len(seen) + PAGE, withscores=True),
+            )
+            fresh = [member for member, _ in page if member not in seen]
+            if not fresh:
+                return
+            yield from self.get(fresh)
+            last = page[-1][1]
+            seen = {member for member, score in page if score == last} | (seen if last == after else set())
+            after = last
+
+    def get(self, ids: Iterable[str | bytes]) -> list[Parked]:
+        """The items of these ids, as far as they are here."""
+        wanted = list(ids)
+        if not wanted:
+            return []
+        found = cast("list[bytes | None]", self._redis.hmget(self._keys[1], wanted))
+        return [Parked.load(raw) for raw in found if raw is not None]
+
+    def due(self, now: float, most: int = PAGE) -> list[Parked]:
+        """Items whose time has come, by `now` in unix seconds."""
+        ids = cast("list[bytes]", self._redis.zrangebyscore(self._keys[0], "-inf", now, start=0, num=most))
+        return self.get(ids)
+
+    def take(self, leaving: Sequence[tuple[str, Sequence[Command]]]) -> list[bool]:
+        """Take items off by id, each together with the commands that put it elsewhere; False where it had gone."""
+        if not leaving:
+            return []
+        words: list[str | bytes | int | float] = []
+        for item, commands in leaving:
+            words += (item, len(commands))
+            for command in commands:
+                words += (len(command), *command)
+        return [bool(taken) for taken in cast("list[int]", self._take(keys=self._keys, args=words))]
+
+    def trim(self, cap: int) -> int:
+        """Drop the oldest items over `cap`, at most a page of them; returns how many went."""
+        return cast("int", self._trim(keys=self._keys, args=(cap, PAGE)))
