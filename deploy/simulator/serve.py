@@ -1,0 +1,38 @@
+"""Runs the simulator as a process."""
+
+import socket
+
+import uvicorn
+
+from deploy.simulator.app import create_app
+from deploy.simulator.settings import SimulatorSettings
+
+STOP_WITHIN_SECONDS = 2
+
+
+def serve(settings: SimulatorSettings) -> None:
+    """Listen until SIGTERM or SIGINT; calls that hang are cut off two seconds later.
+
+    Raises OSError when the address can't be listened on. There is no access log: its lines would hold api_secrets.
+    """
+    with listening_socket(settings.listen) as listener:
+        server(settings).run(sockets=[listener])
+
+
+def listening_socket(listen: str) -> socket.socket:
+    """A socket that listens on `host:port`; port 0 takes a free one, to be read from `getsockname`."""
+    host, _, port = listen.rpartition(":")
+    return socket.create_server((host.strip("[]"), int(port)), backlog=2048)
+
+
+def server(settings: SimulatorSettings) -> uvicorn.Server:
+    """The server that `serve` runs, for those who run it in a loop of their own."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings),
+            access_log=False,
+            log_level="critical",  # a dropped connection is made on purpose here, not an error
+            timeout_graceful_shutdown=STOP_WITHIN_SECONDS,
+            lifespan="on",
+        )
+    )
