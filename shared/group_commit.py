@@ -33,7 +33,8 @@ class GroupCommit(Generic[T, R]):
 
     async def _run(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
+            wanted = [call for call in self._waiting if not call[1].done()]  # a caller may have gone away
+            batch, self._waiting = wanted[: self._max_batch], wanted[self._max_batch :]
             try:
                 answers = await self._flush([item for item, _ in batch])
             except Exception as error:
@@ -43,7 +44,7 @@ class GroupCommit(Generic[T, R]):
 
 
 def _resolve(future: "asyncio.Future[R]", answer: R | BaseException) -> None:
-    if future.done():  # the caller has gone away meanwhile
+    if future.done():
         return
     if isinstance(answer, BaseException):
         future.set_exception(answer)

@@ -1,0 +1,9 @@
+"""What the ingress counts."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge
+
+REQUESTS: Final = Counter("faceid_requests", "Requests by channel and status.", ("channel", "status"))
+UNSTORED: Final = Counter("faceid_unstored", "Callbacks that could not be stored.", ("channel",))
+BACKLOG: Final = Gauge("faceid_backlog", "Messages waiting or in work in the inner queues.")

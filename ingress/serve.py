@@ -1,0 +1,35 @@
+"""The ingress as a process."""
+
+import time
+
+import uvicorn
+
+from ingress.app import Ingress
+from ingress.store import Store
+from shared.publisher import Publisher
+from shared.settings import Settings, account_names
+
+
+def build(settings: Settings) -> Ingress:
+    """The application of these settings; nothing connects yet."""
+    publisher = Publisher(settings.broker_url, settings.store_timeout_seconds)
+    store = Store(publisher, settings.prefix, settings.max_backlog, settings.store_timeout_seconds)
+    return Ingress(
+        store, account_names(settings), settings.return_redirect_url, settings.max_body_bytes, clock=time.time
+    )
+
+
+def serve(settings: Settings) -> None:
+    """Listen until SIGTERM or SIGINT; what has arrived by then is answered."""
+    uvicorn.run(
+        build(settings),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.grace_seconds),
+    )

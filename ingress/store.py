@@ -1,0 +1,89 @@
+"""Where the ingress puts callbacks: a group commit in front of the queue `callbacks`."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from shared.envelope import Envelope
+from shared.group_commit import GroupCommit
+from shared.post import Post
+from shared.publisher import NotStored, Publisher
+from shared.topology import CALLBACKS, INNER_QUEUES, queue_name
+
+log = structlog.get_logger()
+DEPTH_INTERVAL = 0.5
+"""Seconds between two looks at the backlog."""
+
+
+class Store:
+    """Stores envelopes; says no at once while the backlog is over its limit."""
+
+    def __init__(self, publisher: Publisher, prefix: str, max_backlog: int, timeout: float) -> None:
+        """`timeout`: seconds that one callback may wait to be stored."""
+        self._publisher = publisher
+        self._queue = queue_name(prefix, CALLBACKS)
+        self._inner = tuple(queue_name(prefix, queue) for queue in INNER_QUEUES)
+        self._max_backlog = max_backlog
+        self._timeout = timeout
+        self._thread = ThreadPoolExecutor(1, "publisher")  # kombu is synchronous, and its connection one thread's
+        self._posts: GroupCommit[Post, None] = GroupCommit(self._flush)
+        self._failing = False
+        self.backlog = 0
+
+    async def put(self, envelope: Envelope) -> None:
+        """Return when the queue holds the envelope; raises `NotStored`."""
+        if self.backlog > self._max_backlog:
+            raise NotStored("backlog")
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._posts.submit(envelope.post(self._queue))
+        except TimeoutError:
+            raise NotStored("timeout") from None
+
+    async def measure(self) -> None:
+        """Look at the backlog once; raises `NotStored`."""
+        loop = asyncio.get_running_loop()
+        self.backlog = await loop.run_in_executor(self._thread, self._publisher.depth, self._inner)
+
+    async def watch(self) -> None:
+        """Keep an eye on the backlog, for ever."""
+        while True:
+            try:
+                await self.measure()
+            except NotStored as error:
+                self._note(str(error))
+            else:
+                self._note("")
+            await asyncio.sleep(DEPTH_INTERVAL)
+
+    async def ready(self) -> bool:
+        """Whether a callback could be stored now."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self.measure()
+        except (NotStored, TimeoutError):
+            return False
+        return self.backlog <= self._max_backlog
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._thread.submit(self._publisher.close)
+        self._thread.shutdown()
+
+    async def _flush(self, posts: Sequence[Post]) -> Sequence[None]:
+        started = time.perf_counter()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._publisher.publish, posts)
+        log.debug("stored", count=len(posts), elapsed_ms=round((time.perf_counter() - started) * 1000, 2))
+        return [None] * len(posts)
+
+    def _note(self, fault: str) -> None:
+        """Log that the broker went away or came back, once each."""
+        if bool(fault) != self._failing:
+            self._failing = bool(fault)
+            if fault:
+                log.error("can't store callbacks; answering 503", why=fault)
+            else:
+                log.info("can store callbacks again")
