@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from deploy.simulator.control import Control
 from deploy.simulator.courier import Courier
@@ -14,6 +15,8 @@ from deploy.simulator.sessions import Clock, Sessions
 from deploy.simulator.settings import SimulatorSettings
 from deploy.simulator.stats import Stats
 from deploy.simulator.vendor import Vendor
+
+ANY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def create_app(settings: SimulatorSettings, clock: Clock = time.time) -> Starlette:
@@ -33,5 +36,9 @@ def create_app(settings: SimulatorSettings, clock: Clock = time.time) -> Starlet
         await flow.close()
         await courier.close()
 
-    routes = [*Vendor(settings, sessions, stats, flow, results).routes(), *Control(sessions, stats, results).routes()]
-    return Starlette(routes=routes, lifespan=lifespan)
+    vendor = Vendor(settings, sessions, stats, flow, results)
+    control = Control(sessions, stats, flow, results)
+    return Starlette(
+        routes=[*vendor.routes(), *control.routes(), Route("/{path:path}", vendor.unknown, methods=ANY_METHOD)],
+        lifespan=lifespan,
+    )

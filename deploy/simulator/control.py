@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from deploy.simulator.faults import Assignment, FaultQueue, GlobalFaults
+from deploy.simulator.flow import Flow
 from deploy.simulator.results import Results
 from deploy.simulator.scenarios import SCENARIOS
 from deploy.simulator.sessions import Session, Sessions
@@ -26,9 +27,10 @@ M = TypeVar("M", bound=BaseModel)
 class Control:
     """The handlers of the control surface."""
 
-    def __init__(self, sessions: Sessions, stats: Stats, results: Results) -> None:
+    def __init__(self, sessions: Sessions, stats: Stats, flow: Flow, results: Results) -> None:
         self._sessions = sessions
         self._stats = stats
+        self._flow = flow
         self._results = results
 
     def routes(self) -> list[Route]:
@@ -38,6 +40,7 @@ class Control:
             Route(f"{CONTROL_PATH}/sessions", self.sessions, methods=["GET"]),
             Route(f"{CONTROL_PATH}/sessions/{{biz_id}}", self.session, methods=["GET"]),
             Route(f"{CONTROL_PATH}/sessions/{{biz_id}}", self.assign, methods=["POST"]),
+            Route(f"{CONTROL_PATH}/sessions/{{biz_id}}/timeout", self.time_out, methods=["POST"]),
             Route(f"{CONTROL_PATH}/faults", self.faults, methods=["GET"]),
             Route(f"{CONTROL_PATH}/faults", self.set_faults, methods=["POST"]),
             Route(f"{CONTROL_PATH}/stats", self.stats, methods=["GET"]),
@@ -57,9 +60,17 @@ class Control:
         return JSONResponse(_view(self._find(request)))
 
     async def assign(self, request: Request) -> Response:
-        """Give a session its scenario and faults."""
+        """Give a session its scenario and faults; a result not yet read changes with them."""
         session = self._find(request)
         session.assign(await _body(request, Assignment.model_validate_json))
+        return JSONResponse(_view(session))
+
+    async def time_out(self, request: Request) -> Response:
+        """The user never comes: let the flow time out now instead of in an hour."""
+        session = self._find(request)
+        if session.opened_at is not None or session.finished_at is not None:
+            raise HTTPException(409, "the user has come already")
+        await self._flow.time_out(session)
         return JSONResponse(_view(session))
 
     async def faults(self, _: Request) -> Response:

@@ -64,6 +64,11 @@ class ResultFault(_Model):
     http_status: Annotated[int, Field(ge=200, le=599)] | None = None
     """Instead of the one that goes with the message; `not-json` has 502."""
 
+    @property
+    def label(self) -> str:
+        """What is counted: the code of the refusal, or the kind where there is none."""
+        return MESSAGES.get(self.kind, self.kind).partition(":")[0]
+
 
 class Faults(_Model):
     """What goes wrong with one session, in any mix."""

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Coroutine
 
 from deploy.simulator.courier import Courier
-from deploy.simulator.faults import Assignment
 from deploy.simulator.notices import Notice, Return, browser_return, notices_at_the_end, notices_on_the_way
 from deploy.simulator.sessions import Callback, Clock, Session, Sessions
 from deploy.simulator.settings import SimulatorSettings
@@ -27,7 +26,7 @@ class Flow:
     def expect(self, session: Session) -> None:
         """Wait for the user of a new session; a user who never comes is a TIMEOUT, without a browser."""
         session.timer = asyncio.get_running_loop().call_later(
-            self._settings.flow_timeout_seconds, lambda: self._go_on(self._time_out(session))
+            self._settings.flow_timeout_seconds, lambda: self._go_on(self.time_out(session))
         )
 
     async def play(self, session: Session) -> Return | None:
@@ -46,15 +45,16 @@ class Flow:
             self._stats.returns[session.returned] += 1
         return back
 
+    async def time_out(self, session: Session) -> None:
+        """Nobody has opened the page in time: TIMEOUT is notified, and no browser returns."""
+        session.scenario = "timeout"
+        await self._finish(session)
+
     async def close(self) -> None:
         """Give up what still waits to be sent."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _time_out(self, session: Session) -> None:
-        session.assign(Assignment(scenario="timeout", faults=session.faults))
-        await self._finish(session)
 
     async def _finish(self, session: Session) -> None:
         self._sessions.finish(session)

@@ -25,6 +25,10 @@ class Remote:
         assignment = Assignment(scenario=scenario, faults=faults or Faults())
         await self._call("POST", f"/sessions/{biz_id}", assignment.model_dump_json())
 
+    async def time_out(self, biz_id: str) -> None:
+        """Let a session whose user has not come time out now."""
+        await self._call("POST", f"/sessions/{biz_id}/timeout")
+
     async def set_faults(self, *get_result: ResultFault) -> None:
         """Replace the faults that befall GetResult whoever asks; none: end them."""
         faults = [fault.model_dump() for fault in get_result]

@@ -1,10 +1,13 @@
 """Runs the simulator as a process."""
 
+import logging
 import socket
+import time
 
 import uvicorn
 
 from deploy.simulator.app import create_app
+from deploy.simulator.sessions import Clock
 from deploy.simulator.settings import SimulatorSettings
 
 STOP_WITHIN_SECONDS = 2
@@ -25,14 +28,21 @@ def listening_socket(listen: str) -> socket.socket:
     return socket.create_server((host.strip("[]"), int(port)), backlog=2048)
 
 
-def server(settings: SimulatorSettings) -> uvicorn.Server:
+def server(settings: SimulatorSettings, clock: Clock = time.time) -> uvicorn.Server:
     """The server that `serve` runs, for those who run it in a loop of their own."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings),
-            access_log=False,
-            log_level="critical",  # a dropped connection is made on purpose here, not an error
-            timeout_graceful_shutdown=STOP_WITHIN_SECONDS,
-            lifespan="on",
-        )
+    config = uvicorn.Config(
+        create_app(settings, clock),
+        access_log=False,
+        log_level="error",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_WITHIN_SECONDS,
+        lifespan="on",
     )
+    logging.getLogger("uvicorn.error").addFilter(_is_no_dropped_connection)
+    return uvicorn.Server(config)
+
+
+def _is_no_dropped_connection(record: logging.LogRecord) -> bool:
+    """A connection that is dropped in mid-answer is dropped on purpose here."""
+    return "without completing response" not in record.getMessage()

@@ -139,6 +139,8 @@ class Sessions:
     def finish(self, session: Session) -> None:
         """The flow has ended: from now on there is a result."""
         self._by_token.pop(session.token, None)
+        if session.timer:
+            session.timer.cancel()
         session.finished_at = self._clock()
 
     def is_destroyed(self, session: Session) -> bool:

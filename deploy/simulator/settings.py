@@ -9,7 +9,9 @@ BASE_PATH = "/faceid/lite"
 class SimulatorSettings(BaseSettings):
     """Read once, from arguments or from `FACEID_SIMULATOR_...` in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="FACEID_SIMULATOR_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="FACEID_SIMULATOR_", frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     listen: str = Field(default="127.0.0.1:8029", pattern=r"^\S+:\d{1,5}$")
     """`host:port`; port 0 takes a free one."""

@@ -37,12 +37,11 @@ class Vendor:
         self._results = results
 
     def routes(self) -> list[Route]:
-        """Whatever else is asked for below the base path is API_NOT_FOUND."""
+        """The three calls."""
         return [
             Route(f"{BASE_PATH}/get_token", self.get_token, methods=["POST"]),
             Route(f"{BASE_PATH}/do", self.do, methods=["GET"]),
             Route(f"{BASE_PATH}/get_result", self.get_result, methods=["GET"]),
-            Route(f"{BASE_PATH}/{{rest:path}}", self.unknown),
         ]
 
     async def get_token(self, request: Request) -> Response:
@@ -86,13 +85,13 @@ class Vendor:
             self._stats.answers[refused.code] += 1
             return call.refusal(refused)
         except Faulty as faulty:
-            self._stats.answers[faulty.fault.kind] += 1
+            self._stats.answers[faulty.fault.label] += 1
             return call.fault(faulty.fault)
         self._stats.answers["OK"] += 1
         return call.answer(document)
 
     async def unknown(self, _: Request) -> Response:
-        """There is no such call."""
+        """There is no such call, or not by this method."""
         return self._call().refusal(Refused("API_NOT_FOUND"))
 
     def _call(self) -> Call:
