@@ -1,0 +1,236 @@
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from logging import getLogger
+from queue import Empty
+from typing import Any
+
+from kombu.transport import virtual
+from redis.exceptions import RedisError
+
+from shared.streams.batch import PublishBatch
+from shared.streams.deliveries import Deliveries
+from shared.streams.delivery import Delivery
+from shared.streams.entry import Message, entry_fields, payload_of
+from shared.streams.inbox import Inbox
+from shared.streams.move import Move, MoveRefused, calls
+
+_log = getLogger(__name__)
+
+LONGEST_WAIT = 1.0
+"""Seconds that one read may wait, so that takeovers are not missed."""
+
+BUSY_WAIT = 0.01
+"""Seconds that one read may wait while there is something to settle or to renew."""
+
+FLUSH_AT = 100
+"""Noted settlements that are sent without waiting for the next drain."""
+
+
+class Channel(virtual.Channel):
+    """A kombu channel that is one consumer of the group.
+
+    Read and drain in one thread; `basic_ack`, `basic_reject`, `flush`, `renew` and publishing may come from any.
+    After a connection error every method may simply be called again. In a forked child the channel is another
+    consumer, which holds nothing.
+    """
+
+    Message = Message
+    QoS = Deliveries
+    body_encoding = None
+    from_transport_options = ()
+
+    def __init__(self, connection: Any, **kwargs: Any) -> None:
+        super().__init__(connection, **kwargs)
+        self._redis = connection.redis
+        self._options = connection.options
+        self._receivers: dict[str, Callable[[Delivery], None]] = {}
+        self._own_inbox = self._new_inbox()
+
+    def _new_inbox(self) -> Inbox:
+        return Inbox(self._redis, self._options, Deliveries(self))
+
+    @property
+    def _inbox(self) -> Inbox:
+        if self._own_inbox.pid != os.getpid():
+            self._own_inbox = self._new_inbox()
+        return self._own_inbox
+
+    @property
+    def qos(self) -> Deliveries:
+        """What this channel holds, with the prefetch count."""
+        return self._inbox.deliveries
+
+    # Publishing
+
+    def entry_command(
+        self,
+        queue: str,
+        body: str | bytes,
+        *,
+        content_type: str | None = None,
+        content_encoding: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        properties: Mapping[str, Any] | None = None,
+    ) -> tuple[str | bytes, ...]:
+        """The XADD that publishing such a message to the queue runs, for use in a `Move`."""
+        message = {
+            "body": body,
+            "content-type": content_type,
+            "content-encoding": content_encoding,
+            "headers": headers or {},
+            "properties": properties or {},
+        }
+        return self._addition(queue, message)
+
+    def create_publish_batch(self, max_size: int) -> PublishBatch:
+        """What stands behind kombu's `Producer.batch()`."""
+        return PublishBatch(self, self._redis, max_size)
+
+    def _put(
+        self, queue: str, message: Mapping[str, Any], publish_batch: PublishBatch | None = None, **_kwargs: Any
+    ) -> None:
+        command = self._addition(queue, message)
+        if publish_batch is None:
+            self._redis.execute_command(*command)
+        else:
+            publish_batch.add(command)
+
+    def _addition(self, queue: str, message: Mapping[str, Any]) -> tuple[str | bytes, ...]:
+        return ("XADD", self._key(queue), "*", *entry_fields(message))
+
+    # Queues
+
+    def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **_kwargs: Any) -> None:
+        """Delete the stream with all that is in it; `if_unused` can't be known and is not looked at."""
+        if if_empty and self._size(queue):
+            return
+        self.state.queue_bindings_delete(queue)
+        self._delete(queue)
+
+    def _new_queue(self, queue: str, **_kwargs: Any) -> None:
+        self._inbox.member.make_group(queue)
+
+    def _has_queue(self, queue: str, **_kwargs: Any) -> bool:
+        return bool(self._redis.exists(self._key(queue)))
+
+    def _size(self, queue: str) -> int:
+        """Messages waiting and in work: settled ones are deleted."""
+        return int(self._redis.xlen(self._key(queue)))
+
+    def _purge(self, queue: str) -> int:
+        """Delete what nobody has read yet."""
+        member, purged = self._inbox.member, 0
+        while batch := member.read([queue], 1000):
+            member.settle(batch, [])
+            purged += len(batch)
+        return purged
+
+    def _delete(self, queue: str, *_args: Any, **_kwargs: Any) -> None:
+        self._redis.delete(self._key(queue))
+
+    def _key(self, queue: str) -> str:
+        return self._inbox.member.key(queue)
+
+    # Consuming
+
+    def basic_consume(
+        self, queue: str, no_ack: bool, callback: Callable[[Message], Any], consumer_tag: str, **kwargs: Any
+    ) -> None:
+        """Have the messages of the queue handed to the callback; with `no_ack` each is settled before that."""
+
+        def receive(delivery: Delivery) -> None:
+            message = Message(payload_of(delivery), channel=self)
+            if no_ack:
+                self.qos.ack(delivery.tag)
+            callback(message)
+
+        super().basic_consume(queue, no_ack, callback, consumer_tag, **kwargs)
+        self._receivers[queue] = receive
+
+    def basic_get(self, queue: str, no_ack: bool = False, **_kwargs: Any) -> Message | None:
+        """One message at once, or None; the prefetch count does not matter."""
+        self._inbox.flush()
+        delivery = self._inbox.fetch_one(queue)
+        if delivery is None:
+            return None
+        if no_ack:
+            self.qos.ack(delivery.tag)
+        return Message(payload_of(delivery), channel=self)
+
+    def drain_events(self, timeout: float | None = None, callback: Any = None) -> None:
+        """Do the upkeep of what is held, then hand on what is ready; raises Empty when there is nothing.
+
+        Raises a connection error when the server is away; the channel then loses nothing, and may be drained again.
+        """
+        inbox, queues = self._inbox, list(dict.fromkeys(self._active_queues))
+        inbox.upkeep(queues)
+        if not inbox.ready:
+            inbox.fetch(queues, self._wait(timeout))
+        if not inbox.ready:
+            raise Empty
+        while inbox.ready:
+            self._hand_on(inbox.ready.popleft())
+
+    def _hand_on(self, delivery: Delivery) -> None:
+        receiver = self._receivers.get(delivery.queue)
+        if receiver is None or delivery.lost:  # cancelled or taken over meanwhile
+            self.qos.reject(delivery.tag, requeue=True)
+        else:
+            receiver(delivery)
+
+    def _wait(self, timeout: float | None) -> float:
+        others = any(channel is not self and channel._consumers for channel in self.connection.channels)
+        longest = BUSY_WAIT if others or self.qos.busy else min(LONGEST_WAIT, self._options.socket_timeout / 2)
+        return longest if timeout is None else min(longest, timeout)
+
+    # Settling
+
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+        """Note that the message is done; never raises. Sent by the next drain, `flush` or `close`, or at 100."""
+        self.qos.ack(delivery_tag, multiple)
+        if len(self.qos.acked) >= FLUSH_AT:
+            with suppress(RedisError):  # they stay noted
+                self.flush()
+
+    def flush(self) -> None:
+        """Send what is noted. Raises a connection error, and keeps it noted, when that fails."""
+        self._inbox.flush()
+
+    def renew(self) -> None:
+        """Begin the leases of all that is held anew; `drain_events` does it every third of a lease."""
+        self._inbox.renew()
+
+    def move(self, moves: Sequence[Move]) -> list[bool]:
+        """Settle messages and run the commands of each, in one step on the server.
+
+        True where the message was still ours and is settled now; False where it was not, then nothing was run. So a
+        worker that lost its lease adds nothing, nor does a repetition after a connection error, which leaves all
+        messages held. Raises MoveRefused when a command was refused.
+        """
+        held = [(move, delivery) for move in moves if (delivery := self.qos.find(move.delivery_tag))]
+        outcomes: dict[str, int | bytes] = {}
+        for call in calls(held):
+            tags = (delivery.tag for delivery in call.deliveries)
+            outcomes |= zip(tags, self._inbox.member.move(call), strict=True)
+        faults = {tag: outcome for tag, outcome in outcomes.items() if isinstance(outcome, bytes)}
+        for move in moves:
+            if move.delivery_tag not in faults:
+                self.qos.forget(move.delivery_tag)
+        results = [None if move.delivery_tag in faults else outcomes.get(move.delivery_tag) == 1 for move in moves]
+        if faults:
+            raise MoveRefused(next(iter(faults.values())).decode(errors="replace"), results)
+        return [result is True for result in results]
+
+    def close(self) -> None:
+        """Settle what is noted, hand back what is held, leave the group. Without a server the leases just end."""
+        if self.closed:
+            return
+        inbox = self._own_inbox
+        if inbox.pid == os.getpid():
+            try:
+                inbox.deliveries.restore_unacked_once()
+                inbox.leave()
+            except RedisError as error:
+                _log.warning("closed without the server (%s)", type(error).__name__)
+        super().close()

@@ -1,0 +1,79 @@
+from functools import cached_property
+from queue import Empty
+from time import monotonic, sleep
+from typing import Any
+
+import redis
+from kombu.transport import virtual
+from redis.exceptions import DataError, InvalidResponse, ResponseError
+
+from shared.streams.channel import Channel
+from shared.streams.client import CONNECTION_ERRORS, new_client
+from shared.streams.options import Options
+
+SHORTEST_PASS = 0.005
+"""Seconds between two looks when nothing can be waited for: the prefetch count is used up."""
+
+
+class Transport(virtual.Transport):
+    """Kombu's way to Redis Streams. Raises ValueError for a faulty option or more than one URL."""
+
+    Channel = Channel
+    can_parse_url = True
+    default_port = 6379
+    driver_type = "redis-streams"
+    driver_name = "redis"
+    implements = virtual.Transport.implements.extend(batch_publish=True)
+
+    connection_errors = (*virtual.Transport.connection_errors, *CONNECTION_ERRORS, OSError)
+    recoverable_connection_errors = connection_errors
+    channel_errors = (*virtual.Transport.channel_errors, ResponseError, DataError, InvalidResponse)
+    # A refused command would be refused again; kombu repeats recoverable ones without a pause.
+    recoverable_channel_errors = ()
+
+    def __init__(self, client: Any, **kwargs: Any) -> None:
+        super().__init__(client, **kwargs)
+        if len(client.alt) > 1:
+            raise ValueError("give one broker URL: kombu would fail over to its own Redis transport")
+        self.options = Options.chosen_from(client.transport_options)
+
+    @cached_property
+    def redis(self) -> "redis.Redis":
+        """The client that all channels of the connection share."""
+        return new_client(self.client, self.options)
+
+    def establish_connection(self) -> "Transport":
+        """Make sure that the server answers. Raises a connection error when it does not."""
+        self.redis.ping()
+        super().establish_connection()
+        return self
+
+    def close_connection(self, connection: Any) -> None:
+        """Close the channels, then the sockets."""
+        super().close_connection(connection)
+        self.redis.close()
+
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+        """Hand on what comes within `timeout` seconds, one message or many; raises TimeoutError when nothing does."""
+        deadline = None if timeout is None else monotonic() + timeout
+        left = timeout
+        while True:
+            started = monotonic()
+            try:
+                self.cycle.get(self._deliver, timeout=left)
+            except Empty:
+                pass
+            else:
+                return
+            pause = SHORTEST_PASS - (monotonic() - started)
+            if deadline is not None:
+                left = deadline - monotonic()
+                if left <= 0:
+                    raise TimeoutError from None
+                pause = min(pause, left)
+            if pause > 0:
+                sleep(pause)
+
+    def driver_version(self) -> str:
+        """The version of redis-py."""
+        return redis.__version__
