@@ -37,11 +37,11 @@ class Channel(virtual.Channel):
 
     Message = Message
     QoS = Deliveries
-    body_encoding = None
-    from_transport_options = ()
+    body_encoding = "utf-8"  # bodies stay as they are
+    from_transport_options: Any = ()
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
-        super().__init__(connection, **kwargs)
+        super().__init__(connection, **kwargs)  # type: ignore[no-untyped-call]
         self._redis = connection.redis
         self._options = connection.options
         self._receivers: dict[str, Callable[[Delivery], None]] = {}
@@ -135,7 +135,7 @@ class Channel(virtual.Channel):
     # Consuming
 
     def basic_consume(
-        self, queue: str, no_ack: bool, callback: Callable[[Message], Any], consumer_tag: str, **kwargs: Any
+        self, queue: str, no_ack: bool, callback: Callable[[virtual.Message], Any], consumer_tag: str, **kwargs: Any
     ) -> None:
         """Have the messages of the queue handed to the callback; with `no_ack` each is settled before that."""
 
@@ -145,10 +145,10 @@ class Channel(virtual.Channel):
                 self.qos.ack(delivery.tag)
             callback(message)
 
-        super().basic_consume(queue, no_ack, callback, consumer_tag, **kwargs)
+        super().basic_consume(queue, no_ack, callback, consumer_tag, **kwargs)  # type: ignore[no-untyped-call]
         self._receivers[queue] = receive
 
-    def basic_get(self, queue: str, no_ack: bool = False, **_kwargs: Any) -> Message | None:
+    def basic_get(self, queue: str, no_ack: bool = False, **_kwargs: Any) -> virtual.Message | None:
         """One message at once, or None; the prefetch count does not matter."""
         self._inbox.flush()
         delivery = self._inbox.fetch_one(queue)
@@ -233,4 +233,4 @@ class Channel(virtual.Channel):
                 inbox.leave()
             except RedisError as error:
                 _log.warning("closed without the server (%s)", type(error).__name__)
-        super().close()
+        super().close()  # type: ignore[no-untyped-call]

@@ -1,8 +1,8 @@
 """The Redis client behind a connection: where the server is, and how commands are sent to it."""
 
-from typing import Any, cast
+from typing import Any
 
-from kombu import Connection
+from kombu.connection import Connection
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.client import Pipeline
@@ -62,7 +62,7 @@ def execute(pipeline: Pipeline) -> list[Any]:
     A primary that became a replica answers READONLY for as long as the connection lives, so connections are closed.
     """
     try:
-        return cast("list[Any]", pipeline.execute())
+        return pipeline.execute()
     except ReadOnlyError:
         pipeline.connection_pool.disconnect()
         raise

@@ -17,7 +17,7 @@ class Deliveries(virtual.QoS):
     """
 
     def __init__(self, channel: Any, prefetch_count: int = 0) -> None:
-        super().__init__(channel, prefetch_count)
+        super().__init__(channel, prefetch_count)  # type: ignore[no-untyped-call]
         self._held: dict[str, Delivery] = {}
         self.acked: deque[Delivery] = deque()
         self.returned: deque[Delivery] = deque()

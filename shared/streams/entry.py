@@ -55,7 +55,7 @@ class Message(virtual.Message):
     def __init__(self, payload: Mapping[str, Any], channel: Any = None, **kwargs: Any) -> None:
         self.fields: dict[bytes, bytes] = payload["fields"]
         self.undecodable: Exception | None = payload["undecodable"]
-        super().__init__(payload, channel=channel, **kwargs)
+        super().__init__(payload, channel=channel, **kwargs)  # type: ignore[no-untyped-call]
         if self.errors:
             # kombu found that the body does not decompress. Left in `errors` it would leave drain_events of a consumer
             # that looks at messages by itself.
@@ -66,7 +66,7 @@ class Message(virtual.Message):
     def _decode(self) -> Any:
         if self.undecodable is not None:
             raise self.undecodable
-        return super()._decode()
+        return super()._decode()  # type: ignore[no-untyped-call]
 
 
 def payload_of(delivery: Delivery) -> dict[str, Any]:

@@ -1,4 +1,3 @@
-from functools import cached_property
 from queue import Empty
 from time import monotonic, sleep
 from typing import Any
@@ -20,40 +19,37 @@ class Transport(virtual.Transport):
 
     Channel = Channel
     can_parse_url = True
-    default_port = 6379
+    cycle: Any
+    default_port: Any = 6379
     driver_type = "redis-streams"
     driver_name = "redis"
     implements = virtual.Transport.implements.extend(batch_publish=True)
 
-    connection_errors = (*virtual.Transport.connection_errors, *CONNECTION_ERRORS, OSError)
+    connection_errors: Any = (*virtual.Transport.connection_errors, *CONNECTION_ERRORS, OSError)
     recoverable_connection_errors = connection_errors
-    channel_errors = (*virtual.Transport.channel_errors, ResponseError, DataError, InvalidResponse)
+    channel_errors: Any = (*virtual.Transport.channel_errors, ResponseError, DataError, InvalidResponse)
     # A refused command would be refused again; kombu repeats recoverable ones without a pause.
     recoverable_channel_errors = ()
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
-        super().__init__(client, **kwargs)
+        super().__init__(client, **kwargs)  # type: ignore[no-untyped-call]
         if len(client.alt) > 1:
             raise ValueError("give one broker URL: kombu would fail over to its own Redis transport")
         self.options = Options.chosen_from(client.transport_options)
-
-    @cached_property
-    def redis(self) -> "redis.Redis":
-        """The client that all channels of the connection share."""
-        return new_client(self.client, self.options)
+        self.redis = new_client(client, self.options)
 
     def establish_connection(self) -> "Transport":
         """Make sure that the server answers. Raises a connection error when it does not."""
         self.redis.ping()
-        super().establish_connection()
+        super().establish_connection()  # type: ignore[no-untyped-call]
         return self
 
     def close_connection(self, connection: Any) -> None:
         """Close the channels, then the sockets."""
-        super().close_connection(connection)
+        super().close_connection(connection)  # type: ignore[no-untyped-call]
         self.redis.close()
 
-    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+    def drain_events(self, connection: Any, timeout: float | None = None, **_kwargs: Any) -> None:
         """Hand on what comes within `timeout` seconds, one message or many; raises TimeoutError when nothing does."""
         deadline = None if timeout is None else monotonic() + timeout
         left = timeout
