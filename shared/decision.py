@@ -1,0 +1,207 @@
+"""A decision about one verification: what the results queue carries, and what a support agent reads."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+from uuid import UUID, uuid5
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Timestamp = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
+"""RFC 3339 in UTC with milliseconds: `2016-05-03T07:16:03.250Z`."""
+
+_NAMESPACE: Final = UUID("5c1f7c1e-6a0e-5d0b-9d4e-3f0f3b6f0a51")
+
+
+class Outcome(StrEnum):
+    """What became of a verification."""
+
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+    REVIEW = "REVIEW"
+    INCOMPLETE = "INCOMPLETE"
+    UNDETERMINED = "UNDETERMINED"
+
+
+class Effect(StrEnum):
+    """What one reason asks for; the outcome follows the strongest effect among the reasons."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    REVIEW = "review"
+    INCOMPLETE = "incomplete"
+    UNDETERMINED = "undetermined"
+
+
+class ReasonCode(StrEnum):
+    """The closed set of reasons, in the order in which a decision lists them."""
+
+    FACE_MATCHED = "FACE_MATCHED"
+    LIVENESS_ONLY = "LIVENESS_ONLY"
+    LIVENESS_FAILED = "LIVENESS_FAILED"
+    ATTACK_SYNTHETIC_FACE = "ATTACK_SYNTHETIC_FACE"
+    ATTACK_MASK = "ATTACK_MASK"
+    ATTACK_SCREEN_REPLAY = "ATTACK_SCREEN_REPLAY"
+    ATTACK_FACE_REPLACED = "ATTACK_FACE_REPLACED"
+    FACE_BELOW_THRESHOLD = "FACE_BELOW_THRESHOLD"
+    NO_FACE_FOUND = "NO_FACE_FOUND"
+    FACE_BETWEEN_THRESHOLDS = "FACE_BETWEEN_THRESHOLDS"
+    MULTIPLE_FACES = "MULTIPLE_FACES"
+    GENUINENESS_MISSING = "GENUINENESS_MISSING"
+    EVIDENCE_MISMATCH = "EVIDENCE_MISMATCH"
+    NOT_RECONCILED = "NOT_RECONCILED"
+    FLOW_CANCELLED = "FLOW_CANCELLED"
+    FLOW_TIMEOUT = "FLOW_TIMEOUT"
+    FLOW_FAILED = "FLOW_FAILED"
+    WEBRTC_UNSUPPORTED = "WEBRTC_UNSUPPORTED"
+    EVIDENCE_LOST = "EVIDENCE_LOST"
+    EVIDENCE_INCOMPLETE = "EVIDENCE_INCOMPLETE"
+    DATA_SOURCE_ERROR = "DATA_SOURCE_ERROR"
+    VENDOR_INTERNAL_ERROR = "VENDOR_INTERNAL_ERROR"
+    UNKNOWN_STATUS = "UNKNOWN_STATUS"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Reason(_Part):
+    """One finding: the field of the evidence, its value, the limit it was compared with, and what it asks for."""
+
+    code: ReasonCode
+    field: str
+    """Dotted path in the evidence; several, joined by a comma and a space, for EVIDENCE_MISMATCH."""
+    value: float | str | None
+    limit: float | tuple[float, float] | None
+    """The two thresholds, lower first, for FACE_BETWEEN_THRESHOLDS."""
+    effect: Effect
+
+
+class PolicyRef(_Part):
+    """Which policy decided: its own version label, and the digest of its content."""
+
+    version: str
+    digest: str
+
+
+class Liveness(_Part):
+    """The liveness check as the evidence has it."""
+
+    result: str | None
+    procedure_type: str | None
+    details: dict[str, int]
+    """Counters of what went wrong on the way, by the vendor's names."""
+
+
+class Score(_Part):
+    """A spoof score beside its threshold, both 0 to 1; above the threshold is an attack."""
+
+    confidence: float | None
+    threshold: float | None
+
+
+class Genuineness(_Part):
+    """The spoof scores."""
+
+    synthetic_face: Score
+    mask: Score
+    screen_replay: Score
+    face_replaced: float | None
+
+
+class Face(_Part):
+    """One face comparison; confidence and thresholds are 0 to 100."""
+
+    ref: str
+    """`result_ref1`, `result_ref2`, ..."""
+    confidence: float | None
+    thresholds: dict[str, float]
+    """By false-accept rate: `1e-3`, `1e-4`, `1e-5`, `1e-6`."""
+
+
+class Decision(_Part):
+    """The verdict on one biz_id, with everything it rests on; the `data` of a result message."""
+
+    biz_id: str
+    biz_no: str | None
+    biz_extra_data: str | None = Field(repr=False)
+    account: str
+    outcome: Outcome
+    reasons: tuple[Reason, ...]
+    policy: PolicyRef
+    reconciled: bool
+    """Whether GetResult's answer is what was decided on."""
+    channels: tuple[Literal["notify", "return"], ...]
+    revision: int = Field(ge=1)
+    supersedes: str | None
+    """The id of the revision that this one replaces."""
+    status: str | None
+    liveness: Liveness | None
+    genuineness: Genuineness | None
+    faces: tuple[Face, ...]
+    received_at: Timestamp
+    decided_at: Timestamp
+
+    @property
+    def id(self) -> str:
+        """The id of the event that carries this decision."""
+        return decision_id(self.account, self.biz_id, self.revision)
+
+
+def decision_id(account: str, biz_id: str, revision: int) -> str:
+    """The same for the same revision of the same case, on whatever machine: a repeat can be told by it."""
+    return str(uuid5(_NAMESPACE, f"{account}\n{biz_id}\n{revision}"))
+
+
+def timestamp(unix_seconds: float) -> str:
+    """A moment as a `Timestamp`; what is finer than a millisecond is cut off."""
+    return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def in_words(reason: Reason) -> str:
+    """One sentence for a support agent: what was found, and what follows."""
+    found = REASON_WORDS[reason.code].format(
+        field=reason.field, value=_number(reason.value), limit=_number(reason.limit)
+    )
+    return f"{found}: {_EFFECT_WORDS[reason.effect]}"
+
+
+def _number(value: float | tuple[float, float] | str | None) -> str:
+    if isinstance(value, tuple):
+        return " and ".join(map(_number, value))
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+REASON_WORDS: Final[dict[ReasonCode, str]] = {
+    ReasonCode.FACE_MATCHED: "Face confidence {value} reaches {limit}",
+    ReasonCode.LIVENESS_ONLY: "The person was live, and no face comparison was made",
+    ReasonCode.LIVENESS_FAILED: "The liveness check failed",
+    ReasonCode.ATTACK_SYNTHETIC_FACE: "Synthetic face score {value} is above {limit}",
+    ReasonCode.ATTACK_MASK: "Mask score {value} is above {limit}",
+    ReasonCode.ATTACK_SCREEN_REPLAY: "Screen replay score {value} is above {limit}",
+    ReasonCode.ATTACK_FACE_REPLACED: "The face was replaced during the check",
+    ReasonCode.FACE_BELOW_THRESHOLD: "Face confidence {value} is below {limit}",
+    ReasonCode.NO_FACE_FOUND: "No face was found in an image of the comparison",
+    ReasonCode.FACE_BETWEEN_THRESHOLDS: "Face confidence {value} lies between {limit}",
+    ReasonCode.MULTIPLE_FACES: "Several faces were seen",
+    ReasonCode.GENUINENESS_MISSING: "Spoof scores are missing ({field})",
+    ReasonCode.EVIDENCE_MISMATCH: "The callback and GetResult disagree ({field})",
+    ReasonCode.NOT_RECONCILED: "GetResult could not confirm the callback ({value})",
+    ReasonCode.FLOW_CANCELLED: "The user cancelled",
+    ReasonCode.FLOW_TIMEOUT: "The time ran out",
+    ReasonCode.FLOW_FAILED: "The check ended with an error",
+    ReasonCode.WEBRTC_UNSUPPORTED: "The browser could not run the check ({value})",
+    ReasonCode.EVIDENCE_LOST: "The result can't be had from FaceID any more ({value})",
+    ReasonCode.EVIDENCE_INCOMPLETE: "The evidence lacks a part that is needed, or it can't be read ({field})",
+    ReasonCode.DATA_SOURCE_ERROR: "FaceID reports a data source error; stop the service and contact FaceID",
+    ReasonCode.VENDOR_INTERNAL_ERROR: "FaceID reports an internal error",
+    ReasonCode.UNKNOWN_STATUS: "The status {value} is not known",
+}
+
+_EFFECT_WORDS: Final[dict[Effect, str]] = {
+    Effect.APPROVE: "this speaks for approval",
+    Effect.REJECT: "this refuses the person",
+    Effect.REVIEW: "a person must look",
+    Effect.INCOMPLETE: "the user has to start again",
+    Effect.UNDETERMINED: "no verdict is possible",
+}
