@@ -1,0 +1,221 @@
+"""The payload of a callback, and of GetResult's answer, which has the same fields (official page, Callbacks).
+
+Loose where the vendor is: numbers come as ints, floats or strings, absent parts as null, unknown fields and unknown
+enum values are carried on. A part of a wrong type or beyond its range is taken out and named in `unreadable`, so that
+it is decided on as missing instead of losing the callback. A boolean is never a number.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PrivateAttr,
+    Strict,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from workers import strict_json
+
+
+@dataclass(frozen=True)
+class _Loose:
+    """A JSON number, or one written in a string, within bounds; `whole` makes an int of it. Never a boolean."""
+
+    low: float | None = None
+    high: float | None = None
+    whole: bool = False
+
+    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
+        bounded = core_schema.float_schema(allow_inf_nan=False, ge=self.low, le=self.high)
+        digits = core_schema.str_schema(strict=True, max_length=40, pattern=r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$")
+        number = core_schema.union_schema(
+            [{**bounded, "strict": True}, core_schema.chain_schema([digits, bounded])], mode="left_to_right"
+        )
+        return core_schema.chain_schema([number, core_schema.int_schema()]) if self.whole else number
+
+
+Number = Annotated[float, _Loose()]
+Percent = Annotated[float, _Loose(0, 100)]
+Share = Annotated[float, _Loose(0, 1)]
+Count = Annotated[int, _Loose(0, whole=True)]
+Flag = Annotated[str, AfterValidator(lambda text: text.removesuffix(".0"))]
+"""`"0"` or `"1"`, whether it came as a string, an int or a float."""
+
+BIZ_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
+"""What can be a biz_id: `<unix seconds>,<uuid>` is the vendor's habit, not his promise."""
+_UNDER_WAY: Final = frozenset({"NOT_STARTED", "PROCESSING"})
+_RESULT_REF: Final = re.compile(r"result_ref[0-9]{1,3}")
+_SLIPS: Final = {"VIDOE_FORMAT_UNSUPPORTED": "VIDEO_FORMAT_UNSUPPORTED"}  # so misprinted in the vendor's own example
+
+
+def is_final(status: str | None) -> bool:
+    """Whether the flow has ended; with a missing or an unknown status it has, since no better one is to be expected."""
+    return status not in _UNDER_WAY
+
+
+class NotACallback(ValueError):
+    """A JSON document that can't be told whose it is: no object, or no usable biz_id. The message holds no value."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True, coerce_numbers_to_str=True)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"  # the parts of a payload are personal data
+
+    __str__ = __repr__
+
+
+class BizInfo(_Part):
+    """Whose verification it is."""
+
+    biz_id: Annotated[str, Strict(), Field(pattern=f"^{BIZ_ID.pattern}$")]
+    biz_no: str | None = None
+    biz_extra_data: str | None = None
+
+
+class FaceGenuineness(_Part):
+    """Spoof scores and their thresholds, each from 0 to 1; above the threshold is an attack."""
+
+    synthetic_face_confidence: Share | None = None
+    synthetic_face_threshold: Share | None = None
+    mask_confidence: Share | None = None
+    mask_threshold: Share | None = None
+    screen_replay_confidence: Share | None = None
+    screen_replay_threshold: Share | None = None
+    face_replaced: Share | None = None
+
+
+def _unslipped(counters: dict[str, int]) -> dict[str, int]:
+    return {_SLIPS.get(name, name): count for name, count in counters.items()}
+
+
+class LivenessResult(_Part):
+    """The liveness check; `details` counts what went wrong on the way, by names that depend on `procedure_type`."""
+
+    result: str | None = None
+    procedure_type: str | None = None
+    details: Annotated[dict[str, Count], AfterValidator(_unslipped)] = {}
+    face_genuineness: FaceGenuineness | None = None
+
+
+class ResultRef(_Part):
+    """One face comparison; thresholds by false-accept rate."""
+
+    confidence: Percent | None = None
+    thresholds: dict[str, Percent | None] = {}
+
+
+class VerifyResult(_Part):
+    """The face comparisons. They come as `result_ref1` to `result_refN` and are gathered in `refs` by these names."""
+
+    error_message: str | None = None
+    verify_time: Number | None = None
+    refs: dict[str, ResultRef] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gathered(cls, raw: object) -> object:
+        if not isinstance(raw, dict):
+            return raw
+        refs = {key: ref for key, ref in raw.items() if ref is not None and _RESULT_REF.fullmatch(key)}
+        return {**{key: part for key, part in raw.items() if key not in refs}, "refs": refs}
+
+
+class Callback(_Part):
+    """One payload. Everything but the biz_id may be missing."""
+
+    status: str | None = None
+    fail_reason: str | None = None
+    biz_info: BizInfo
+    liveness_result: LivenessResult | None = None
+    verify_result: VerifyResult | None = None
+    multifaces_tag: Flag | None = None
+    request_id: str | None = None
+    time_used: Number | None = None
+    _unreadable: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def biz_id(self) -> str:
+        """The vendor's id of the verification: 1 to 128 printable ASCII characters."""
+        return self.biz_info.biz_id
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """Dotted paths of the parts that were taken out, in the order of the text."""
+        return self._unreadable
+
+    @classmethod
+    def from_json(cls, text: bytes | str, *, biz_id: str | None = None) -> Self:
+        """The payload in `text`, which is parsed once.
+
+        Args:
+            text: The signed text, or the body of a GetResult answer.
+            biz_id: Whose it is where the text does not say so: the id that GetResult was asked for.
+
+        Raises:
+            NotStrictJson: The text is not the one JSON document that it has to be.
+            NotACallback: It is no object, or its biz_id is missing or unusable.
+        """
+        raw = strict_json.parse(text)
+        if not isinstance(raw, dict):
+            raise NotACallback("not a JSON object")
+        if raw.get("biz_info") is None:
+            raw["biz_info"] = _flat_info(raw, biz_id)
+        return cls._readable(raw)
+
+    @classmethod
+    def _readable(cls, raw: dict[str, JsonValue]) -> Self:
+        """Validated, less the parts that do not validate."""
+        unreadable: list[str] = []
+        while True:
+            try:
+                callback = cls.model_validate(raw)
+            except ValidationError as error:
+                paths = _faulty(raw, error)
+                unreadable += [_without(raw, path) for path in paths]
+            else:
+                callback._unreadable = tuple(unreadable)
+                return callback
+
+
+def _flat_info(raw: dict[str, JsonValue], biz_id: str | None) -> JsonValue:
+    """The ids as a sibling product of the vendor sends them, beside the other fields."""
+    return {
+        "biz_id": raw.get("biz_id", biz_id),
+        "biz_no": raw.get("biz_no"),
+        "biz_extra_data": raw.get("biz_extra_data"),
+    }
+
+
+def _faulty(raw: dict[str, JsonValue], error: ValidationError) -> Iterable[tuple[str, ...]]:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    if any(fault["loc"][:2] in {("biz_info",), ("biz_info", "biz_id")} for fault in faults):
+        raise NotACallback("no usable biz_id") from None
+    return dict.fromkeys(_path(raw, fault["loc"]) for fault in faults)
+
+
+def _path(raw: JsonValue, loc: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The way to a fault in the raw payload: pydantic's, less its names of union members and of `refs`."""
+    path = []
+    for key in loc:
+        if isinstance(raw, dict) and key in raw:
+            path.append(key)
+            raw = raw[key]
+    return tuple(path)
+
+
+def _without(raw: Any, path: tuple[str, ...]) -> str:
+    for key in path[:-1]:
+        raw = raw[key]
+    del raw[path[-1]]
+    return ".".join(path)
