@@ -112,10 +112,10 @@ class Ledger:
         """Make room for another read: the stored answer decides nothing."""
         await self._calls.submit(("set_aside", (self.key(case),), (raw,)))
 
-    async def commit(self, case: CaseKey, decision: str) -> tuple[str, bool]:
+    async def commit(self, case: CaseKey, decision: bytes) -> tuple[bytes, bool]:
         """The decision that stands for the case, this one or an earlier one, and whether it is published already."""
         standing, published = await self._calls.submit(("commit", (self.key(case),), (decision, self._ttl)))
-        return standing.decode(), bool(published)
+        return standing, bool(published)
 
     async def _flush(self, calls: Sequence[Call]) -> Sequence[Any]:
         answers = await self._send(calls)

@@ -36,6 +36,7 @@ def configure(service: str, level: str = "info", stream: TextIO | None = None) -
     out = stream or sys.stderr
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _naming(service),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _sieve,
@@ -51,7 +52,6 @@ def configure(service: str, level: str = "info", stream: TextIO | None = None) -
         logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(service=service)
     _adopt_standard_logging([*shared, structlog.stdlib.ProcessorFormatter.remove_processors_meta, last], out, number)
 
 
@@ -59,6 +59,13 @@ def where(error: BaseException) -> str:
     """The place an exception was raised, as `file:line in function`: never its message, which may quote a person."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno} in {frames[-1].name}" if frames else "?"
+
+
+def _naming(service: str) -> Processor:
+    def name(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        return {"service": service, **event}
+
+    return name
 
 
 def _sieve(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

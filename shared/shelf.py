@@ -15,13 +15,13 @@ from shared.parked import Parked
 LUA = Path(__file__).parent / "lua"
 PAGE: Final = 500
 Name = Literal["later", "dead", "unverified"]
-Command = tuple[str | bytes | int | float, ...]
+Command = tuple[str | bytes | int, ...]
 
 
 def put_commands(prefix: str, name: Name, parked: Parked) -> tuple[Command, ...]:
     """The Redis commands that put an item on a shelf; putting it again changes nothing."""
     key = f"{prefix}:{name}"
-    return (("ZADD", key, parked.at, parked.id), ("HSET", f"{key}:items", parked.id, parked.dump()))
+    return (("ZADD", key, repr(parked.at), parked.id), ("HSET", f"{key}:items", parked.id, parked.dump()))
 
 
 class Shelf:
@@ -70,7 +70,7 @@ class Shelf:
         """Take items off by id, each together with the commands that put it elsewhere; False where it had gone."""
         if not leaving:
             return []
-        words: list[str | bytes | int | float] = []
+        words: list[str | bytes | int] = []
         for item, commands in leaving:
             words += (item, len(commands))
             for command in commands:

@@ -1,0 +1,67 @@
+"""`faceid ingress`, `faceid worker`, `faceid simulator`: the processes."""
+
+from typing import Annotated
+
+import typer
+
+from shared.logs import configure
+from shared.settings import load_settings
+from shared.topology import STAGES, Stage
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(ingress)
+    app.command()(worker)
+    app.command()(simulator)
+
+
+def ingress() -> None:
+    """Receive callbacks over HTTP and store them in the queue.
+
+    Listens on FACEID_LISTEN. Answers 2xx only for what is stored, 503 while nothing can be.
+    """
+    from ingress.serve import serve  # noqa: PLC0415 - each process loads its own room alone
+
+    settings = load_settings()
+    configure("ingress", settings.log_level)
+    serve(settings)
+
+
+def worker(
+    stages: Annotated[
+        list[str] | None, typer.Argument(help=f"Stages to run, of {', '.join(STAGES)}; all of them without any.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, max=256, help="How many processes; the dead are replaced.")] = 1,
+) -> None:
+    """Work on callbacks: verify, reconcile, classify, publish.
+
+    SIGTERM stops reading, finishes what is in work within FACEID_GRACE_SECONDS, and hands back the rest.
+    """
+    from workers import fleet, worker  # noqa: PLC0415
+
+    chosen = _stages(stages or [])
+    settings = load_settings()
+    configure("worker", settings.log_level)
+    if processes > 1:
+        raise typer.Exit(fleet.run(chosen, processes, settings.grace_seconds))
+    raise typer.Exit(worker.run(settings, chosen))
+
+
+def simulator() -> None:
+    """Stand in for FaceID: get_token, do, callbacks and get_result over real HTTP.
+
+    Set up by FACEID_SIMULATOR_...; never to be used for real people.
+    """
+    from deploy.simulator.serve import serve  # noqa: PLC0415
+    from deploy.simulator.settings import SimulatorSettings  # noqa: PLC0415
+
+    configure("simulator")
+    serve(SimulatorSettings())
+
+
+def _stages(names: list[str]) -> tuple[Stage, ...]:
+    unknown = [name for name in names if name not in STAGES]
+    if unknown:
+        raise typer.BadParameter(f"no stage {', '.join(unknown)}; the stages are {', '.join(STAGES)}")
+    return tuple(stage for stage in STAGES if not names or stage in names)

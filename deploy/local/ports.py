@@ -1,0 +1,34 @@
+"""Free ports on this machine, and waiting until somebody listens on one."""
+
+import socket
+import time
+
+
+class NotListening(Exception):
+    """Nobody listens where somebody should by now."""
+
+
+def free_port() -> int:
+    """A port that is free on the loopback address now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def is_listening(host: str, port: int) -> bool:
+    """Whether a connection can be made."""
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def wait_listening(host: str, port: int, seconds: float = 20.0) -> None:
+    """Return when somebody listens there; raises `NotListening` after `seconds`."""
+    end = time.monotonic() + seconds
+    while not is_listening(host, port):
+        if time.monotonic() > end:
+            raise NotListening(f"nobody listens on {host}:{port} after {seconds:g} s")
+        time.sleep(0.02)

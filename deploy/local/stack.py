@@ -1,0 +1,106 @@
+"""The whole pipeline on this machine: real processes over real sockets, for the demo and the end-to-end tests."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from deploy.local.ports import free_port, wait_listening
+from deploy.local.program import Program
+from deploy.local.redis_server import RedisServer
+
+DEMO_KEY: Final = "test_api_key_0001"
+DEMO_SECRET: Final = "test_api_secret_0001"  # noqa: S105 - a dummy, known to the simulator
+FACEID: Final = (sys.executable, "-m", "console.main")
+
+
+class Stack:
+    """Redis (our own unless `redis_url` names one), the FaceID simulator, the ingress and workers.
+
+    A context manager: all of it is stopped at the end, however that comes.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        redis_url: str = "",
+        worker_stages: Sequence[Sequence[str]] = ((), ()),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """`worker_stages`: for each worker process the stages it runs, none meaning all; `settings` are `FACEID_...`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.redis = None if redis_url else RedisServer(folder / "redis")
+        self.redis_url = redis_url or (self.redis.url if self.redis else "")
+        self.ingress_url = f"http://127.0.0.1:{(ingress_port := free_port())}"
+        self.simulator_url = f"http://127.0.0.1:{(simulator_port := free_port())}"
+        self.env = _clean_environment() | {
+            "FACEID_REDIS_URL": self.redis_url,
+            "FACEID_LISTEN": f"127.0.0.1:{ingress_port}",
+            "FACEID_API_KEY": DEMO_KEY,
+            "FACEID_API_SECRETS": DEMO_SECRET,
+            "FACEID_BASE_URL": f"{self.simulator_url}/faceid/lite",
+            "FACEID_SIMULATOR_LISTEN": f"127.0.0.1:{simulator_port}",
+            "FACEID_SIMULATOR_ANY_PORT": "true",
+            **(settings or {}),
+        }
+        self.simulator = self._program("simulator", "simulator")
+        self.ingress = self._program("ingress", "ingress")
+        self.workers = [
+            self._program(f"worker-{number}", "worker", *stages) for number, stages in enumerate(worker_stages, 1)
+        ]
+
+    @property
+    def notify_url(self) -> str:
+        """Where FaceID's server posts."""
+        return f"{self.ingress_url}/callbacks/default/notify"
+
+    @property
+    def return_url(self) -> str:
+        """Where the user's browser is sent."""
+        return f"{self.ingress_url}/callbacks/default/return"
+
+    @property
+    def programs(self) -> list[Program]:
+        """Every process but Redis, in the order of starting."""
+        return [self.simulator, self.ingress, *self.workers]
+
+    def start(self) -> None:
+        """Start all of it, and return when it takes requests."""
+        if self.redis is not None:
+            self.redis.start()
+        for program in self.programs:
+            program.start()
+        for name in ("FACEID_SIMULATOR_LISTEN", "FACEID_LISTEN"):
+            wait_listening("127.0.0.1", int(self.env[name].rpartition(":")[2]))
+
+    def stop(self) -> None:
+        """Stop all of it, the receiving end last to be served first."""
+        for program in reversed(self.programs):
+            program.stop()
+        if self.redis is not None:
+            self.redis.stop()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _program(self, name: str, *words: str) -> Program:
+        return Program(name, (*FACEID, *words), self.env, self.folder)
+
+
+def _clean_environment() -> dict[str, str]:
+    """This process's environment without settings of its own, which are not meant for the stack."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("FACEID_")}

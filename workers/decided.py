@@ -1,0 +1,62 @@
+"""From a verdict to the decision that is committed, and the alerts that follow from it."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from shared.alert import Alert, AlertKind
+from shared.decision import Decision, PolicyRef, ReasonCode, timestamp
+from shared.envelope import Envelope
+from workers.classify import Verdict
+from workers.policy import Policy
+from workers.reconciled import Reconciled
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What `classify` hands to `publish`."""
+
+    decision: Decision
+
+    @property
+    def biz_id(self) -> str:
+        """The case."""
+        return self.decision.biz_id
+
+    def dump(self) -> bytes:
+        """As JSON, the same bytes for the same decision."""
+        return self.decision.model_dump_json().encode()
+
+    @classmethod
+    def load(cls, body: bytes) -> Self:
+        """What `dump` wrote."""
+        return cls(Decision.model_validate_json(body))
+
+
+def decide(envelope: Envelope, reconciled: Reconciled, verdict: Verdict, policy: Policy, now: float) -> Decision:
+    """The first revision of the decision on a case; `now` in unix seconds."""
+    return Decision(
+        biz_id=reconciled.biz_id,
+        biz_no=verdict.biz_no,
+        biz_extra_data=verdict.biz_extra_data,
+        account=envelope.account,
+        outcome=verdict.outcome,
+        reasons=verdict.reasons,
+        policy=PolicyRef(version=policy.version, digest=policy.digest),
+        reconciled=verdict.reconciled,
+        channels=reconciled.channels,
+        revision=1,
+        supersedes=None,
+        status=verdict.status,
+        liveness=verdict.liveness,
+        genuineness=verdict.genuineness,
+        faces=verdict.faces,
+        received_at=timestamp(envelope.received_at),
+        decided_at=timestamp(now),
+    )
+
+
+def alerts(decision: Decision, now: float) -> list[Alert]:
+    """What a person has to know about beside the decision."""
+    if not any(reason.code is ReasonCode.DATA_SOURCE_ERROR for reason in decision.reasons):
+        return []
+    return [Alert.of(AlertKind.DATA_SOURCE_ERROR, decision.account, now, decision.biz_id)]

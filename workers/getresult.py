@@ -1,0 +1,152 @@
+"""GetResult: the vendor's authoritative answer, which can be read three times for a biz_id and for one day.
+
+The `api_secret` travels in the query string, and the HTTP library quotes URLs in its errors: nothing but the codes
+below leaves this file.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, Self
+
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import DetailedPyreqwestError, PyreqwestError
+from tenacity import AsyncRetrying, RetryError, retry_if_result, stop_after_attempt, wait_random_exponential
+
+from shared.settings import Account
+
+FINAL: Final = frozenset({"RESULT_NOT_FOUND", "DATA_DESTROYED", "MISSING_ARGUMENTS", "BAD_ARGUMENTS"})
+"""Refusals that no later call would change."""
+
+UNREAD: Final = frozenset(
+    {"CONCURRENCY_LIMIT_EXCEEDED", "AUTHENTICATION_ERROR", "AUTHORIZATION_ERROR", "API_NOT_FOUND", "NO_CONNECTION"}
+)
+"""Refusals that can't have read the result: the call costs nothing."""
+
+QUICK: Final = frozenset({"CONCURRENCY_LIMIT_EXCEEDED", "NO_CONNECTION"})
+"""Those of them that may be over in a moment."""
+
+MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """HTTP 200: the raw answer, not looked into."""
+
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Final: there is no result to be had."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """The result was not read, and the call costs nothing; try again, not before `retry_after` seconds."""
+
+    code: str
+    retry_after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The call failed in a way that may have counted as a read."""
+
+    code: str
+
+
+Answer = Answered | Refused | Unread | Failed
+
+
+class GetResult:
+    """A pooled client for the accounts' GetResult; to be used as an asynchronous context manager."""
+
+    def __init__(self, timeout: float, max_connections: int) -> None:
+        self._client: Client = (
+            ClientBuilder()
+            .timeout(timedelta(seconds=timeout))
+            .connect_timeout(timedelta(seconds=min(timeout, 5.0)))
+            .max_connections(max_connections)
+            .pool_max_idle_per_host(max_connections)
+            .follow_redirects(False)  # a redirect would carry the secret to another host
+            .no_proxy()
+            .build()
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._client.__aexit__(*exc)
+
+    async def read(self, account: Account, biz_id: str) -> Answer:
+        """One read, tried up to three times within a second or two where that costs nothing. Never raises."""
+        retrying = AsyncRetrying(
+            retry=retry_if_result(lambda answer: isinstance(answer, Unread) and answer.code in QUICK),
+            wait=wait_random_exponential(multiplier=0.1, max=1.0),
+            stop=stop_after_attempt(3),
+        )
+        try:
+            answer: Answer = await retrying(self._once, account, biz_id)
+        except RetryError as error:
+            answer = error.last_attempt.result()
+        return answer
+
+    async def _once(self, account: Account, biz_id: str) -> Answer:
+        query = {
+            "api_key": account.api_key.get_secret_value(),
+            "api_secret": account.api_secrets[0].get_secret_value(),
+            "biz_id": biz_id,
+            "return_verify_time": "1",
+        }
+        try:
+            request = self._client.get(f"{account.base_url.rstrip('/')}/get_result").query(query).build()
+            response = await request.send()
+            body = bytes(await response.bytes())
+        except PyreqwestError as error:
+            return _not_answered(error)
+        return judge(response.status, body, response.get_header("retry-after"))
+
+
+def judge(status: int, body: bytes, retry_after: str | None = None) -> Answer:
+    """What an HTTP answer means: by its error_message up to the colon, not by its code."""
+    if len(body) > MAX_ANSWER_BYTES:
+        return Failed("TOO_LARGE")
+    if status == 200:
+        return Answered(body)
+    code = _error_code(body)
+    if code in FINAL:
+        return Refused(code)
+    if code in UNREAD:
+        return Unread(code, _seconds(retry_after))
+    if status == 404:
+        return Unread("API_NOT_FOUND", _seconds(retry_after))
+    return Failed(code or f"HTTP_{status}")
+
+
+def _error_code(body: bytes) -> str:
+    try:
+        answer: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(answer, dict):
+        return ""
+    message = next((answer[key] for key in ("error_message", "error", "ERROR") if answer.get(key)), "")
+    code = str(message).partition(":")[0].strip()
+    return code if code.isascii() and code.replace("_", "").isalnum() and len(code) <= 64 else ""
+
+
+def _seconds(retry_after: str | None) -> float:
+    return min(float(retry_after), 3600.0) if retry_after and retry_after.isdigit() else 0.0
+
+
+def _not_answered(error: PyreqwestError) -> Answer:
+    """The types don't tell a refused connection from one that broke after the request went out; the causes do."""
+    details = error.details if isinstance(error, DetailedPyreqwestError) else {"causes": None}
+    if any(cause["message"] == "client error (Connect)" for cause in details["causes"] or ()):
+        return Unread("NO_CONNECTION")
+    return Failed("TIMEOUT" if isinstance(error, TimeoutError) else "BROKEN_ANSWER")

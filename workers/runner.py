@@ -1,0 +1,114 @@
+"""The loop's middle: a message becomes an item, runs through its stages, and ends in a settlement."""
+
+import time
+from collections.abc import Mapping
+from random import Random
+from typing import Any, Protocol
+
+import structlog
+from redis.exceptions import RedisError
+
+from shared.envelope import Envelope, Undecodable
+from shared.logs import where
+from shared.topology import BY_QUEUE, Stage
+from workers import outcome
+from workers.backoff import full_jitter
+from workers.delivery import Delivery
+from workers.outcome import Outcome
+from workers.settlement import Item, Settlement, Settler
+
+log = structlog.get_logger()
+
+POISON_DELIVERIES = 5
+"""A message that was delivered so often before and never settled kills its workers."""
+OUTAGE_BASE, OUTAGE_CAP = 1.0, 60.0
+"""Seconds of backoff while the ledger can't be reached."""
+
+
+class StageRun(Protocol):
+    """A stage: one input, one outcome. It never touches a queue."""
+
+    def load(self, body: bytes) -> Any:
+        """The input that a message's body holds."""
+
+    async def run(self, envelope: Envelope, value: Any) -> Outcome:
+        """Work on one item."""
+
+
+class Runner:
+    """Runs items through the stages of this process, in memory from one to the next as far as they are here."""
+
+    def __init__(
+        self,
+        stages: Mapping[Stage, StageRun],
+        settler: Settler,
+        random: Random,
+    ) -> None:
+        self._stages = stages
+        self._settler = settler
+        self._random = random
+
+    async def run(self, delivery: Delivery) -> Settlement:
+        """One attempt at one message, closed by one log line. Never raises but for cancellation."""
+        started = time.perf_counter()
+        stage = BY_QUEUE[delivery.queue].stage
+        try:
+            item = self._item(stage, delivery)
+        except Undecodable as fault:
+            log.error("settled", stage=stage, outcome="dead", why="undecodable", detail=str(fault))
+            return self._settler.undecodable(delivery, str(fault))
+        item, result = await self._advance(item, delivery.earlier)
+        _close(item, result, started)
+        return self._settler.settle(delivery.tag, item, result)
+
+    def _item(self, stage: Stage, delivery: Delivery) -> Item:
+        if delivery.fault:
+            raise Undecodable(delivery.fault)
+        envelope = Envelope.read(delivery.headers, delivery.content_type, delivery.body)
+        try:
+            return Item(stage, envelope, self._stages[stage].load(delivery.body))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Undecodable(f"body: no input of {stage} ({type(error).__name__})") from None
+
+    async def _advance(self, item: Item, earlier: int) -> tuple[Item, Outcome]:
+        """Through one stage after another, until one ends it or the next is another process's."""
+        if earlier >= POISON_DELIVERIES:
+            return item, outcome.Dead("poison", f"delivered {earlier} times and never settled")
+        while True:
+            result = await self._attempt(item)
+            if not isinstance(result, outcome.Forward):
+                return item, result
+            following = item.forward(result.value)
+            if following.stage not in self._stages:
+                return item, result
+            item = following
+
+    async def _attempt(self, item: Item) -> Outcome:
+        try:
+            return await self._stages[item.stage].run(item.envelope, item.value)
+        except RedisError as error:
+            wait = full_jitter(item.envelope.attempts + 1, OUTAGE_BASE, OUTAGE_CAP, self._random)
+            log.warning("ledger away", stage=item.stage, error=type(error).__name__)
+            return outcome.Later(wait, "ledger_away")
+        except Exception as error:  # a fault of ours: the item waits for its mending among the dead letters
+            return outcome.Dead("error", f"{type(error).__name__} at {where(error)}")
+
+
+def _close(item: Item, result: Outcome, started: float) -> None:
+    """The one line of an attempt: what it was, how it ended, how long it took."""
+    kind = type(result).__name__.lower()
+    why = getattr(result, "why", "") or getattr(result, "reason", "")
+    write = log.error if kind == "dead" else log.info
+    envelope = item.envelope
+    write(
+        "settled",
+        stage=item.stage,
+        outcome=kind,
+        why=why,
+        id=envelope.id,
+        account=envelope.account,
+        biz_id=envelope.biz_id,
+        channel=envelope.channel,
+        attempt=envelope.attempts + 1,
+        elapsed_ms=round((time.perf_counter() - started) * 1000, 2),
+    )

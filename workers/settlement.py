@@ -1,0 +1,123 @@
+"""From an outcome to what is written where: one clause each, no I/O. Whoever settles writes all of it or none."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shared.envelope import Envelope
+from shared.ledger import CaseKey, release_command
+from shared.parked import Parked
+from shared.post import Post
+from shared.shelf import Command, Name, put_commands
+from shared.topology import BY_QUEUE, BY_STAGE, Stage, queue_name
+from workers import outcome
+from workers.delivery import Delivery
+from workers.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A message leaves its queue, and in the same move this is written."""
+
+    tag: str
+    posts: tuple[Post, ...] = ()
+    """For the inner queues."""
+    results: tuple[Post, ...] = ()
+    """For the results broker."""
+    writes: tuple[Command, ...] = ()
+    """For the ledger's Redis."""
+    once: tuple[str, str, str] | None = None
+    """A ledger mark (hash, field, value): `results` go out only for whoever sets it first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An envelope before a stage, and the stage's input; its body is made only when it has to travel."""
+
+    stage: Stage
+    envelope: Envelope
+    value: Any
+
+    def forward(self, value: outcome.Value) -> "Item":
+        """The item before the next stage."""
+        (queue,) = BY_STAGE[self.stage].writes
+        following = next(row.stage for row in BY_STAGE.values() if row.reads == queue)
+        return Item(following, replace(self.envelope, biz_id=value.biz_id, attempts=0), value)
+
+    def packed(self) -> Envelope:
+        """The envelope with the input as its body. The raw request, input of the first stage, is there already."""
+        if isinstance(self.value, bytes):
+            return self.envelope
+        return self.envelope.advanced(self.value.dump(), self.value.biz_id)
+
+
+class Settler:
+    """Makes settlements for one key prefix. `clock` gives unix seconds."""
+
+    def __init__(self, prefix: str, max_attempts: int, clock: Callable[[], float]) -> None:
+        self._prefix = prefix
+        self._max_attempts = max_attempts
+        self._clock = clock
+
+    def settle(self, tag: str, item: Item, result: Outcome) -> Settlement:
+        """What follows from a stage's outcome."""
+        match result:
+            case outcome.Forward(value):
+                following = item.forward(value)
+                queue = queue_name(self._prefix, BY_STAGE[following.stage].reads)
+                return Settlement(tag, posts=(following.packed().post(queue),))
+            case outcome.Publish(posts, once):
+                return Settlement(tag, results=posts, once=once)
+            case outcome.Drop():
+                return Settlement(tag)
+            case outcome.Unverified(reason, detail):
+                return Settlement(tag, writes=self._shelve("unverified", item, reason, detail))
+            case outcome.Later(seconds, why, attempt):
+                return self._later(tag, item, seconds, why, spent=int(attempt))
+            case outcome.Dead(reason, detail):
+                return Settlement(tag, writes=(*self._shelve("dead", item, reason, detail), *self._release(item)))
+
+    def undecodable(self, delivery: Delivery, detail: str) -> Settlement:
+        """A message that is no envelope goes to the dead letters as it was found."""
+        post = Post(
+            queue_name(self._prefix, delivery.queue), delivery.body, delivery.content_type, dict(delivery.headers)
+        )
+        parked = Parked(
+            id=f"{delivery.queue}:{delivery.tag}",
+            stage=BY_QUEUE[delivery.queue].stage,
+            reason="undecodable",
+            detail=detail,
+            at=self._clock(),
+            post=None if delivery.entry else post,
+            entry=delivery.entry,
+        )
+        return Settlement(delivery.tag, writes=put_commands(self._prefix, "dead", parked))
+
+    def _later(self, tag: str, item: Item, seconds: float, why: str, *, spent: int) -> Settlement:
+        attempts = item.envelope.attempts + spent
+        if attempts >= self._max_attempts and spent:
+            return self.settle(tag, item, outcome.Dead("attempts_exhausted", why))
+        waiting = replace(item, envelope=replace(item.envelope, attempts=attempts))
+        return Settlement(tag, writes=self._shelve("later", waiting, why, "", self._clock() + seconds, attempts))
+
+    def _shelve(
+        self, shelf: Name, item: Item, reason: str, detail: str, at: float | None = None, attempts: int = 0
+    ) -> tuple[Command, ...]:
+        envelope = replace(item.packed(), attempts=attempts)
+        parked = Parked(
+            id=envelope.id,
+            stage=item.stage,
+            reason=reason,
+            detail=detail,
+            at=self._clock() if at is None else at,
+            attempts=item.envelope.attempts,
+            account=envelope.account,
+            biz_id=envelope.biz_id,
+            post=envelope.post(queue_name(self._prefix, BY_STAGE[item.stage].reads)),
+        )
+        return put_commands(self._prefix, shelf, parked)
+
+    def _release(self, item: Item) -> tuple[Command, ...]:
+        """Another item may carry the case from now on."""
+        envelope = item.envelope
+        return (release_command(self._prefix, CaseKey(envelope.account, envelope.biz_id)),) if envelope.biz_id else ()

@@ -1,0 +1,30 @@
+"""Where a worker's messages come from and are settled: the seam between the pump and a broker."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from workers.delivery import Delivery
+from workers.settlement import Settlement
+
+
+class SourceDown(Exception):
+    """The broker or the ledger's Redis did not do its part; the same call may be made again."""
+
+
+class Source(Protocol):
+    """One worker's side of a broker. All calls come from one thread; all may raise `SourceDown`."""
+
+    def receive(self, wait: float) -> Sequence[Delivery]:
+        """A batch of messages, waited for at most `wait` seconds; keeps the leases of those in work."""
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Take messages off their queues, each with what it writes; calling again after a failure has no second effect."""
+
+    def renew(self) -> None:
+        """Keep the leases of those in work, and read nothing."""
+
+    def enqueue_due(self, now: float) -> None:
+        """Put the items whose time has come, by `now` in unix seconds, back on their queues."""
+
+    def close(self) -> None:
+        """Hand back what is still in work, and let go. Never raises."""

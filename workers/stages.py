@@ -1,0 +1,89 @@
+"""The stages in the order of the topology: thin shells around the pure parts."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from shared.alert import Alert
+from shared.cloudevent import CONTENT_TYPE, to_event
+from shared.decision import Decision
+from shared.envelope import Envelope
+from shared.ledger import CaseKey, Ledger
+from shared.post import Post
+from shared.topology import ALERTS, DECISIONS, queue_name
+from workers import outcome
+from workers.classify import classify
+from workers.decided import Decided, alerts, decide
+from workers.policy import Policy
+from workers.reconciled import Reconciled
+from workers.verify import Unverified, verify
+
+UNKNOWN_ACCOUNT = outcome.Dead("unknown_account", "no such account in this worker's settings")
+
+
+class Verify:
+    """Shows that a callback comes from FaceID; the raw request goes in."""
+
+    def __init__(self, secrets: Mapping[str, Sequence[str]]) -> None:
+        """`secrets` by account, newest first."""
+        self._secrets = secrets
+
+    def load(self, body: bytes) -> bytes:
+        """The request's body, as it came."""
+        return body
+
+    async def run(self, envelope: Envelope, _: bytes) -> outcome.Outcome:
+        """Verified, or set aside."""
+        secrets = self._secrets.get(envelope.account)
+        if secrets is None:
+            return UNKNOWN_ACCOUNT
+        try:
+            return outcome.Forward(verify(envelope, secrets))
+        except Unverified as fault:
+            return outcome.Unverified(fault.reason, fault.detail)
+
+
+class Classify:
+    """Judges the evidence by the account's policy."""
+
+    def __init__(self, policies: Mapping[str, Policy], clock: Callable[[], float]) -> None:
+        self._policies = policies
+        self._clock = clock
+
+    def load(self, body: bytes) -> Reconciled:
+        """The stage's input from a message."""
+        return Reconciled.load(body)
+
+    async def run(self, envelope: Envelope, reconciled: Reconciled) -> outcome.Outcome:
+        """A decision, always."""
+        policy = self._policies.get(envelope.account)
+        if policy is None:
+            return UNKNOWN_ACCOUNT
+        verdict = classify(reconciled.evidence, policy)
+        decision = decide(envelope, reconciled, verdict, policy, self._clock())
+        return outcome.Forward(Decided(decision))
+
+
+class Publish:
+    """Commits the decision to the ledger, then lets it out: once."""
+
+    def __init__(self, ledger: Ledger, prefix: str, clock: Callable[[], float]) -> None:
+        self._ledger = ledger
+        self._prefix = prefix
+        self._clock = clock
+
+    def load(self, body: bytes) -> Decided:
+        """The stage's input from a message."""
+        return Decided.load(body)
+
+    async def run(self, envelope: Envelope, decided: Decided) -> outcome.Outcome:
+        """The decision that stands for the case goes out, unless it is out already."""
+        case = CaseKey(envelope.account, decided.biz_id)
+        standing, published = await self._ledger.commit(case, decided.dump())
+        if published:
+            return outcome.Drop("published")
+        decision = Decided.load(standing).decision
+        posts = [self._post(DECISIONS, decision)]
+        posts += [self._post(ALERTS, alert) for alert in alerts(decision, self._clock())]
+        return outcome.Publish(tuple(posts), (self._ledger.key(case), "published", decision.id))
+
+    def _post(self, queue: str, message: Decision | Alert) -> Post:
+        return Post(queue_name(self._prefix, queue), to_event(message), CONTENT_TYPE, {"ce-id": message.id})

@@ -1,0 +1,158 @@
+"""A worker's messages over Redis Streams."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Final, cast
+
+from kombu.entity import Queue
+from kombu.messaging import Consumer
+from redis import Redis
+from redis.exceptions import RedisError
+
+from shared.post import Post
+from shared.publisher import NotStored, Publisher, open_connection
+from shared.shelf import Command, Shelf
+from shared.streams import Channel, Message, Move
+from workers.delivery import Delivery
+from workers.settlement import Settlement
+from workers.source import SourceDown
+
+GROUP: Final = "faceid"
+DELIVERY_COUNT: Final = "x-delivery-count"
+LATER_TIMEOUT: Final = 5.0
+MAX_BATCH: Final = 200
+"""Messages read at once: enough to pay for the round trip, few enough that other workers get their share."""
+
+
+class StreamsSource:
+    """The inner queues on Redis Streams.
+
+    Whatever lives on the same Redis as the queues is written by the fenced move itself: then an item is in exactly
+    one place at any time. `results` and `ledger` are given where they live elsewhere, and are written before the move.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        queues: Mapping[str, str],
+        prefetch: int,
+        lease: float,
+        later: Shelf,
+        results: Publisher | None,
+        ledger: "Redis | None",
+    ) -> None:
+        """`queues`: full names and the short ones of the topology; `lease` in seconds."""
+        self._connection = open_connection(
+            url, group=GROUP, lease_seconds=lease, batch_size=min(prefetch, MAX_BATCH), consumer="worker"
+        )
+        self._errors = (*self._connection.connection_errors, *self._connection.channel_errors, RedisError, NotStored)
+        self._queues = queues
+        self._prefetch = prefetch
+        self._later = later
+        self._results = results
+        self._ledger = ledger
+        self._inner = Publisher(url, LATER_TIMEOUT)
+        self._opened: Channel | None = None
+        self._batch: list[Delivery] = []
+
+    def receive(self, wait: float) -> Sequence[Delivery]:
+        """A batch of messages, waited for at most `wait` seconds."""
+        with self._reporting():
+            self._channel()
+            with suppress(TimeoutError):
+                self._connection.drain_events(timeout=wait)
+        batch, self._batch = self._batch, []
+        return batch
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Move the messages on."""
+        with self._reporting():
+            self._write_elsewhere(settlements)
+            self._channel().move([self._move(settlement) for settlement in settlements])
+            self._mark_elsewhere(settlements)
+
+    def renew(self) -> None:
+        """Keep the leases."""
+        with self._reporting():
+            self._channel().renew()
+
+    def enqueue_due(self, now: float) -> None:
+        """Put the items whose time has come, by `now` in unix seconds, back on their queues."""
+        with self._reporting():
+            due = [(parked.id, parked.post) for parked in self._later.due(now) if parked.post is not None]
+            if not due:
+                return
+            if self._ledger is None:
+                self._later.take([(item, [self._add(post)]) for item, post in due])
+                return
+            self._inner.publish([post for _, post in due])
+            self._later.take([(item, ()) for item, _ in due])
+
+    def close(self) -> None:
+        """Hand back what is in work."""
+        with suppress(*self._errors):
+            self._connection.close()
+        self._inner.close()
+        if self._results is not None:
+            self._results.close()
+
+    def _channel(self) -> Channel:
+        if self._opened is None:
+            channel = self._connection.channel()
+            queues = [Queue(name, durable=True) for name in self._queues]
+            consumer = Consumer(channel, queues, on_message=self._note, prefetch_count=self._prefetch, accept=None)
+            consumer.consume()
+            self._opened = channel
+        return self._opened
+
+    def _note(self, message: Message) -> None:
+        queue = self._queues[message.delivery_info["routing_key"]]
+        earlier = int(message.headers.get(DELIVERY_COUNT, 0))
+        fault = "" if message.undecodable is None else str(message.undecodable)
+        entry = tuple(message.fields.items()) if fault else ()
+        content_type = message.content_type or ""
+        body = message.body if isinstance(message.body, bytes) else message.body.encode()
+        self._batch.append(
+            Delivery(message.delivery_tag, queue, message.headers, content_type, body, earlier, fault, entry)
+        )
+
+    def _write_elsewhere(self, settlements: Sequence[Settlement]) -> None:
+        """What is not on the queues' Redis goes first; a repeat finds it there, or bears the same id."""
+        if self._ledger is not None:
+            with self._ledger.pipeline(transaction=False) as pipe:
+                for settlement in settlements:
+                    for command in settlement.writes:
+                        pipe.execute_command(*command)
+                pipe.execute()
+        if self._results is not None:
+            self._results.publish([post for settlement in settlements for post in settlement.results])
+
+    def _mark_elsewhere(self, settlements: Sequence[Settlement]) -> None:
+        """The ledger's mark comes last: without it a result may go out twice, with it too early never."""
+        marks = [settlement.once for settlement in settlements if settlement.once is not None]
+        if self._ledger is not None and marks:
+            with self._ledger.pipeline(transaction=False) as pipe:
+                for key, field, value in marks:
+                    pipe.hsetnx(key, field, value)
+                pipe.execute()
+
+    def _move(self, settlement: Settlement) -> Move:
+        """What the fenced script does for one message."""
+        posts = settlement.posts if self._results is not None else (*settlement.posts, *settlement.results)
+        commands = [self._add(post) for post in posts]
+        if self._ledger is None:
+            commands += settlement.writes
+        return Move(settlement.tag, tuple(commands), settlement.once if self._ledger is None else None)
+
+    def _add(self, post: Post) -> Command:
+        command = self._channel().entry_command(
+            post.queue, post.body, content_type=post.content_type, headers=dict(post.headers)
+        )
+        return cast("Command", command)
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        try:
+            yield
+        except self._errors as error:
+            raise SourceDown(type(error).__name__) from error

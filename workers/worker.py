@@ -1,0 +1,144 @@
+"""A worker process: the composition root, the asyncio loop that runs the stages, and the pump beside it."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from random import SystemRandom
+
+import structlog
+import uvloop
+from redis import Redis
+from redis import asyncio as redis_asyncio
+from redis.exceptions import RedisError
+
+from shared.ledger import Ledger
+from shared.publisher import Publisher
+from shared.settings import Account, Settings, load_accounts
+from shared.shelf import Shelf
+from shared.topology import BY_STAGE, STAGES, Stage, queue_name
+from workers.delivery import Delivery
+from workers.getresult import GetResult
+from workers.policy import Policy
+from workers.pump import Pump
+from workers.reading import EvidenceReader, ReadRules
+from workers.reconcile import Looks, Reconcile
+from workers.runner import Runner, StageRun
+from workers.settlement import Settler
+from workers.source import Source, SourceDown
+from workers.stages import Classify, Publish, Verify
+from workers.streams_source import StreamsSource
+
+log = structlog.get_logger()
+
+DAY = 86_400.0
+PUBLISH_TIMEOUT = 5.0
+
+
+def run(settings: Settings, stages: Sequence[Stage] = STAGES) -> int:
+    """Work until SIGTERM or SIGINT; returns the exit code. Raises `SettingsError` or `PolicyError` at once."""
+    accounts = load_accounts(settings)
+    policies = {name: Policy.load(account.policy) for name, account in accounts.items()}
+    return uvloop.run(Worker(settings, stages, accounts, policies).run())
+
+
+class Worker:
+    """One process's stages, with what they need, built once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        stages: Sequence[Stage],
+        accounts: Mapping[str, Account],
+        policies: Mapping[str, Policy],
+    ) -> None:
+        self._settings = settings
+        self._names = stages
+        self._accounts = accounts
+        self._policies = policies
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> int:
+        """Work until told to stop; 0, or 1 when the pump died."""
+        settings, loop = self._settings, asyncio.get_running_loop()
+        async with AsyncExitStack() as stack:
+            client = GetResult(settings.getresult_timeout_seconds, settings.prefetch)
+            redis = redis_asyncio.Redis.from_url(settings.redis_url, socket_timeout=5.0, socket_connect_timeout=2.0)
+            stack.push_async_callback(redis.aclose)
+            await stack.enter_async_context(client)
+            stages = self._stages(Ledger(redis, settings.prefix, settings.retention_days * DAY), client)
+            runner = Runner(stages, Settler(settings.prefix, settings.max_attempts, time.time), SystemRandom())
+            ended = asyncio.Event()
+            pump = self._pump(runner, loop, ended)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, pump.stop)
+            log.info("worker started", stages=list(self._names), accounts=sorted(self._accounts))
+            pump.start()
+            await ended.wait()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            return 0 if pump.failure is None else 1
+
+    def _stages(self, ledger: Ledger, client: GetResult) -> dict[Stage, StageRun]:
+        settings, accounts = self._settings, self._accounts
+        secrets = {name: [s.get_secret_value() for s in account.api_secrets] for name, account in accounts.items()}
+        rules = ReadRules(settings.getresult_budget, settings.read_spacing_seconds, settings.getresult_timeout_seconds)
+        reader = EvidenceReader(ledger, client.read, rules, time.time)
+        looks = Looks(settings.hint_delay_seconds, settings.token_life_seconds)
+        known: dict[Stage, StageRun] = {
+            "verify": Verify(secrets),
+            "reconcile": Reconcile(accounts, ledger, reader, looks, time.time),
+            "classify": Classify(self._policies, time.time),
+            "publish": Publish(ledger, settings.prefix, time.time),
+        }
+        return {name: known[name] for name in self._names}
+
+    def _pump(self, runner: Runner, loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> Pump:
+        settings = self._settings
+        redis = Redis.from_url(settings.redis_url, socket_timeout=5.0, socket_connect_timeout=2.0)
+        source = open_source(settings, self._names, redis)
+        unverified = Shelf(redis, settings.prefix, "unverified")
+
+        def start(batch: Sequence[Delivery]) -> None:
+            for delivery in batch:
+                task = loop.create_task(self._work(runner, pump, delivery))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+        def deliver(batch: Sequence[Delivery]) -> None:
+            loop.call_soon_threadsafe(start, batch)
+
+        def chore() -> None:
+            source.enqueue_due(time.time())
+            try:
+                gone = unverified.trim(settings.unverified_max)
+            except RedisError as error:
+                raise SourceDown(type(error).__name__) from error
+            if gone:
+                log.warning("unverified callbacks dropped, the oldest first", count=gone)
+
+        def end() -> None:
+            loop.call_soon_threadsafe(ended.set)
+
+        pump = Pump(source, deliver, chore, end, settings.grace_seconds)
+        return pump
+
+    async def _work(self, runner: Runner, pump: Pump, delivery: Delivery) -> None:
+        pump.finish(await runner.run(delivery))
+
+
+def open_source(settings: Settings, stages: Sequence[Stage], redis: "Redis") -> Source:
+    """The messages of these stages; connects when first used."""
+    results_here = settings.results_url == settings.broker_url
+    ledger_here = settings.redis_url == settings.broker_url
+    return StreamsSource(
+        settings.broker_url,
+        {queue_name(settings.prefix, BY_STAGE[name].reads): BY_STAGE[name].reads for name in stages},
+        settings.prefetch,
+        settings.lease_seconds,
+        Shelf(redis, settings.prefix, "later"),
+        None if results_here else Publisher(settings.results_url, PUBLISH_TIMEOUT),
+        None if ledger_here else redis,
+    )
