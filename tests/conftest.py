@@ -1,10 +1,13 @@
 import os
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from fakeredis import TcpFakeServer
+from fakeredis._clients._tcp_server import TCPFakeRequestHandler
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from tests.servers import RedisServer, find_server
 
@@ -41,10 +44,28 @@ def private_server() -> Iterator[RedisServer]:
     server.stop()
 
 
+class FakeRedisHandler(TCPFakeRequestHandler):
+    """Answers an error and goes on, as a real server does; fakeredis would hang up."""
+
+    disable_nagle_algorithm = True  # else 11 messages/s
+
+    def setup(self) -> None:
+        super().setup()
+        read_response = self.current_client.read_response
+
+        def reply(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return read_response(*args, **kwargs)
+            except ResponseError as error:
+                return error
+
+        self.current_client.read_response = reply  # type: ignore[method-assign]  # the one place to catch it
+
+
 @pytest.fixture(scope="session")
 def fake_redis_server() -> Iterator[str]:
     server = TcpFakeServer(("127.0.0.1", 0))
-    server.RequestHandlerClass.disable_nagle_algorithm = True  # type: ignore[attr-defined]  # 11 messages/s without
+    server.RequestHandlerClass = FakeRedisHandler
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield f"redis://127.0.0.1:{server.server_address[1]}/0"
