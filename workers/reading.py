@@ -9,8 +9,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 
 from shared.ledger import CaseKey, Landing, Ledger
 from shared.settings import Account
-from workers.callback import Callback, NotACallback
-from workers.callback import is_final
+from workers.callback import Callback, NotACallback, is_final
 from workers.getresult import Answer, Answered, Failed, Refused, Unread
 from workers.strict_json import NotStrictJson
 
@@ -22,17 +21,19 @@ OUTAGE_REST = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The result, and the raw answer it was read from."""
+    """The result, the raw answer it was read from, and the channels heard from by then, if that was asked."""
 
     raw: bytes
     result: Callback
+    channels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """There is no result to be had, for `code`."""
+    """There is no result to be had, for `code`; the channels as in `Found`."""
 
     code: str
+    channels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +101,9 @@ class EvidenceReader:
     async def _fly(self, account: Account, case: CaseKey, flight: str, *, signed: bool) -> Reading:
         match await self._get_result(account, case.biz_id):
             case Answered(raw):
-                await self._land(case, flight, "answered", raw)
-                return await self._look_into(case, raw)
+                return await self._look_into(case, raw, await self._land(case, flight, "answered", raw))
             case Refused(code):
-                await self._land(case, flight, "refused", code)
-                return Gone(code)
+                return Gone(code, await self._land(case, flight, "refused", code))
             case Unread(code, retry_after):
                 await self._land(case, flight, "given_back", code)
                 return Wait(max(retry_after, OUTAGE_REST), code)
@@ -112,21 +111,20 @@ class EvidenceReader:
                 await self._land(case, flight, "failed", code)
                 return await self.read(account, case, signed=signed)  # spent, or a rest before the next one
 
-    async def _look_into(self, case: CaseKey, raw: bytes) -> Reading:
+    async def _look_into(self, case: CaseKey, raw: bytes, channels: tuple[str, ...] = ()) -> Reading:
         """A stored answer: it decides, or it makes room for another read."""
         try:
             result = Callback.from_json(raw, biz_id=case.biz_id)
         except (NotStrictJson, NotACallback):
             result = None
         if result is not None and result.biz_id == case.biz_id and result.status and is_final(result.status):
-            return Found(raw, result)
+            return Found(raw, result, channels)
         await self._ledger.set_aside(case, raw)
         return NotFinal()
 
-    async def _land(self, case: CaseKey, flight: str, how: Landing, value: bytes | str) -> None:
+    async def _land(self, case: CaseKey, flight: str, how: Landing, value: bytes | str) -> tuple[str, ...]:
         """Tell the ledger, however long Redis is away: an answer that was paid for must not be lost."""
-        async for attempt in AsyncRetrying(
+        patiently = AsyncRetrying(
             retry=retry_if_exception_type(RedisError), wait=wait_random_exponential(multiplier=0.1, max=2.0)
-        ):
-            with attempt:
-                await self._ledger.land(case, flight, how, value, self._clock())
+        )
+        return await patiently(self._ledger.land, case, flight, how, value, self._clock())

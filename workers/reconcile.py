@@ -75,10 +75,10 @@ class Reconcile:
         while isinstance(reading, NotFinal):  # ends in a rest, or with the budget
             reading = await self._reader.read(account, case, signed=True)
         match reading:
-            case Found(raw, result):
-                return outcome.Forward(Reconciled(verified, raw.decode(), result, None, True, channels))
-            case Gone(code):
-                return outcome.Forward(Reconciled(verified, "", None, code, True, channels))
+            case Found(raw, result, heard):
+                return outcome.Forward(Reconciled(verified, raw.decode(), result, None, True, heard or channels))
+            case Gone(code, heard):
+                return outcome.Forward(Reconciled(verified, "", None, code, True, heard or channels))
             case Wait(seconds, why):
                 return outcome.Later(seconds, why)
 
@@ -95,12 +95,12 @@ class Reconcile:
         if now < due:
             return outcome.Later(due - now, "open_case")
         match await self._reader.read(account, case, signed=signed):
-            case Found(raw, result):
-                return outcome.Forward(Reconciled(verified, raw.decode(), result, None, True, channels))
+            case Found(raw, result, heard):
+                return outcome.Forward(Reconciled(verified, raw.decode(), result, None, True, heard or channels))
             case NotFinal():
                 return outcome.Later(expires - now, "open_case") if now < expires else outcome.Drop("never_finished")
-            case Gone(code) if signed:
-                return outcome.Forward(Reconciled(verified, "", None, code, True, channels))
+            case Gone(code, heard) if signed:
+                return outcome.Forward(Reconciled(verified, "", None, code, True, heard or channels))
             case Gone():
                 return outcome.Drop("hint_without_result")
             case Wait(seconds, why):
