@@ -148,6 +148,11 @@ class Channel(virtual.Channel):
         super().basic_consume(queue, no_ack, callback, consumer_tag, **kwargs)  # type: ignore[no-untyped-call]
         self._receivers[queue] = receive
 
+    def basic_cancel(self, consumer_tag: str) -> None:
+        """Hand on no more to this consumer; what it was given stays held."""
+        super().basic_cancel(consumer_tag)  # type: ignore[no-untyped-call]
+        self._receivers = {queue: self._receivers[queue] for queue in self._active_queues}
+
     def basic_get(self, queue: str, no_ack: bool = False, **_kwargs: Any) -> virtual.Message | None:
         """One message at once, or None; the prefetch count does not matter."""
         self._inbox.flush()

@@ -9,7 +9,7 @@ from kombu.connection import Connection
 from kombu.entity import Queue
 from kombu.messaging import Consumer, Producer
 
-from shared.streams import Channel, Message
+from shared.streams import Channel
 
 LEASE = 0.5
 """Seconds; short, so that takeovers come soon."""
@@ -32,7 +32,7 @@ class Reader:
     def __init__(self, connection: Connection, *queues: str, prefetch: int = 0, no_ack: bool = False) -> None:
         self.connection = connection
         self.channel: Channel = connection.channel()
-        self.messages: list[Message] = []
+        self.messages: list[Any] = []
         self.consumer = Consumer(
             self.channel,
             [Queue(queue) for queue in queues],
@@ -59,7 +59,7 @@ class Reader:
                 continue
         return True
 
-    def receive(self, count: int) -> list[Message]:
+    def receive(self, count: int) -> list[Any]:
         """Drain until so many messages are here; fails when they do not come."""
         assert self.drain_until(lambda: len(self.messages) >= count), f"{len(self.messages)} of {count} came"
         return self.messages
