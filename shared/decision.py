@@ -1,7 +1,9 @@
 """A decision about one verification: what the results queue carries, and what a support agent reads."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Final, Literal
 from uuid import UUID, uuid5
 
@@ -61,11 +63,8 @@ class ReasonCode(StrEnum):
     UNKNOWN_STATUS = "UNKNOWN_STATUS"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class Reason(_Part):
+@dataclass(frozen=True, slots=True)
+class Reason:
     """One finding: the field of the evidence, its value, the limit it was compared with, and what it asks for."""
 
     code: ReasonCode
@@ -77,14 +76,16 @@ class Reason(_Part):
     effect: Effect
 
 
-class PolicyRef(_Part):
+@dataclass(frozen=True, slots=True)
+class PolicyRef:
     """Which policy decided: its own version label, and the digest of its content."""
 
     version: str
     digest: str
 
 
-class Liveness(_Part):
+@dataclass(frozen=True, slots=True)
+class Liveness:
     """The liveness check as the evidence has it."""
 
     result: str | None
@@ -93,23 +94,21 @@ class Liveness(_Part):
     """Counters of what went wrong on the way, by the vendor's names."""
 
 
-class Score(_Part):
-    """A spoof score beside its threshold, both 0 to 1; above the threshold is an attack."""
+@dataclass(frozen=True, slots=True)
+class Genuineness:
+    """Spoof scores and their thresholds, each from 0 to 1, by the vendor's names; above the threshold is an attack."""
 
-    confidence: float | None
-    threshold: float | None
-
-
-class Genuineness(_Part):
-    """The spoof scores."""
-
-    synthetic_face: Score
-    mask: Score
-    screen_replay: Score
+    synthetic_face_confidence: float | None
+    synthetic_face_threshold: float | None
+    mask_confidence: float | None
+    mask_threshold: float | None
+    screen_replay_confidence: float | None
+    screen_replay_threshold: float | None
     face_replaced: float | None
 
 
-class Face(_Part):
+@dataclass(frozen=True, slots=True)
+class Face:
     """One face comparison; confidence and thresholds are 0 to 100."""
 
     ref: str
@@ -119,8 +118,13 @@ class Face(_Part):
     """By false-accept rate: `1e-3`, `1e-4`, `1e-5`, `1e-6`."""
 
 
-class Decision(_Part):
-    """The verdict on one biz_id, with everything it rests on; the `data` of a result message."""
+class Decision(BaseModel):
+    """The verdict on one biz_id, with everything it rests on; the `data` of a result message.
+
+    Members that a later version adds are ignored when it is read.
+    """
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     biz_id: str
     biz_no: str | None
@@ -142,7 +146,7 @@ class Decision(_Part):
     received_at: Timestamp
     decided_at: Timestamp
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The id of the event that carries this decision."""
         return decision_id(self.account, self.biz_id, self.revision)
@@ -155,7 +159,7 @@ def decision_id(account: str, biz_id: str, revision: int) -> str:
 
 def timestamp(unix_seconds: float) -> str:
     """A moment as a `Timestamp`; what is finer than a millisecond is cut off."""
-    return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def in_words(reason: Reason) -> str:

@@ -16,14 +16,14 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
-    PrivateAttr,
     Strict,
     ValidationError,
-    model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
 
 from workers import strict_json
+
+_DIGITS: Final = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,17 @@ class _Loose:
     whole: bool = False
 
     def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
-        bounded = core_schema.float_schema(allow_inf_nan=False, ge=self.low, le=self.high)
-        digits = core_schema.str_schema(strict=True, max_length=40, pattern=r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$")
-        number = core_schema.union_schema(
-            [{**bounded, "strict": True}, core_schema.chain_schema([digits, bounded])], mode="left_to_right"
+        number = core_schema.float_schema(allow_inf_nan=False, ge=self.low, le=self.high)
+        digits = core_schema.str_schema(strict=True, max_length=40, pattern=_DIGITS)
+        loose = core_schema.union_schema(
+            [{**number, "strict": True}, core_schema.chain_schema([digits, number])], mode="left_to_right"
         )
-        return core_schema.chain_schema([number, core_schema.int_schema()]) if self.whole else number
+        if not self.whole:
+            return loose
+        whole = core_schema.int_schema(strict=True, ge=0)
+        return core_schema.union_schema(
+            [whole, core_schema.chain_schema([loose, core_schema.int_schema()])], mode="left_to_right"
+        )
 
 
 Number = Annotated[float, _Loose()]
@@ -54,7 +59,6 @@ BIZ_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 """What can be a biz_id: `<unix seconds>,<uuid>` is the vendor's habit, not his promise."""
 _UNDER_WAY: Final = frozenset({"NOT_STARTED", "PROCESSING"})
 _RESULT_REF: Final = re.compile(r"result_ref[0-9]{1,3}")
-_SLIPS: Final = {"VIDOE_FORMAT_UNSUPPORTED": "VIDEO_FORMAT_UNSUPPORTED"}  # so misprinted in the vendor's own example
 
 
 def is_final(status: str | None) -> bool:
@@ -96,7 +100,10 @@ class FaceGenuineness(_Part):
 
 
 def _unslipped(counters: dict[str, int]) -> dict[str, int]:
-    return {_SLIPS.get(name, name): count for name, count in counters.items()}
+    """The vendor's own example misprints this name."""
+    if "VIDOE_FORMAT_UNSUPPORTED" in counters:
+        counters["VIDEO_FORMAT_UNSUPPORTED"] = counters.pop("VIDOE_FORMAT_UNSUPPORTED")
+    return counters
 
 
 class LivenessResult(_Part):
@@ -116,19 +123,13 @@ class ResultRef(_Part):
 
 
 class VerifyResult(_Part):
-    """The face comparisons. They come as `result_ref1` to `result_refN` and are gathered in `refs` by these names."""
+    """The face comparisons: `refs` holds `result_ref1` to `result_refN` by these names and in this order."""
 
-    error_message: str | None = None
+    error_message: Annotated[str | None, AfterValidator(lambda message: message or "")] = ""
+    """Empty: no error."""
     verify_time: Number | None = None
+    """Unix seconds."""
     refs: dict[str, ResultRef] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _gathered(cls, raw: object) -> object:
-        if not isinstance(raw, dict):
-            return raw
-        refs = {key: ref for key, ref in raw.items() if ref is not None and _RESULT_REF.fullmatch(key)}
-        return {**{key: part for key, part in raw.items() if key not in refs}, "refs": refs}
 
 
 class Callback(_Part):
@@ -142,17 +143,13 @@ class Callback(_Part):
     multifaces_tag: Flag | None = None
     request_id: str | None = None
     time_used: Number | None = None
-    _unreadable: tuple[str, ...] = PrivateAttr(())
+    unreadable: tuple[str, ...] = ()
+    """Dotted paths of the parts that were taken out."""
 
     @property
     def biz_id(self) -> str:
         """The vendor's id of the verification: 1 to 128 printable ASCII characters."""
         return self.biz_info.biz_id
-
-    @property
-    def unreadable(self) -> tuple[str, ...]:
-        """Dotted paths of the parts that were taken out, in the order of the text."""
-        return self._unreadable
 
     @classmethod
     def from_json(cls, text: bytes | str, *, biz_id: str | None = None) -> Self:
@@ -171,21 +168,19 @@ class Callback(_Part):
             raise NotACallback("not a JSON object")
         if raw.get("biz_info") is None:
             raw["biz_info"] = _flat_info(raw, biz_id)
+        _gather_refs(raw.get("verify_result"))
         return cls._readable(raw)
 
     @classmethod
     def _readable(cls, raw: dict[str, JsonValue]) -> Self:
         """Validated, less the parts that do not validate."""
-        unreadable: list[str] = []
+        unreadable: list[JsonValue] = []
+        raw["unreadable"] = unreadable
         while True:
             try:
-                callback = cls.model_validate(raw)
+                return cls.model_validate(raw)
             except ValidationError as error:
-                paths = _faulty(raw, error)
-                unreadable += [_without(raw, path) for path in paths]
-            else:
-                callback._unreadable = tuple(unreadable)
-                return callback
+                unreadable += [_take_out(raw, path) for path in _faulty(raw, error)]
 
 
 def _flat_info(raw: dict[str, JsonValue], biz_id: str | None) -> JsonValue:
@@ -197,6 +192,13 @@ def _flat_info(raw: dict[str, JsonValue], biz_id: str | None) -> JsonValue:
     }
 
 
+def _gather_refs(verify: JsonValue) -> None:
+    if isinstance(verify, dict):
+        names = [name for name in verify if name.startswith("result_ref") and _RESULT_REF.fullmatch(name)]
+        refs = {name: verify.pop(name) for name in sorted(names, key=lambda name: int(name[len("result_ref") :]))}
+        verify["refs"] = {name: ref for name, ref in refs.items() if ref is not None}
+
+
 def _faulty(raw: dict[str, JsonValue], error: ValidationError) -> Iterable[tuple[str, ...]]:
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     if any(fault["loc"][:2] in {("biz_info",), ("biz_info", "biz_id")} for fault in faults):
@@ -205,7 +207,7 @@ def _faulty(raw: dict[str, JsonValue], error: ValidationError) -> Iterable[tuple
 
 
 def _path(raw: JsonValue, loc: tuple[int | str, ...]) -> tuple[str, ...]:
-    """The way to a fault in the raw payload: pydantic's, less its names of union members and of `refs`."""
+    """The way to a fault in the raw payload: pydantic's, less its names of union members."""
     path = []
     for key in loc:
         if isinstance(raw, dict) and key in raw:
@@ -214,8 +216,8 @@ def _path(raw: JsonValue, loc: tuple[int | str, ...]) -> tuple[str, ...]:
     return tuple(path)
 
 
-def _without(raw: Any, path: tuple[str, ...]) -> str:
+def _take_out(raw: Any, path: tuple[str, ...]) -> str:
     for key in path[:-1]:
         raw = raw[key]
     del raw[path[-1]]
-    return ".".join(path)
+    return ".".join(path).replace("verify_result.refs.", "verify_result.")

@@ -5,22 +5,18 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from shared.decision import (
-    Decision,
     Effect,
     Face,
     Genuineness,
     Liveness,
     Outcome,
-    PolicyRef,
     Reason,
     ReasonCode,
-    Score,
-    timestamp,
 )
-from workers.callback import Callback, ResultRef, is_final
+from workers.callback import BizInfo, Callback, ResultRef, is_final
 from workers.crosscheck import differences
 from workers.policy import Policy
-from workers.rules import Finding, by_number, findings
+from workers.rules import Finding, findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,39 +47,6 @@ class Verdict:
     biz_no: str | None
     biz_extra_data: str | None
 
-    def decision(  # noqa: PLR0913 - one argument for each fact of a case
-        self,
-        policy: Policy,
-        *,
-        account: str,
-        biz_id: str,
-        channels: tuple[Literal["notify", "return"], ...],
-        received_at: float,
-        decided_at: float,
-        revision: int = 1,
-        supersedes: str | None = None,
-    ) -> Decision:
-        """The verdict as the decision on a case; times are in Unix seconds, `supersedes` is a decision's id."""
-        return Decision(
-            biz_id=biz_id,
-            biz_no=self.biz_no,
-            biz_extra_data=self.biz_extra_data,
-            account=account,
-            outcome=self.outcome,
-            reasons=self.reasons,
-            policy=PolicyRef(version=policy.version, digest=policy.digest),
-            reconciled=self.reconciled,
-            channels=channels,
-            revision=revision,
-            supersedes=supersedes,
-            status=self.status,
-            liveness=self.liveness,
-            genuineness=self.genuineness,
-            faces=self.faces,
-            received_at=timestamp(received_at),
-            decided_at=timestamp(decided_at),
-        )
-
 
 def classify(evidence: Evidence, policy: Policy) -> Verdict:
     """The verdict on a case: all reasons in the order of `ReasonCode`, and the outcome that the strongest effect gives.
@@ -94,6 +57,7 @@ def classify(evidence: Evidence, policy: Policy) -> Verdict:
     payload, reconciled = _judged(evidence)
     found = [*findings(payload, policy)] if payload else [_nothing(evidence.refusal)]
     reasons = _reasons([*found, *_standing(evidence, reconciled)], policy)
+    info = _info(evidence)
     return Verdict(
         outcome=_outcome(reasons),
         reasons=reasons,
@@ -102,8 +66,8 @@ def classify(evidence: Evidence, policy: Policy) -> Verdict:
         liveness=_liveness(payload) if payload else None,
         genuineness=_genuineness(payload) if payload else None,
         faces=_faces(payload) if payload else (),
-        biz_no=_echoed("biz_no", evidence),
-        biz_extra_data=_echoed("biz_extra_data", evidence),
+        biz_no=info.biz_no if info else None,
+        biz_extra_data=info.biz_extra_data if info else None,
     )
 
 
@@ -138,10 +102,7 @@ def _why_not(evidence: Evidence) -> str | None:
 
 def _reasons(found: list[Finding], policy: Policy) -> tuple[Reason, ...]:
     ordered = sorted(dict.fromkeys(found), key=lambda finding: _ORDER[finding.code])
-    return tuple(
-        Reason(code=code, field=field, value=value, limit=limit, effect=policy.effects.of(code))
-        for code, field, value, limit in ordered
-    )
+    return tuple(Reason(*finding, effect=policy.effects.of(finding.code)) for finding in ordered)
 
 
 def _outcome(reasons: tuple[Reason, ...]) -> Outcome:
@@ -149,10 +110,10 @@ def _outcome(reasons: tuple[Reason, ...]) -> Outcome:
     return next(outcome for effect, outcome in _BY_PRECEDENCE.items() if effect in effects)
 
 
-def _echoed(name: Literal["biz_no", "biz_extra_data"], evidence: Evidence) -> str | None:
-    """What the customer gave the vendor to be sent back; the callback is signed, so that its echo goes first."""
-    echoes = [getattr(payload.biz_info, name) for payload in (evidence.callback, evidence.result) if payload]
-    return next((echo for echo in echoes if echo is not None), None)
+def _info(evidence: Evidence) -> BizInfo | None:
+    """What the customer gave the vendor to be sent back; the callback always echoes it."""
+    payload = evidence.callback or evidence.result
+    return payload.biz_info if payload else None
 
 
 def _liveness(payload: Callback) -> Liveness | None:
@@ -166,17 +127,12 @@ def _genuineness(payload: Callback) -> Genuineness | None:
     scores = payload.liveness_result.face_genuineness if payload.liveness_result else None
     if scores is None:
         return None
-    return Genuineness(
-        synthetic_face=Score(confidence=scores.synthetic_face_confidence, threshold=scores.synthetic_face_threshold),
-        mask=Score(confidence=scores.mask_confidence, threshold=scores.mask_threshold),
-        screen_replay=Score(confidence=scores.screen_replay_confidence, threshold=scores.screen_replay_threshold),
-        face_replaced=scores.face_replaced,
-    )
+    return Genuineness(**vars(scores))
 
 
 def _faces(payload: Callback) -> tuple[Face, ...]:
     refs = payload.verify_result.refs if payload.verify_result else {}
-    return tuple(_face(name, refs[name]) for name in by_number(refs))
+    return tuple(_face(name, ref) for name, ref in refs.items())
 
 
 def _face(name: str, ref: ResultRef) -> Face:

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from math import isclose
+from typing import Final
 
-from workers.callback import Callback, LivenessResult, VerifyResult, is_final
+from pydantic import BaseModel
 
-Fact = tuple[str, str | float | None]
+from workers.callback import Callback, is_final
+
+_NO_EVIDENCE: Final = frozenset({"biz_extra_data", "details", "verify_time", "request_id", "time_used", "unreadable"})
 
 
 def differences(callback: Callback, result: Callback) -> tuple[str, ...]:
@@ -16,42 +19,28 @@ def differences(callback: Callback, result: Callback) -> tuple[str, ...]:
     """
     if not (is_final(callback.status) and is_final(result.status)):
         return ()
-    said = dict(_facts(result))
-    return tuple(path for path, value in _facts(callback) if not _same(value, said.get(path)))
+    return tuple(".".join(path).replace("verify_result.refs.", "verify_result.") for path in _apart(callback, result))
 
 
-def _same(one: str | float | None, other: str | float | None) -> bool:
-    if one is None or other is None:
-        return True
-    if isinstance(one, float) and isinstance(other, float):
-        return isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
-    return one == other
+def _apart(one: object, other: object) -> Iterator[tuple[str, ...]]:
+    if one == other or one is None or other is None:
+        return
+    parts, others = _parts(one), _parts(other)
+    if parts is None or others is None:
+        if not _same_number(one, other):
+            yield ()
+        return
+    for name in parts:
+        if name in others and name not in _NO_EVIDENCE:
+            for path in _apart(parts[name], others[name]):
+                yield (name, *path)
 
 
-def _facts(payload: Callback) -> Iterator[Fact]:
-    yield "status", payload.status
-    yield "fail_reason", payload.fail_reason
-    yield "biz_info.biz_id", payload.biz_id
-    yield "biz_info.biz_no", payload.biz_info.biz_no
-    if payload.liveness_result is not None:
-        yield from _liveness_facts(payload.liveness_result)
-    if payload.verify_result is not None:
-        yield from _verify_facts(payload.verify_result)
-    yield "multifaces_tag", payload.multifaces_tag
+def _parts(value: object) -> dict[str, object] | None:
+    if isinstance(value, BaseModel):
+        return vars(value)
+    return value if isinstance(value, dict) else None
 
 
-def _liveness_facts(liveness: LivenessResult) -> Iterator[Fact]:
-    yield "liveness_result.result", liveness.result
-    yield "liveness_result.procedure_type", liveness.procedure_type
-    scores = liveness.face_genuineness
-    if scores is not None:
-        for name in type(scores).model_fields:
-            yield f"liveness_result.face_genuineness.{name}", getattr(scores, name)
-
-
-def _verify_facts(verify: VerifyResult) -> Iterator[Fact]:
-    yield "verify_result.error_message", verify.error_message or ""
-    for name, ref in verify.refs.items():
-        yield f"verify_result.{name}.confidence", ref.confidence
-        for rate, threshold in ref.thresholds.items():
-            yield f"verify_result.{name}.thresholds.{rate}", threshold
+def _same_number(one: object, other: object) -> bool:
+    return isinstance(one, float) and isinstance(other, float) and isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)

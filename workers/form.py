@@ -43,6 +43,8 @@ def unquote(text: bytes) -> bytes:
     Raises:
         NotAForm: A `%` without two hex digits.
     """
+    if b"%" not in text:
+        return text.replace(b"+", b" ")
     escaped = text.replace(b"+", b" ").replace(b"\\", b"%5C").replace(b"%", b"\\x")
     try:
         return escaped.decode("unicode_escape").encode("latin-1")

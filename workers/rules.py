@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from shared.decision import ReasonCode
-from workers.callback import Callback, FaceGenuineness, LivenessResult, ResultRef, VerifyResult, is_final
-from workers.policy import Faces, Policy
+from workers.callback import Callback, FaceGenuineness, LivenessResult, ResultRef, is_final
+from workers.policy import Faces, Policy, Scores
 
 
 class Finding(NamedTuple):
@@ -32,11 +32,11 @@ _ERRORS: Final = {
     "DATA_SOURCE_ERROR": ReasonCode.DATA_SOURCE_ERROR,
     "INTERNAL_ERROR": ReasonCode.VENDOR_INTERNAL_ERROR,
 }
-_ATTACKS: Final = {
-    "synthetic_face": ReasonCode.ATTACK_SYNTHETIC_FACE,
-    "mask": ReasonCode.ATTACK_MASK,
-    "screen_replay": ReasonCode.ATTACK_SCREEN_REPLAY,
-}
+_ATTACKS: Final = (
+    (ReasonCode.ATTACK_SYNTHETIC_FACE, "synthetic_face_confidence", "synthetic_face_threshold"),
+    (ReasonCode.ATTACK_MASK, "mask_confidence", "mask_threshold"),
+    (ReasonCode.ATTACK_SCREEN_REPLAY, "screen_replay_confidence", "screen_replay_threshold"),
+)
 _DECIDING: Final = (
     "liveness_result.result",
     _GENUINENESS,
@@ -94,23 +94,23 @@ def _attacks(payload: Callback, policy: Policy) -> Iterator[Finding]:
         if policy.genuineness.required:
             yield Finding(ReasonCode.GENUINENESS_MISSING, _GENUINENESS)
         return
-    for kind in _ATTACKS:
-        yield from _attack(kind, scores, policy)
+    for code, confidence, threshold in _ATTACKS:
+        finding = _attack(code, confidence, threshold, scores, policy.genuineness)
+        if finding is not None:
+            yield finding
     if scores.face_replaced:
         yield Finding(ReasonCode.ATTACK_FACE_REPLACED, f"{_GENUINENESS}.face_replaced", scores.face_replaced, 0.0)
 
 
-def _attack(kind: str, scores: FaceGenuineness, policy: Policy) -> Iterator[Finding]:
-    confidence: float | None = getattr(scores, f"{kind}_confidence")
-    threshold: float | None = getattr(scores, f"{kind}_threshold")
-    field = f"{_GENUINENESS}.{kind}_{'threshold' if threshold is None and confidence is not None else 'confidence'}"
-    if confidence is None or threshold is None:
-        if policy.genuineness.required:
-            yield Finding(ReasonCode.GENUINENESS_MISSING, field)
-        return
-    limit = max(0.0, round(threshold - policy.genuineness.margin, 9))
-    if confidence > limit:
-        yield Finding(_ATTACKS[kind], field, confidence, limit)
+def _attack(
+    code: ReasonCode, confidence: str, threshold: str, scores: FaceGenuineness, rules: Scores
+) -> Finding | None:
+    score, limit = getattr(scores, confidence), getattr(scores, threshold)
+    if score is None or limit is None:
+        missing = f"{_GENUINENESS}.{confidence if score is None else threshold}"
+        return Finding(ReasonCode.GENUINENESS_MISSING, missing) if rules.required else None
+    limit = max(0.0, round(limit - rules.margin, 9))
+    return Finding(code, f"{_GENUINENESS}.{confidence}", score, limit) if score > limit else None
 
 
 def _comparison(payload: Callback, policy: Policy) -> Iterator[Finding]:
@@ -120,10 +120,11 @@ def _comparison(payload: Callback, policy: Policy) -> Iterator[Finding]:
         return
     if verify.error_message:
         yield _error(verify.error_message)
-    refs = _required(verify, policy.faces)
-    if not refs and not verify.error_message:
+    names = verify.refs if policy.faces.required == "all" else policy.faces.required
+    if not names and not verify.error_message:
         yield _incomplete("verify_result")
-    for name, ref in refs.items():
+    for name in names:
+        ref = verify.refs.get(name)
         if ref is not None:
             yield _face(f"verify_result.{name}", ref, policy.faces)
         elif not verify.error_message:
@@ -141,16 +142,6 @@ def _no_comparison(liveness: LivenessResult | None, policy: Policy) -> Iterator[
 def _error(message: str) -> Finding:
     code = _ERRORS.get(message, ReasonCode.EVIDENCE_INCOMPLETE)
     return Finding(code, "verify_result.error_message", message[:_TEXT_LIMIT])
-
-
-def _required(verify: VerifyResult, faces: Faces) -> dict[str, ResultRef | None]:
-    names = by_number(verify.refs) if faces.required == "all" else faces.required
-    return {name: verify.refs.get(name) for name in names}
-
-
-def by_number(refs: dict[str, ResultRef]) -> list[str]:
-    """The names of the comparisons: `result_ref2` before `result_ref10`."""
-    return sorted(refs, key=lambda name: int(name.removeprefix("result_ref")))
 
 
 def _face(field: str, ref: ResultRef, faces: Faces) -> Finding:
