@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from console import run
+from console import demo, run
 from console.say import complain
 from shared.settings import SettingsError
 
@@ -17,6 +17,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 run.add_to(app)
+demo.add_to(app)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -39,6 +40,14 @@ class Program:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env, start_new_session=True
             )
+
+    def wait_logged(self, text: str, seconds: float = 20.0) -> None:
+        """Return when the log holds `text`; raises RuntimeError when the process ends before, or `seconds` do."""
+        end = time.monotonic() + seconds
+        while text not in self.log_file.read_text(errors="replace"):
+            if not self.running or time.monotonic() > end:
+                raise RuntimeError(f"{self.name} did not start; see {self.log_file}")
+            time.sleep(0.02)
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, if it is alive."""

@@ -29,7 +29,7 @@ def find_program() -> str:
 
 
 class RedisServer:
-    """One server process. AOF on and noeviction, as the pipeline needs it; killing and starting again keeps its data."""
+    """One server process, AOF on and noeviction as the pipeline needs it; killing and starting again keeps its data."""
 
     def __init__(self, folder: Path, fsync: Fsync = "always", extra: tuple[str, ...] = ()) -> None:
         """`extra` are further command-line options."""

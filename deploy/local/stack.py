@@ -2,9 +2,9 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from deploy.local.ports import free_port, wait_listening
@@ -17,25 +17,23 @@ FACEID: Final = (sys.executable, "-m", "console.main")
 
 
 class Stack:
-    """Redis (our own unless `redis_url` names one), the FaceID simulator, the ingress and workers.
-
-    A context manager: all of it is stopped at the end, however that comes.
-    """
+    """Redis (our own unless `redis_url` names one), the FaceID simulator, the ingress and workers."""
 
     def __init__(
         self,
         folder: Path,
         *,
         redis_url: str = "",
+        ingress_port: int = 0,
         worker_stages: Sequence[Sequence[str]] = ((), ()),
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        """`worker_stages`: for each worker process the stages it runs, none meaning all; `settings` are `FACEID_...`."""
+        """`worker_stages`: for each worker process its stages, none meaning all; `settings`: further `FACEID_...`."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.redis = None if redis_url else RedisServer(folder / "redis")
         self.redis_url = redis_url or (self.redis.url if self.redis else "")
-        self.ingress_url = f"http://127.0.0.1:{(ingress_port := free_port())}"
+        self.ingress_url = f"http://127.0.0.1:{(ingress_port := ingress_port or free_port())}"
         self.simulator_url = f"http://127.0.0.1:{(simulator_port := free_port())}"
         self.env = _clean_environment() | {
             "FACEID_REDIS_URL": self.redis_url,
@@ -76,6 +74,8 @@ class Stack:
             program.start()
         for name in ("FACEID_SIMULATOR_LISTEN", "FACEID_LISTEN"):
             wait_listening("127.0.0.1", int(self.env[name].rpartition(":")[2]))
+        for worker in self.workers:
+            worker.wait_logged("worker started")
 
     def stop(self) -> None:
         """Stop all of it, the receiving end last to be served first."""
@@ -84,18 +84,17 @@ class Stack:
         if self.redis is not None:
             self.redis.stop()
 
-    def __enter__(self) -> Self:
+    @contextmanager
+    def running(self, *, keep: bool = False) -> Iterator[Self]:
+        """Started for the length of the block; with `keep` left running behind it, unless it ends in an error."""
         try:
             self.start()
+            yield self
         except BaseException:
             self.stop()
             raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+        if not keep:
+            self.stop()
 
     def _program(self, name: str, *words: str) -> Program:
         return Program(name, (*FACEID, *words), self.env, self.folder)

@@ -1,0 +1,73 @@
+"""Plays sessions against a running stack: the customer's back end and the users' browsers, many at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from uuid import uuid4
+
+from deploy.local.sessions import Session
+from deploy.local.stack import DEMO_KEY, DEMO_SECRET, Stack
+from deploy.simulator.browser import Browser, get_token, http_client
+from deploy.simulator.remote import Remote
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A session that has been played to its end, as far as its user is concerned."""
+
+    biz_id: str
+    session: Session
+
+
+class Player:
+    """Plays up to `at_once` sessions at a time."""
+
+    def __init__(self, stack: Stack, at_once: int = 12) -> None:
+        self._stack = stack
+        self._at_once = at_once
+        self._http = http_client()
+        self._base_url = f"{stack.simulator_url}/faceid/lite"
+        self._browser = Browser(self._http, self._base_url)
+        self._remote = Remote(self._http, stack.simulator_url)
+
+    async def play(self, sessions: Iterable[Session]) -> AsyncIterator[Played]:
+        """Every session, as it ends."""
+        waiting: set[asyncio.Task[Played]] = set()
+        for session in sessions:
+            if len(waiting) >= self._at_once:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    yield task.result()
+            waiting.add(asyncio.create_task(self._play(session)))
+        for last in asyncio.as_completed(waiting):
+            yield await last
+
+    async def reads(self) -> int:
+        """The most reads that the simulator has counted for any biz_id."""
+        return int((await self._remote.stats())["max_reads"])
+
+    async def _play(self, session: Session) -> Played:
+        token = await get_token(self._http, self._base_url, self._order(session))
+        await self._remote.assign(token.biz_id, session.scenario, session.faults)
+        if session.scenario == "timeout":
+            await self._remote.time_out(token.biz_id)
+        else:
+            await self._browser.verify(token.token, returns=session.returns)
+        return Played(token.biz_id, session)
+
+    def _order(self, session: Session) -> dict[str, str]:
+        number = uuid4().hex
+        return {
+            "api_key": DEMO_KEY,
+            "api_secret": DEMO_SECRET,
+            "notify_url": self._stack.notify_url,
+            "return_url": self._stack.return_url,
+            "action_http_method": session.method,
+            "biz_no": f"demo-{number}",
+            "biz_extra_data": '{"customer": 7}',
+            "comparison_type": "0",
+            "uuid": number,
+            "image_ref1": "a reference photo",
+            "get_fail_reason": "1",
+            "return_multifaces_tag": "1",
+        }
