@@ -1,0 +1,265 @@
+"""A lease keeps a message with its consumer; when the consumer falls silent another takes the message over."""
+
+from collections.abc import Iterator
+from time import sleep
+from typing import Any
+
+import pytest
+from kombu.connection import Connection
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from shared.streams import Move, Options
+from tests.contract.stream_clients import LEASE, Reader, connect, names, publish, reader
+
+
+@pytest.fixture
+def redis(any_redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(any_redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def connection(any_redis_url: str) -> Iterator[Connection]:
+    with connect(any_redis_url) as connection:
+        yield connection
+
+
+@pytest.fixture
+def consumer(any_redis_url: str) -> Iterator[Reader]:
+    with reader(any_redis_url, "q") as consumer:
+        yield consumer
+
+
+@pytest.fixture
+def other(any_redis_url: str) -> Iterator[Reader]:
+    with reader(any_redis_url, "q") as other:
+        yield other
+
+
+def set_pending(redis: Redis, entry_ids: list[Any], deliveries: int, consumer: str = "dead") -> None:
+    """Have the entries in the hands of a consumer that died, delivered so often."""
+    redis.xclaim("q", "kombu", consumer, 0, entry_ids, idle=60_000, retrycount=deliveries, justid=True)
+
+
+def fill_group(connection: Connection, redis: Redis, count: int) -> list[Any]:
+    """So many entries that the group has handed out; returns their ids."""
+    connection.default_channel.queue_declare("q")
+    publish(connection, "q", *range(count))
+    redis.xreadgroup("kombu", "dead", {"q": ">"}, count=max(1, count))
+    return [entry_id for entry_id, _ in rows(redis)]
+
+
+def rows(redis: Redis) -> Any:
+    return redis.xrange("q")
+
+
+def test_a_silent_consumers_messages_are_taken_over_with_their_count(
+    consumer: Reader, other: Reader, connection: Connection
+) -> None:
+    publish(connection, "q", *range(5))
+    first = consumer.receive(5)
+    assert all("x-delivery-count" not in message.headers for message in first)
+    taken = other.receive(5)
+    assert [message.payload for message in taken] == [message.payload for message in first]
+    assert {message.headers["x-delivery-count"] for message in taken} == {1}
+    assert all(message.delivery_info["redelivered"] for message in taken)
+
+
+def test_a_consumer_that_drains_keeps_its_messages(any_redis_url: str, other: Reader, connection: Connection) -> None:
+    with reader(any_redis_url, "q", prefetch=3) as consumer:
+        publish(connection, "q", *range(3))
+        consumer.receive(3)
+        for _ in range(15):
+            consumer.drain(LEASE / 10)
+            other.drain(LEASE / 20)
+        assert other.messages == []
+        assert consumer.channel.move([Move(tag) for tag in consumer.tags]) == [True] * 3
+
+
+def test_a_consumer_that_renews_by_itself_keeps_its_messages(
+    consumer: Reader, other: Reader, connection: Connection
+) -> None:
+    publish(connection, "q", 1)
+    consumer.receive(1)
+    for _ in range(8):
+        consumer.channel.renew()
+        other.drain(LEASE / 4)
+    assert other.messages == []
+
+
+def test_whoever_lost_the_lease_settles_nothing(
+    consumer: Reader, other: Reader, connection: Connection, redis: Redis
+) -> None:
+    publish(connection, "q", 1, 2, 3)
+    acked, moved, returned = consumer.receive(3)
+    taken = other.receive(3)
+    acked.ack()
+    returned.requeue()
+    consumer.channel.flush()
+    addition = consumer.channel.entry_command("out", "x")
+    assert consumer.channel.move([Move(moved.delivery_tag, (addition,))]) == [False]
+    assert (redis.xlen("q"), redis.xlen("out")) == (3, 0)
+    assert other.channel.move([Move(message.delivery_tag, (addition,)) for message in taken]) == [True] * 3
+    assert (redis.xlen("q"), redis.xlen("out")) == (0, 3)
+
+
+def test_a_lost_lease_is_noted_and_not_stolen_back(
+    consumer: Reader, other: Reader, connection: Connection, redis: Redis
+) -> None:
+    publish(connection, "q", 1)
+    (message,) = consumer.receive(1)
+    taken = other.receive(1)
+    consumer.channel.renew()
+    assert consumer.channel.qos.held() == []
+    assert consumer.channel.move([Move(message.delivery_tag)]) == [False]
+    assert other.channel.move([Move(other.tags[0])]) == [True]
+    assert (len(taken), redis.xlen("q")) == (1, 0)
+
+
+def test_a_takeover_stays_within_the_prefetch_count(any_redis_url: str, connection: Connection, redis: Redis) -> None:
+    set_pending(redis, fill_group(connection, redis, 20), 1)
+    with reader(any_redis_url, "q", prefetch=4) as other:
+        other.receive(4)
+        other.drain(2 * LEASE)
+        assert len(other.messages) == 4
+        for _ in range(5):
+            other.channel.move([Move(tag) for tag in other.tags])
+            other.messages.clear()
+            other.drain_until(lambda: bool(other.messages), seconds=2 * LEASE)
+        assert redis.xlen("q") == 0
+
+
+def test_first_takeovers_come_together_and_later_ones_one_at_a_time(
+    other: Reader, connection: Connection, redis: Redis
+) -> None:
+    entry_ids = fill_group(connection, redis, 6)
+    set_pending(redis, entry_ids[:3], 2)
+    set_pending(redis, entry_ids[3:], 1)
+    assert [message.payload for message in other.receive(3)] == [3, 4, 5]
+    for n in range(3):
+        message = other.receive(4 + n)[-1]
+        other.drain(1.5 * LEASE)
+        assert len(other.messages) == 4 + n, "another came while this one was in work"
+        assert (message.payload, message.headers["x-delivery-count"]) == (n, 2)
+        message.ack()
+
+
+def test_many_deliveries_drop_no_message(other: Reader, connection: Connection, redis: Redis) -> None:
+    set_pending(redis, fill_group(connection, redis, 1), 1000)
+    assert other.receive(1)[0].headers["x-delivery-count"] == 1000
+
+
+def test_messages_handed_back_often_still_come_together(
+    any_redis_url: str, other: Reader, connection: Connection
+) -> None:
+    publish(connection, "q", *range(5))
+    for _ in range(3):
+        with reader(any_redis_url, "q") as consumer:
+            consumer.receive(5)
+    other.receive(5)
+    assert {message.headers["x-delivery-count"] for message in other.messages} == {3}
+    assert len(other.channel.qos.held()) == 5
+
+
+def test_an_entry_deleted_while_in_work_goes_away(other: Reader, connection: Connection, redis: Redis) -> None:
+    entry_ids = fill_group(connection, redis, 3)
+    set_pending(redis, entry_ids, 1)
+    redis.xdel("q", entry_ids[1])
+    assert [message.payload for message in other.receive(2)] == [0, 2]
+    other.channel.move([Move(tag) for tag in other.tags])
+    summary: Any = redis.xpending("q", "kombu")
+    assert summary["pending"] == 0
+
+
+@pytest.mark.parametrize("loss", ["group", "everything"])
+def test_a_lost_group_is_made_again(consumer: Reader, connection: Connection, redis: Redis, loss: str) -> None:
+    publish(connection, "q", 1)
+    (message,) = consumer.receive(1)
+    if loss == "group":
+        redis.xgroup_destroy("q", "kombu")
+    else:
+        redis.flushall()
+        publish(connection, "q", 1)
+    assert consumer.receive(2)[1].payload == 1
+    addition = consumer.channel.entry_command("out", "x")
+    assert sum(consumer.channel.move([Move(tag, (addition,)) for tag in consumer.tags])) == 1
+    assert message.delivery_tag == consumer.tags[0]
+    assert (redis.xlen("q"), redis.xlen("out")) == (0, 1)
+
+
+def test_a_queue_deleted_under_a_waiting_consumer_lives_again(
+    any_redis_url: str, connection: Connection, redis: Redis
+) -> None:
+    with reader(any_redis_url, "q") as consumer:
+        consumer.drain()
+        redis.delete("q")
+        publish(connection, "q", 1)
+        consumer.receive(1)
+
+
+def test_what_a_lost_reply_brought_is_found_and_was_not_delivered(
+    consumer: Reader, connection: Connection, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(connection, "q", *range(5))
+    redis.xdel("q", *[row[0] for row in rows(redis)[2:3]])
+    member = consumer.channel._inbox.member
+    read = member.read
+
+    def read_in_vain(*args: Any) -> None:
+        read(*args)
+        raise RedisConnectionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(member, "read", read_in_vain)
+        with pytest.raises(RedisConnectionError):
+            consumer.connection.drain_events(timeout=1)
+    assert [message.payload for message in consumer.receive(4)] == [0, 1, 3, 4]
+    assert not any("x-delivery-count" in message.headers for message in consumer.messages)
+    assert consumer.channel.move([Move(tag) for tag in consumer.tags]) == [True] * 4
+
+
+def test_what_a_lost_reply_settled_is_not_delivered_again(
+    consumer: Reader, connection: Connection, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(connection, "q", 1, 2)
+    for message in consumer.receive(2):
+        message.ack()
+    member = consumer.channel._inbox.member
+    settle = member.settle
+
+    def settle_in_vain(*args: Any) -> None:
+        settle(*args)
+        raise RedisConnectionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(member, "settle", settle_in_vain)
+        with pytest.raises(RedisConnectionError):
+            consumer.connection.drain_events(timeout=1)
+    consumer.drain(2 * LEASE)
+    assert (len(consumer.messages), redis.xlen("q")) == (2, 0)
+
+
+def test_dead_consumers_are_removed_when_they_hold_nothing(connection: Connection, redis: Redis) -> None:
+    fill_group(connection, redis, 1)
+    for name in ("dead and done", "dead and holding"):
+        redis.xgroup_createconsumer("q", "kombu", name)
+    set_pending(redis, [rows(redis)[0][0]], 1, "dead and holding")
+    sleep(0.05)
+    member = connection.channel()._inbox.member
+    member.retire("q", silent_seconds=0.04)
+    assert names(redis.xinfo_consumers("q", "kombu")) == {"dead and holding"}
+    member.retire("no such queue", silent_seconds=0)
+
+
+def test_a_draining_consumer_removes_dead_ones(any_redis_url: str, connection: Connection, redis: Redis) -> None:
+    fill_group(connection, redis, 0)
+    redis.xgroup_createconsumer("q", "kombu", "dead")
+    with reader(any_redis_url, "q", lease_seconds=0.05) as consumer:
+        assert consumer.drain_until(lambda: "dead" not in names(redis.xinfo_consumers("q", "kombu")))
+
+
+@pytest.mark.parametrize("option", ["lease_seconds", "batch_size", "socket_timeout", "socket_connect_timeout"])
+def test_an_option_out_of_range_is_named(option: str) -> None:
+    with pytest.raises(ValueError, match=option):
+        Options.chosen_from({option: 0, "max_retries": 3})
