@@ -28,5 +28,8 @@ def demo(
     """
     from console import demo_run  # noqa: PLC0415 - keeps `faceid --help` quick
 
-    home = folder or Path(tempfile.gettempdir()) / f"faceid-demo-{os.getuid()}"
-    raise typer.Exit(demo_run.stop(home) if stop else demo_run.run(home, sessions, seed, keep=keep))
+    kept = folder or Path(tempfile.gettempdir()) / f"faceid-demo-{os.getuid()}"
+    if stop:
+        raise typer.Exit(demo_run.stop(kept))
+    home = kept if keep or folder else Path(tempfile.mkdtemp(prefix="faceid-demo-"))
+    raise typer.Exit(demo_run.run(home, sessions, seed, keep=keep))

@@ -91,7 +91,7 @@ def _speed(run: Run) -> None:
     median, most = (percentile(waits, share) * 1000 for share in (0.5, 0.99))
     out.print(f"\n{len(run.arrived) / run.seconds:.0f} sessions a second, as fast as they were played")
     out.print(
-        f"From callback to decision, where nothing had to wait: median {median:.0f} ms, 99 of 100 in {most:.0f} ms"
+        f"Callback to decision, where nothing had to wait: median {median:.0f} ms, 99 of 100 in {most:.0f} ms"
     )
 
 

@@ -50,6 +50,8 @@ def run(home: Path, sessions: int, seed: int, *, keep: bool) -> int:
         if keep:
             kept.keep(stack)
             tell_kept(stack)
+    if good and not keep:
+        shutil.rmtree(home)
     return 0 if good else 1
 
 
