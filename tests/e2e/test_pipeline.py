@@ -1,0 +1,231 @@
+"""The whole pipeline as real processes over real sockets: what the operator of it relies on."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from deploy.local.stack import Stack
+from deploy.simulator.browser import http_client
+from tests.e2e.load import (
+    CALLBACKS,
+    SIGNATURES,
+    bodies,
+    decisions,
+    post,
+    post_all,
+    timeless,
+    wait_until,
+)
+
+pytestmark = pytest.mark.server
+ALL: tuple[str, ...] = ()
+QUICK = {
+    "FACEID_READ_SPACING_SECONDS": "0.2,0.4",
+    "FACEID_HINT_DELAY_SECONDS": "0.5",
+    "FACEID_LEASE_SECONDS": "2",
+    "FACEID_GETRESULT_TIMEOUT_SECONDS": "1",
+}
+EXAMPLE = next(vector for vector in SIGNATURES if vector["name"] == "official-page-example")["body"].encode()
+
+MakeStack = Callable[..., Stack]
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[MakeStack]:
+    """Start stacks; all of them are stopped after the test."""
+    with ExitStack() as stack:
+
+        def start(name: str = "stack", workers: tuple[tuple[str, ...], ...] = (ALL, ALL), **settings: str) -> Stack:
+            one = Stack(tmp_path / name, worker_stages=workers, settings=QUICK | settings)
+            return stack.enter_context(one.running())
+
+        yield start
+
+
+def redis_of(stack: Stack) -> "Redis":
+    return Redis.from_url(stack.redis_url)
+
+
+def published(redis: "Redis", count: int) -> bool:
+    return redis.xlen("faceid.decisions") >= count
+
+
+def nothing_pending(redis: "Redis") -> bool:
+    """Whether no item waits anywhere; asked in one transaction, since items move while one looks."""
+    with redis.pipeline(transaction=True) as pipe:
+        for queue in ("callbacks", "verified", "reconciled", "decided"):
+            pipe.xlen(f"faceid.{queue}")
+        pipe.zcard("faceid:later")
+        return not any(pipe.execute())
+
+
+def test_the_official_example_is_rejected_exactly_once(running: MakeStack) -> None:
+    stack = running()
+    redis = redis_of(stack)
+
+    first = asyncio.run(post_all(stack.notify_url, [EXAMPLE]))
+    wait_until(lambda: len(decisions(redis)) == 1)
+    again = asyncio.run(post_all(stack.notify_url, [EXAMPLE] * 5))
+    wait_until(lambda: nothing_pending(redis))
+
+    assert (first, again) == (Counter({200: 1}), Counter({200: 5}))
+    (decision,) = decisions(redis)
+    codes = [reason["code"] for reason in decision["reasons"]]
+    assert decision["outcome"] == "REJECTED"
+    assert {"ATTACK_SYNTHETIC_FACE", "FACE_BETWEEN_THRESHOLDS", "NOT_RECONCILED"} <= set(codes)
+
+
+def test_a_worker_killed_in_mid_work_loses_and_doubles_nothing(running: MakeStack) -> None:
+    stack = running(workers=(ALL, ALL, ALL))
+    redis = redis_of(stack)
+    count = 2000
+
+    async def load_and_kill() -> Counter[int]:
+        posting = asyncio.create_task(post_all(stack.notify_url, bodies(count)))
+        for number, victim in enumerate(stack.workers[:2], 1):
+            await asyncio.to_thread(wait_until, partial(published, redis, 300 * number))
+            victim.kill()
+            victim.start()
+        return await posting
+
+    statuses = asyncio.run(load_and_kill())
+    wait_until(lambda: nothing_pending(redis), seconds=60)
+
+    made = Counter(decision["biz_id"] for decision in decisions(redis))
+    doubled = sum(times > 1 for times in made.values())
+    print(f"{count} callbacks, 2 kills: {len(made)} decided, {count - len(made)} lost, {doubled} doubled")
+    assert statuses == Counter({200: count})
+    assert len(made) == count
+    assert doubled == 0
+    assert redis.zcard("faceid:dead") == 0
+
+
+def test_while_redis_is_down_callbacks_are_refused_at_once_and_taken_again_after(running: MakeStack) -> None:
+    stack = running()
+    assert stack.redis is not None
+
+    async def timed(body: bytes) -> tuple[int, float]:
+        async with http_client() as http:
+            started = time.monotonic()
+            return await post(http, stack.notify_url, body), time.monotonic() - started
+
+    load = bodies(4)
+    assert asyncio.run(timed(load[0]))[0] == 200
+    stack.redis.kill()
+    while_down = asyncio.run(timed(load[1]))
+    stack.redis.start()
+    stack.redis.pause()
+    while_hung = asyncio.run(timed(load[2]))
+    stack.redis.resume()
+    wait_until(lambda: asyncio.run(timed(load[3]))[0] == 200)
+
+    assert while_down[0] == while_hung[0] == 503
+    assert while_down[1] < 1.0
+    assert while_hung[1] < 1.0
+    redis = redis_of(stack)
+    wait_until(lambda: len(decisions(redis)) >= 2, what="work going on by itself")
+    assert all(program.running for program in stack.programs)
+
+
+def test_a_refusal_says_when_to_try_again(running: MakeStack) -> None:
+    stack = running(workers=())
+    assert stack.redis is not None
+    stack.redis.kill()
+
+    async def refusal() -> tuple[int, str | None]:
+        async with http_client() as http:
+            answer = await http.post(stack.notify_url).body_bytes(b"data=x&sign=y").build().send()
+            return answer.status, answer.get_header("retry-after")
+
+    assert asyncio.run(refusal()) == (503, "5")
+
+
+def test_one_process_and_one_for_each_stage_give_the_same_decisions(running: MakeStack) -> None:
+    names = tuple(name for name in CALLBACKS if name not in {"processing", "not-started"})
+    load = bodies(200, names)
+    made = []
+    for name, workers in (
+        ("one", (ALL,)),
+        ("four", (("verify",), ("reconcile",), ("classify",), ("publish",))),
+    ):
+        stack = running(name, workers)
+        redis = redis_of(stack)
+        assert asyncio.run(post_all(stack.notify_url, load)) == Counter({200: len(load)})
+        wait_until(lambda redis=redis: len(decisions(redis)) == len(load) and nothing_pending(redis))  # type: ignore[misc]
+        made.append(sorted(timeless(decision) for decision in decisions(redis)))
+
+    assert made[0] == made[1]
+    assert len(set(made[0])) == len(load)
+
+
+def test_a_stopping_worker_finishes_what_it_holds(running: MakeStack) -> None:
+    stack = running(workers=(ALL,))
+    redis = redis_of(stack)
+    asyncio.run(post_all(stack.notify_url, bodies(300)))
+
+    code = stack.workers[0].stop(10)
+
+    assert code == 0
+    held = redis.xpending("faceid.callbacks", "faceid")
+    assert held["pending"] == 0
+    assert len(decisions(redis)) + redis.xlen("faceid.callbacks") == 300
+    stack.workers[0].start()
+    wait_until(lambda: len(decisions(redis)) == 300 and nothing_pending(redis))
+
+
+def test_queues_ledger_and_results_may_live_apart(running: MakeStack) -> None:
+    from deploy.local.redis_server import RedisServer
+
+    elsewhere = RedisServer(Path(running("apart-home", ()).folder) / "elsewhere")
+    elsewhere.start()
+    try:
+        base = elsewhere.url.removesuffix("/0")
+        stack = running("apart", (ALL,), FACEID_BROKER_URL=f"{base}/1", FACEID_RESULTS_URL=f"{base}/2")
+        asyncio.run(post_all(stack.notify_url, bodies(100)))
+        results = Redis.from_url(f"{base}/2")
+        wait_until(lambda: len(decisions(results)) == 100)
+        assert len({decision["biz_id"] for decision in decisions(results)}) == 100
+        assert len(list(redis_of(stack).scan_iter("faceid:case:*"))) == 100
+    finally:
+        elsewhere.stop()
+
+
+def test_a_get_return_alone_is_decided_by_getresult_after_a_while(running: MakeStack) -> None:
+    from deploy.local.player import Player
+    from deploy.local.sessions import Session
+    from deploy.simulator.faults import Faults
+
+    stack = running(workers=(ALL,))
+    redis = redis_of(stack)
+
+    async def play() -> None:
+        async for _ in Player(stack).play(
+            [Session("pass", "APPROVED", 1, method="GET", faults=Faults(lose_notify=True))]
+        ):
+            pass
+
+    asyncio.run(play())
+    wait_until(lambda: len(decisions(redis)) == 1)
+    (decision,) = decisions(redis)
+    assert (decision["outcome"], decision["channels"], decision["reconciled"]) == ("APPROVED", ["return"], True)
+
+
+def test_a_made_up_biz_id_decides_nothing(running: MakeStack) -> None:
+    stack = running(workers=(ALL,))
+    redis = redis_of(stack)
+
+    async def visit() -> int:
+        async with http_client() as http:
+            return (await http.get(f"{stack.return_url}?biz_id=1462259748,made-up").build().send()).status
+
+    assert asyncio.run(visit()) == 200
+    wait_until(lambda: redis.zcard("faceid:later") == 1)
+    wait_until(lambda: nothing_pending(redis))
+    assert decisions(redis) == []
