@@ -53,6 +53,8 @@ def server_address(connection: Connection) -> dict[str, Any]:
     if connection.ssl:
         address["connection_class"] = SSLConnection
         address |= connection.ssl if isinstance(connection.ssl, dict) else {}
+    if isinstance(level := address.get("ssl_cert_reqs"), str):
+        address["ssl_cert_reqs"] = level.lower().removeprefix("cert_")  # kombu and Celery say CERT_NONE
     return address
 
 

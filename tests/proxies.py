@@ -1,0 +1,77 @@
+"""A TCP proxy in front of a server: cuts connections at bad moments, or speaks TLS for a server that can't."""
+
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+
+class Proxy:
+    """Listens on a free port of 127.0.0.1 and passes everything on to `port` there."""
+
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self._upstream = port
+        self._tls = tls
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._open: set[socket.socket] = set()
+        self._replies_to_cut = 0
+        self.cuts = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Break all open connections."""
+        for connection in list(self._open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def cut_next_reply(self) -> None:
+        """Let the server do what it is asked next, and break that connection instead of passing on its answer."""
+        self._replies_to_cut += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                accepted, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(accepted,), daemon=True).start()
+
+    def _serve(self, accepted: socket.socket) -> None:
+        with suppress(OSError):
+            downstream = self._tls.wrap_socket(accepted, server_side=True) if self._tls else accepted
+            upstream = socket.create_connection(("127.0.0.1", self._upstream))
+            ends = {downstream, upstream}
+            self._open |= ends
+            back = threading.Thread(target=self._pump, args=(upstream, downstream, True), daemon=True)
+            back.start()
+            self._pump(downstream, upstream, False)
+            back.join()
+            self._open -= ends
+            for end in ends:
+                end.close()
+
+    def _pump(self, source: socket.socket, target: socket.socket, replies: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if replies and self._replies_to_cut:
+                    self._replies_to_cut -= 1
+                    self.cuts += 1
+                    break
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
