@@ -35,7 +35,7 @@ class Arrival:
     """What the ledger says to an item that arrives: `verdict`, and the channels seen on the case so far.
 
     `carry`: this item takes the case to its decision. `look`: it is the one that looks at an undecided case later.
-    `joined`: another item does that already. `decided`: nothing is left to do.
+    `joined`: another item does that already. `decided`: the decision is published, nothing is left to do.
     """
 
     verdict: Verdict

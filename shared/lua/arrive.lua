@@ -22,8 +22,9 @@ end
 redis.call('PEXPIRE', case, ARGV[8])
 
 -- One item carries a case; what arrives while it is under way joins it. Without a carrier one item looks later.
+-- A decision that is not published yet is still being carried: its item may come again after its worker's death.
 local verdict = 'joined'
-if redis.call('HEXISTS', case, 'decision') == 1 then
+if redis.call('HEXISTS', case, 'published') == 1 then
     verdict = 'decided'
 elseif ARGV[3] == '1' then
     redis.call('HSETNX', case, 'carrier', item)
