@@ -1,7 +1,11 @@
 """Free ports on this machine, and waiting until somebody listens on one."""
 
+import secrets
 import socket
 import time
+from typing import Final
+
+SERVER_PORTS: Final = range(20_000, 32_768)
 
 
 class NotListening(Exception):
@@ -9,10 +13,14 @@ class NotListening(Exception):
 
 
 def free_port() -> int:
-    """A port that is free on the loopback address now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A port that is free on the loopback address now, from below the range that outgoing connections take theirs of."""
+    while True:
+        port = secrets.choice(SERVER_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         return port
 
 

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 
@@ -41,13 +41,17 @@ class Program:
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env, start_new_session=True
             )
 
-    def wait_logged(self, text: str, seconds: float = 20.0) -> None:
-        """Return when the log holds `text`; raises RuntimeError when the process ends before, or `seconds` do."""
+    def wait(self, ready: Callable[[], bool], seconds: float = 20.0) -> None:
+        """Return when `ready` says so; raises RuntimeError when the process ends before, or `seconds` do."""
         end = time.monotonic() + seconds
-        while text not in self.log_file.read_text(errors="replace"):
+        while not ready():
             if not self.running or time.monotonic() > end:
                 raise RuntimeError(f"{self.name} did not start; see {self.log_file}")
             time.sleep(0.02)
+
+    def logged(self, text: str) -> bool:
+        """Whether the log holds `text`."""
+        return text in self.log_file.read_text(errors="replace")
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, if it is alive."""

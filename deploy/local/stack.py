@@ -4,10 +4,11 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
-from deploy.local.ports import free_port, wait_listening
+from deploy.local.ports import free_port, is_listening
 from deploy.local.program import Program
 from deploy.local.redis_server import RedisServer
 
@@ -72,10 +73,11 @@ class Stack:
             self.redis.start()
         for program in self.programs:
             program.start()
-        for name in ("FACEID_SIMULATOR_LISTEN", "FACEID_LISTEN"):
-            wait_listening("127.0.0.1", int(self.env[name].rpartition(":")[2]))
+        for program, setting in ((self.simulator, "FACEID_SIMULATOR_LISTEN"), (self.ingress, "FACEID_LISTEN")):
+            port = int(self.env[setting].rpartition(":")[2])
+            program.wait(partial(is_listening, "127.0.0.1", port))
         for worker in self.workers:
-            worker.wait_logged("worker started")
+            worker.wait(partial(worker.logged, "worker started"))
 
     def stop(self) -> None:
         """Stop all of it, the receiving end last to be served first."""
