@@ -68,8 +68,8 @@ class Control:
     async def time_out(self, request: Request) -> Response:
         """The user never comes: let the flow time out now instead of in an hour."""
         session = self._find(request)
-        if session.opened_at is not None or session.finished_at is not None:
-            raise HTTPException(409, "the user has come already")
+        if not session.is_awaiting_its_user:
+            raise HTTPException(409, "the user has come already, or never will")
         await self._flow.time_out(session)
         return JSONResponse(_view(session))
 

@@ -46,9 +46,13 @@ class Flow:
         return back
 
     async def time_out(self, session: Session) -> None:
-        """Nobody has opened the page in time: TIMEOUT is notified, and no browser returns."""
-        session.scenario = "timeout"
-        await self._finish(session)
+        """Nobody has opened the page in time: TIMEOUT is notified, and no browser returns.
+
+        Nothing happens when somebody has opened it, or when it has timed out before.
+        """
+        if session.is_awaiting_its_user:
+            session.scenario = "timeout"
+            await self._finish(session)
 
     async def close(self) -> None:
         """Give up what still waits to be sent."""
@@ -75,12 +79,10 @@ class Flow:
                 self._go_on(self._retry(session, notice))
 
     async def _retry(self, session: Session, notice: Notice) -> None:
-        wait = self._settings.notify_retry_seconds
         for attempt in range(2, self._settings.notify_attempts + 1):
-            await asyncio.sleep(wait)
+            await asyncio.sleep(self._settings.notify_retry_seconds)
             if await self._post(session, notice, attempt):
                 return
-            wait *= 2
 
     async def _post(self, session: Session, notice: Notice, attempt: int) -> bool:
         answer = await self._courier.post(session.order.notify_url, notice.body)

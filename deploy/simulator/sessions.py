@@ -72,6 +72,11 @@ class Session:
             return SCENARIOS[self.scenario].evidence.status
         return "NOT_STARTED" if self.opened_at is None else "PROCESSING"
 
+    @property
+    def is_awaiting_its_user(self) -> bool:
+        """Whether nobody has opened the page yet, and the time for it is not over."""
+        return self.opened_at is None and self.finished_at is None
+
     def callback_document(self, evidence: Evidence) -> Document:
         """The `data` of a callback about it."""
         return self._document(evidence, verify_time_wanted=self.order.verify_time_wanted)

@@ -41,8 +41,8 @@ class SimulatorSettings(BaseSettings):
     """Put the comma of a biz_id into a GET return as it is, instead of `%2C`."""
     notify_attempts: PositiveInt = 4
     """How often one notify is posted until it is answered 2xx; the vendor's own schedule is unknown."""
-    notify_retry_seconds: NonNegativeFloat = 0.5
-    """Wait before the second attempt; doubled for each one after."""
+    notify_retry_seconds: NonNegativeFloat = 1
+    """Wait before each further attempt."""
     notify_timeout_seconds: PositiveFloat = 5
 
     max_sessions: PositiveInt = 100_000

@@ -205,6 +205,12 @@ async def test_a_user_who_never_comes_is_a_timeout_without_a_browser() -> None:
         assert (await world.browser.verify(token.token)).page_status == 400
 
 
+async def test_a_user_who_has_come_is_not_timed_out() -> None:
+    async with simulated(flow_timeout_seconds=0.1, flow_seconds=0.3) as world:
+        await world.verify()
+        assert [arrival.data["status"] for arrival in world.customer.on("notify")] == ["OK"]
+
+
 async def test_a_session_can_be_timed_out_at_once_but_only_before_its_user_comes(world: World) -> None:
     token = await world.token()
     world.customer.arrivals.clear()
@@ -293,6 +299,20 @@ async def test_a_notify_that_is_not_accepted_is_posted_again(world: World) -> No
     token, _ = await world.verify()
     await eventually(lambda: len(world.customer.on("notify")) == 3)
     await eventually(lambda: callbacks_are(world, token.biz_id, [503, 500, 200]))
+
+
+async def test_a_forged_notify_is_posted_once_whatever_it_is_answered(world: World) -> None:
+    world.customer.notify_answers = [400, 503]
+    await world.verify(faults=Faults(forged="altered"))
+    await eventually(lambda: len(world.customer.on("notify")) == 3)
+    assert [arrival.is_signed for arrival in world.customer.on("notify")] == [False, True, True]
+
+
+async def test_a_redirect_is_no_acceptance_and_is_not_followed(world: World) -> None:
+    world.customer.notify_answers = [303]
+    token, _ = await world.verify()
+    await eventually(lambda: callbacks_are(world, token.biz_id, [303, 200]))
+    assert set(world.customer.channels()) == {"notify", "return"}
 
 
 async def test_a_notify_is_given_up_after_its_attempts() -> None:
