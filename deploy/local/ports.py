@@ -13,7 +13,7 @@ class NotListening(Exception):
 
 
 def free_port() -> int:
-    """A port that is free on the loopback address now, from below the range that outgoing connections take theirs of."""
+    """A port that is free on the loopback address now, outside the range of outgoing connections."""
     while True:
         port = secrets.choice(SERVER_PORTS)
         with socket.socket() as probe:
