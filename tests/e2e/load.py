@@ -12,6 +12,7 @@ from typing import Any, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
+from pyreqwest.exceptions import PyreqwestError
 from redis import Redis
 
 from deploy.local.stack import DEMO_SECRET
@@ -64,7 +65,7 @@ async def post(http: Any, url: str, body: bytes) -> int:
     request = http.post(url).header("content-type", "application/x-www-form-urlencoded").body_bytes(body)
     try:
         return cast("int", (await request.build().send()).status)
-    except OSError:
+    except PyreqwestError:
         return 0
 
 
