@@ -1,5 +1,6 @@
 """The policy: how evidence becomes a decision, as a TOML file that is validated whole."""
 
+import re
 import tomllib
 from functools import cached_property
 from hashlib import sha256
@@ -7,15 +8,15 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 
 from shared.decision import Effect, ReasonCode
 
 Rate = Literal["1e-3", "1e-4", "1e-5", "1e-6"]
 """A false-accept rate: one in a thousand to one in a million."""
 
-ResultRef = Annotated[str, Field(pattern=r"^result_ref[0-9]{1,3}$")]
-
 DEFAULT: Final = Path(__file__).with_name("policy.toml")
+_RESULT_REF: Final = re.compile("result_ref[0-9]{1,3}")
 _RATES: Final[tuple[Rate, ...]] = ("1e-3", "1e-4", "1e-5", "1e-6")
 
 _Approving = Literal[Effect.APPROVE, Effect.REVIEW]
@@ -43,8 +44,16 @@ class Faces(_Table):
     approve_rate: Rate = "1e-4"
     review_rate: Rate = "1e-3"
     margin: Annotated[float, Strict(), Field(ge=0, le=100)] = 0.0
-    required: Literal["all"] | Annotated[tuple[ResultRef, ...], Field(min_length=1)] = "all"
+    required: Literal["all"] | tuple[str, ...] = "all"
     liveness_only: Annotated[bool, Strict()] = False
+
+    @field_validator("required", mode="before")
+    @classmethod
+    def _names(cls, required: object) -> object:
+        names = required if isinstance(required, list | tuple) else ()
+        if required != "all" and not (names and all(_RESULT_REF.fullmatch(str(name)) for name in names)):
+            raise ValueError('has to be "all" or a list of comparisons such as ["result_ref1"]')
+        return required
 
     @field_validator("review_rate")
     @classmethod
@@ -95,6 +104,13 @@ class Effects(_Table):
     VENDOR_INTERNAL_ERROR: _Unknowing = Effect.UNDETERMINED
     UNKNOWN_STATUS: _Unknowing = Effect.UNDETERMINED
 
+    @field_validator("FACE_BETWEEN_THRESHOLDS")
+    @classmethod
+    def _not_worse(cls, between: Effect, info: ValidationInfo) -> Effect:
+        if between is Effect.REJECT and info.data.get("FACE_BELOW_THRESHOLD") is Effect.REVIEW:
+            raise ValueError("a face between the thresholds would be rejected, and a worse one reviewed")
+        return between
+
     def of(self, code: ReasonCode) -> Effect:
         """What a reason of this code asks for."""
         effect: Effect = getattr(self, code)
@@ -126,14 +142,23 @@ class Policy(_Table):
         except OSError as error:
             raise PolicyError([f"can't be read: {error.strerror}"]) from error
         except ValidationError as error:
-            raise PolicyError([_in_words(fault["loc"], fault["msg"]) for fault in error.errors()]) from None
+            raise PolicyError([_in_words(fault) for fault in error.errors()]) from None
         except ValueError as error:
             raise PolicyError([f"is no TOML: {error}"]) from error
 
 
-def _in_words(loc: tuple[int | str, ...], message: str) -> str:
-    where = ".".join(map(str, loc)) or "the policy"
-    return f"{where}: {message.removeprefix('Value error, ')}"
+def _in_words(fault: ErrorDetails) -> str:
+    where = ".".join(map(str, fault["loc"])) or "the policy"
+    match fault["type"]:
+        case "extra_forbidden":
+            return f"{where}: there is no such setting"
+        case "literal_error":
+            choices = re.findall("'.*?'", fault["ctx"]["expected"])
+            return f"{where}: has to be {' or '.join(choices)}"
+        case "value_error":
+            return f"{where}: {fault['ctx']['error']}"
+        case _:
+            return f"{where}: {fault['msg']}"
 
 
 def explain(policy: Policy) -> list[str]:
