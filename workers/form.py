@@ -1,5 +1,6 @@
 """The two fields of a callback, after exactly one form-decoding of the request body."""
 
+import logging
 from typing import Final, NamedTuple
 
 from python_multipart.exceptions import FormParserError
@@ -7,6 +8,9 @@ from python_multipart.multipart import Field, FormParser, parse_options_header
 
 MAX_FIELDS: Final = 64
 _UTF8: Final = frozenset({b"", b"utf-8", b"utf8", b"us-ascii"})
+
+
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # its warnings quote what was posted
 
 
 class NotAForm(ValueError):
@@ -85,7 +89,12 @@ def _multipart(options: dict[bytes, bytes], body: bytes) -> list[tuple[bytes, by
 
     try:
         parser = FormParser(
-            "multipart/form-data", on_field, None, lambda: ended.append(True), boundary=options.get(b"boundary")
+            "multipart/form-data",
+            on_field,
+            None,
+            on_end=lambda: ended.append(True),
+            boundary=options.get(b"boundary"),
+            config={"UPLOAD_ERROR_ON_BAD_CTE": True},
         )
         parser.write(body)
     except FormParserError:

@@ -109,7 +109,7 @@ def _attack(
     if score is None or limit is None:
         missing = f"{_GENUINENESS}.{confidence if score is None else threshold}"
         return Finding(ReasonCode.GENUINENESS_MISSING, missing) if rules.required else None
-    limit = max(0.0, round(limit - rules.margin, 9))
+    limit = max(0.0, _moved(limit, -rules.margin))
     return Finding(code, f"{_GENUINENESS}.{confidence}", score, limit) if score > limit else None
 
 
@@ -153,8 +153,12 @@ def _face(field: str, ref: ResultRef, faces: Faces) -> Finding:
         return _incomplete(f"{field}.thresholds.{faces.review_rate if match else faces.approve_rate}")
     if review > match:
         return _incomplete(f"{field}.thresholds")
-    match, review = round(match + faces.margin, 9), round(review + faces.margin, 9)
-    return _compared(f"{field}.confidence", ref.confidence, match, review)
+    return _compared(f"{field}.confidence", ref.confidence, _moved(match, faces.margin), _moved(review, faces.margin))
+
+
+def _moved(threshold: float, margin: float) -> float:
+    """A threshold with a margin, less the noise of adding floats: 0.8 less 0.1 is 0.7."""
+    return round(threshold + margin, 9) if margin else threshold
 
 
 def _compared(field: str, confidence: float, match: float, review: float) -> Finding:

@@ -38,7 +38,7 @@ class Verified:
 
     @classmethod
     def load(cls, text: bytes) -> Self:
-        """What `dump` wrote; anything else is a ValueError."""
+        """What `dump` wrote; the text is parsed once more."""
         raw = json.loads(text)
         callback = Callback.from_json(raw["data"]) if raw["data"] else None
         return cls(raw["biz_id"], callback, raw["data"], raw["secret"])

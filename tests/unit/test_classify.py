@@ -255,6 +255,15 @@ class TestSpoofScores:
         assert codes(verdict) == ["FACE_MATCHED"]
 
 
+@pytest.mark.parametrize("threshold", [0.12345678949, 0.1 + 0.2, 1 / 3])
+def test_equality_holds_to_the_last_digit(threshold: float) -> None:
+    scores = {"mask_confidence": threshold, "mask_threshold": threshold}
+    clean = {**CALLBACKS["clean-pass"]["liveness_result"]["face_genuineness"], **scores}
+    face = {"confidence": threshold, "thresholds": {"1e-3": threshold, "1e-4": threshold}}
+    payload = callback(liveness_result__face_genuineness=clean, verify_result__result_ref1=face)
+    assert codes(judged(payload)) == ["FACE_MATCHED"]
+
+
 def test_a_margin_greater_than_a_threshold_still_lets_a_zero_pass() -> None:
     policy = Policy(version="1", genuineness=Scores(margin=1.0))
     zero = {f"liveness_result__face_genuineness__{kind}_confidence": 0 for kind in ("synthetic_face", "mask")}
