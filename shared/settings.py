@@ -7,14 +7,17 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
+    AnyHttpUrl,
     BaseModel,
     ConfigDict,
     Field,
     SecretStr,
+    TypeAdapter,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -23,11 +26,16 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 ENV_PREFIX = "FACEID_"
 SECRETS_DIR = Path("/run/secrets")
 ACCOUNT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LISTEN = re.compile(r"[^:\s]+:(?P<port>[0-9]{1,5})")
 VENDOR_PORTS = (443, 5000, 16003, 8883, 8028)
 """The only ports FaceID calls back to (official page, Callbacks)."""
 
 Reconcile = Literal["always", "never"]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Url = Annotated[str, Field(repr=False)]
+"""It may hold a password."""
+_HTTP_URL: Final[TypeAdapter[AnyHttpUrl]] = TypeAdapter(AnyHttpUrl)
 
 
 class SettingsError(Exception):
@@ -46,35 +54,55 @@ def _split(value: object) -> object:
 class Account(BaseModel):
     """One FaceID account: its key, its live secrets (newest first), its base URL and its policy."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 
     name: str
+    reconcile: Reconcile = "always"
     api_key: SecretStr = SecretStr("")
-    api_secrets: Annotated[tuple[SecretStr, ...], Field(min_length=1)]
+    api_secrets: tuple[SecretStr, ...] = ()
     base_url: str = ""
     policy: Path | None = None
-    reconcile: Reconcile = "always"
 
     _split_secrets = field_validator("api_secrets", mode="before")(_split)
 
-    @model_validator(mode="after")
-    def _can_read_results(self) -> Self:
-        if self.reconcile == "always" and not (self.api_key.get_secret_value() and self.base_url):
-            raise ValueError("GetResult needs api_key and base_url; set them, or set reconcile to never")
-        return self
+    @field_validator("api_secrets")
+    @classmethod
+    def _live(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not secrets or not all(secret.get_secret_value() for secret in secrets):
+            raise ValueError("needs one secret or more, none of them empty")
+        return secrets
+
+    @field_validator("api_key", "base_url")
+    @classmethod
+    def _can_read_results(cls, value: SecretStr | str, info: ValidationInfo) -> SecretStr | str:
+        if info.data.get("reconcile") == "always" and not value:
+            raise ValueError("GetResult needs it; set it, or set reconcile to never")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _callable(cls, value: str) -> str:
+        if value:
+            _HTTP_URL.validate_python(value)
+        return value
 
 
 class Settings(BaseSettings):
     """All that a process is told from outside. Durations are seconds, sizes bytes."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_file=".env", frozen=True, extra="ignore", hide_input_in_errors=True
+        env_prefix=ENV_PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
     )
 
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: Url = "redis://127.0.0.1:6379/0"
     """Ledger, delayed retries and dead letters; the queues too unless `broker_url` says otherwise."""
-    broker_url: str = ""
-    results_url: str = ""
+    broker_url: Url = ""
+    results_url: Url = ""
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "faceid"
 
     api_key: SecretStr = SecretStr("")
@@ -84,7 +112,7 @@ class Settings(BaseSettings):
     reconcile: Reconcile = "always"
     accounts: Path | None = None
 
-    listen: Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$")] = "127.0.0.1:8028"
+    listen: str = "127.0.0.1:8028"
     return_redirect_url: str = ""
     max_body_bytes: Annotated[int, Field(ge=1024, le=16_777_216)] = 262_144
     max_backlog: Annotated[int, Field(ge=1)] = 1_000_000
@@ -93,25 +121,32 @@ class Settings(BaseSettings):
 
     getresult_budget: Annotated[int, Field(ge=1, le=3)] = 3
     getresult_timeout_seconds: Annotated[float, Field(gt=0, le=120)] = 10.0
-    read_spacing_seconds: Annotated[tuple[float, ...], NoDecode] = (60.0, 600.0)
+    read_spacing_seconds: Annotated[tuple[Seconds, ...], NoDecode, Field(min_length=1)] = (60.0, 600.0)
     """Rest after the first failed read of a result, after the second, ...; the last one repeats."""
-    hint_delay_seconds: Annotated[float, Field(ge=0)] = 60.0
+    hint_delay_seconds: Seconds = 60.0
     """How long a signed callback has to follow a GET return before the hint is looked at."""
-    token_life_seconds: Annotated[float, Field(ge=0)] = 3900.0
+    token_life_seconds: Seconds = 3900.0
     """An hour, as FaceID's tokens live, and a little: when an unfinished flow is looked at again."""
 
     lease_seconds: Annotated[float, Field(ge=0.5, le=3600)] = 30.0
     prefetch: Annotated[int, Field(ge=1, le=100_000)] = 512
     """Items in work at once in one worker process."""
-    grace_seconds: Annotated[float, Field(ge=0)] = 20.0
+    grace_seconds: Seconds = 20.0
     """How long a stopping worker may finish what it holds before it hands it back."""
     max_attempts: Annotated[int, Field(ge=1)] = 8
     unverified_max: Annotated[int, Field(ge=0)] = 100_000
     """Unverified callbacks kept; the oldest go first."""
-    retention_days: Annotated[float, Field(gt=0)] = 30.0
+    retention_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     _split_secrets = field_validator("api_secrets", "read_spacing_seconds", mode="before")(_split)
+
+    @field_validator("listen")
+    @classmethod
+    def _bindable(cls, listen: str) -> str:
+        if not (found := LISTEN.fullmatch(listen)) or int(found["port"]) > 65_535:
+            raise ValueError("has to be HOST:PORT, such as 127.0.0.1:8028")
+        return listen
 
     @model_validator(mode="before")
     @classmethod

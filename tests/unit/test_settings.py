@@ -1,0 +1,254 @@
+"""Settings: what an operator sets, and what he is told when it can't be used."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.settings import Settings, SettingsError, account_names, load_accounts, load_settings
+
+PASSWORD = "hunter2-very-secret"  # a value that must show up nowhere
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("FACEID_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)  # no .env of the developer's
+    monkeypatch.setenv("FACEID_SECRETS_DIR", str(tmp_path / "secrets"))
+
+
+def given(monkeypatch: pytest.MonkeyPatch, **values: str) -> Settings:
+    for name, value in values.items():
+        monkeypatch.setenv(f"FACEID_{name}", value)
+    return load_settings()
+
+
+def faults(error: pytest.ExceptionInfo[SettingsError]) -> dict[str, str]:
+    pairs = (fault.split(": ", 1) for fault in error.value.faults)
+    return {name: words for name, words in pairs}
+
+
+def accounts_file(folder: Path, text: str) -> Path:
+    path = folder / "accounts.toml"
+    path.write_text(text)
+    return path
+
+
+# Where values come from
+
+
+def test_without_any_setting_everything_has_its_default() -> None:
+    settings = load_settings()
+    assert (settings.host, settings.port) == ("127.0.0.1", 8028)
+    assert (settings.getresult_budget, settings.lease_seconds, settings.retention_days) == (3, 30.0, 30.0)
+    assert (settings.max_body_bytes, settings.max_backlog) == (262_144, 1_000_000)
+    assert settings.redis_url == settings.broker_url == settings.results_url == "redis://127.0.0.1:6379/0"
+
+
+def test_a_dotenv_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("FACEID_LISTEN=0.0.0.0:443\nANOTHER_PROGRAMS=1\n")
+    assert load_settings().port == 443
+
+
+def test_the_environment_beats_the_dotenv_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("FACEID_PREFIX=from_file\n")
+    assert given(monkeypatch, PREFIX="from_environment").prefix == "from_environment"
+
+
+def test_secrets_are_read_from_files(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    (folder / "faceid_api_secrets").write_text("newest, older\n")
+    (folder / "faceid_api_key").write_text("key\n")
+    settings = load_settings()
+    assert [secret.get_secret_value() for secret in settings.api_secrets] == ["newest", "older"]
+    assert settings.api_key.get_secret_value() == "key"
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = given(monkeypatch, REDIS_URL="", POLICY="", PREFETCH="", READ_SPACING_SECONDS="")
+    assert settings == load_settings()
+    assert (settings.redis_url, settings.policy) == ("redis://127.0.0.1:6379/0", None)
+
+
+@pytest.mark.parametrize(
+    ("values", "urls"),
+    [
+        ({"REDIS_URL": "redis://a"}, ("redis://a", "redis://a", "redis://a")),
+        ({"BROKER_URL": "amqp://b"}, ("redis://127.0.0.1:6379/0", "amqp://b", "amqp://b")),
+        ({"RESULTS_URL": "sqs://c"}, ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0", "sqs://c")),
+        (
+            {"REDIS_URL": "redis://a", "BROKER_URL": "amqp://b", "RESULTS_URL": "sqs://c"},
+            ("redis://a", "amqp://b", "sqs://c"),
+        ),
+    ],
+)
+def test_results_go_where_the_queues_are_and_queues_where_the_ledger_is(
+    values: dict[str, str], urls: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = given(monkeypatch, **values)
+    assert (settings.redis_url, settings.broker_url, settings.results_url) == urls
+
+
+@pytest.mark.parametrize("text", ["new,old", " new , old ", "new,,old,"])
+def test_secrets_are_a_comma_list_newest_first(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = given(monkeypatch, API_SECRETS=text).api_secrets
+    assert [secret.get_secret_value() for secret in secrets] == ["new", "old"]
+
+
+def test_rests_are_a_comma_list_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert given(monkeypatch, READ_SPACING_SECONDS="1, 2.5").read_spacing_seconds == (1.0, 2.5)
+
+
+# What is refused
+
+
+def test_all_faults_are_told_at_once_by_the_names_an_operator_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError) as error:
+        given(monkeypatch, LISTEN="nowhere", PREFETCH="many", RECONCILE="sometimes", GETRESULT_BUDGET="4")
+    assert set(faults(error)) == {"FACEID_LISTEN", "FACEID_PREFETCH", "FACEID_RECONCILE", "FACEID_GETRESULT_BUDGET"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("LISTEN", value) for value in ("8028", "host:", "host:99999", "host:80x", "a b:80")),
+        *(("PREFIX", value) for value in ("a b", "a:b", "{a}")),
+        *(("GETRESULT_BUDGET", value) for value in ("0", "4")),
+        *(("READ_SPACING_SECONDS", value) for value in (",", "-1", "inf", "nan", "1;2")),
+        *(("RETENTION_DAYS", value) for value in ("0", "inf", "nan")),
+        *(("GRACE_SECONDS", value) for value in ("-1", "inf")),
+        ("MAX_BODY_BYTES", "10"),
+        ("LEASE_SECONDS", "0.1"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError) as error:
+        given(monkeypatch, **{name: value})
+    assert set(faults(error)) == {f"FACEID_{name}"}
+
+
+@pytest.mark.parametrize("name", ["PREFETCH", "RECONCILE", "LISTEN", "LEASE_SECONDS", "READ_SPACING_SECONDS", "PREFIX"])
+def test_no_fault_repeats_the_value(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError) as error:
+        given(monkeypatch, **{name: f"{PASSWORD} {PASSWORD}"})
+    assert PASSWORD not in str(error.value)
+    assert error.value.__cause__ is None
+    assert error.value.__suppress_context__
+
+
+# Accounts
+
+
+def test_the_one_account_lacks_all_that_getresult_needs_and_is_told_so_at_once() -> None:
+    with pytest.raises(SettingsError) as error:
+        load_accounts(load_settings())
+    assert set(faults(error)) == {"FACEID_API_KEY", "FACEID_API_SECRETS", "FACEID_BASE_URL"}
+
+
+def test_without_getresult_an_account_needs_its_secrets_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    accounts = load_accounts(given(monkeypatch, API_SECRETS="s", RECONCILE="never"))
+    assert [(name, account.reconcile) for name, account in accounts.items()] == [("default", "never")]
+
+
+def test_without_an_accounts_file_there_is_the_account_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = given(monkeypatch, API_KEY="k", API_SECRETS="new,old", BASE_URL="http://127.0.0.1:1/lite")
+    account = load_accounts(settings)["default"]
+    assert account_names(settings) == {"default"}
+    assert [secret.get_secret_value() for secret in account.api_secrets] == ["new", "old"]
+    assert (account.name, account.base_url) == ("default", "http://127.0.0.1:1/lite")
+
+
+@pytest.mark.parametrize("url", ["faceid", "ftp://host/x", "http://", "http://a b/", "http://host:99999", "//host"])
+def test_a_base_url_that_can_not_be_called_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError) as error:
+        load_accounts(given(monkeypatch, API_KEY="k", API_SECRETS="s", BASE_URL=url))
+    assert set(faults(error)) == {"FACEID_BASE_URL"}
+
+
+def test_a_base_url_is_kept_as_it_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = given(monkeypatch, API_KEY="k", API_SECRETS="s", BASE_URL="https://API-idn.megvii.com:443/faceid/lite")
+    assert load_accounts(settings)["default"].base_url == "https://API-idn.megvii.com:443/faceid/lite"
+
+
+def test_an_accounts_file_holds_a_table_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = accounts_file(
+        tmp_path,
+        """
+        [jakarta]
+        api_key = "k1"
+        api_secrets = ["new", "old"]
+        base_url = "https://api-idn.megvii.com/faceid/lite"
+        [beijing]
+        api_secrets = "one, two"
+        reconcile = "never"
+        """,
+    )
+    settings = given(monkeypatch, ACCOUNTS=str(path))
+    accounts = load_accounts(settings)
+    assert account_names(settings) == set(accounts) == {"jakarta", "beijing"}
+    assert [secret.get_secret_value() for secret in accounts["beijing"].api_secrets] == ["one", "two"]
+
+
+def test_faults_of_accounts_are_told_at_once_by_table_and_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = accounts_file(
+        tmp_path,
+        f"""
+        [a]
+        api_secrets = ["", "{PASSWORD}"]
+        apikey = "{PASSWORD}"
+        [b]
+        reconcile = "{PASSWORD}"
+        """,
+    )
+    with pytest.raises(SettingsError) as error:
+        load_accounts(given(monkeypatch, ACCOUNTS=str(path)))
+    assert set(faults(error)) == {
+        "[a] api_key",
+        "[a] api_secrets",
+        "[a] base_url",
+        "[a] apikey",
+        "[b] reconcile",
+        "[b] api_secrets",
+    }
+    assert PASSWORD not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "not toml", "api_key = 'k'", "['a b']", "[a.b]\n['x:y']"])
+def test_a_file_that_holds_no_accounts_is_refused(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = given(monkeypatch, ACCOUNTS=str(accounts_file(tmp_path, text)))
+    for load in (load_accounts, account_names):
+        with pytest.raises(SettingsError, match="FACEID_ACCOUNTS"):
+            load(settings)
+
+
+def test_a_missing_accounts_file_is_a_fault_of_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="FACEID_ACCOUNTS"):
+        load_accounts(given(monkeypatch, ACCOUNTS=str(tmp_path / "nowhere.toml")))
+
+
+# What is hidden
+
+
+def secretive(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    url = f"redis://:{PASSWORD}@127.0.0.1/0"
+    return given(
+        monkeypatch,
+        **{name: PASSWORD for name in ("API_KEY", "API_SECRETS")},
+        **{name: url for name in ("REDIS_URL", "BROKER_URL", "RESULTS_URL")},
+        BASE_URL="http://127.0.0.1",
+    )
+
+
+@pytest.mark.parametrize("show", [repr, str])
+def test_secrets_hide_in_every_form_of_text(show: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = secretive(monkeypatch)
+    assert PASSWORD not in show(settings) + show(load_accounts(settings)["default"])
+
+
+def test_settings_can_not_be_changed_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings().prefix = "other"  # type: ignore[misc]  # what mypy forbids, the model has to as well
