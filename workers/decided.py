@@ -1,6 +1,7 @@
 """From a verdict to the decision that is committed, and the alerts that follow from it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 
 from shared.alert import Alert, AlertKind
@@ -55,8 +56,9 @@ def decide(envelope: Envelope, reconciled: Reconciled, verdict: Verdict, policy:
     )
 
 
-def alerts(decision: Decision, now: float) -> list[Alert]:
-    """What a person has to know about beside the decision."""
+def alerts(decision: Decision) -> list[Alert]:
+    """What a person has to know about beside the decision; the same alerts for the same decision."""
     if not any(reason.code is ReasonCode.DATA_SOURCE_ERROR for reason in decision.reasons):
         return []
-    return [Alert.of(AlertKind.DATA_SOURCE_ERROR, decision.account, now, decision.biz_id)]
+    at = datetime.fromisoformat(decision.decided_at).timestamp()
+    return [Alert.of(AlertKind.DATA_SOURCE_ERROR, decision.account, at, decision.biz_id)]

@@ -65,25 +65,24 @@ class Classify:
 class Publish:
     """Commits the decision to the ledger, then lets it out: once."""
 
-    def __init__(self, ledger: Ledger, prefix: str, clock: Callable[[], float]) -> None:
+    def __init__(self, ledger: Ledger, prefix: str) -> None:
         self._ledger = ledger
         self._prefix = prefix
-        self._clock = clock
 
     def load(self, body: bytes) -> Decided:
         """The stage's input from a message."""
         return Decided.load(body)
 
     async def run(self, envelope: Envelope, decided: Decided) -> outcome.Outcome:
-        """The decision that stands for the case goes out, unless it is out already."""
+        """The decision that stands for the case goes out, and nothing when it is out already."""
         case = CaseKey(envelope.account, decided.biz_id)
         standing, published = await self._ledger.commit(case, decided.dump())
-        if published:
-            return outcome.Drop("published")
         decision = Decided.load(standing).decision
-        posts = [self._post(DECISIONS, decision)]
-        posts += [self._post(ALERTS, alert) for alert in alerts(decision, self._clock())]
-        return outcome.Publish(tuple(posts), (self._ledger.key(case), "published", decision.id))
+        posts = () if published else self._posts(decision)
+        return outcome.Publish(posts, (self._ledger.key(case), "published", decision.id))
+
+    def _posts(self, decision: Decision) -> tuple[Post, ...]:
+        return (self._post(DECISIONS, decision), *(self._post(ALERTS, alert) for alert in alerts(decision)))
 
     def _post(self, queue: str, message: Decision | Alert) -> Post:
         return Post(queue_name(self._prefix, queue), to_event(message), CONTENT_TYPE, {"ce-id": message.id})

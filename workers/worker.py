@@ -91,7 +91,7 @@ class Worker:
             "verify": Verify(secrets),
             "reconcile": Reconcile(accounts, ledger, reader, looks, time.time),
             "classify": Classify(self._policies, time.time),
-            "publish": Publish(ledger, settings.prefix, time.time),
+            "publish": Publish(ledger, settings.prefix),
         }
         return {name: known[name] for name in self._names}
 
