@@ -1,18 +1,34 @@
 -- Items leave a shelf, each for the commands that put it somewhere else: once, whoever tries.
 -- KEYS: 1 the shelf (sorted set of item ids)  2 its items (hash)
 -- ARGV: for each item: its id, how many commands, and for each command how many words, and the words
--- Returns: for each item 1 when it was taken, 0 when it was not there.
+-- Returns: for each item 1 when it was taken, 0 when it was not there, or why a command was refused: then it stays.
+local function follow(commands)
+    for _, words in ipairs(commands) do redis.call(unpack(ARGV, words[1], words[2])) end
+end
+
+local function take(id, commands)
+    local time, item = redis.call('ZSCORE', KEYS[1], id), redis.call('HGET', KEYS[2], id)
+    if not time then return 0 end
+    -- Removing first is what lets the commands add to a full Redis: a script that has written may go on.
+    redis.call('ZREM', KEYS[1], id)
+    redis.call('HDEL', KEYS[2], id)
+    local done, why = pcall(follow, commands)
+    if done then return 1 end
+    redis.call('ZADD', KEYS[1], time, id)
+    if item then redis.call('HSET', KEYS[2], id, item) end
+    return type(why) == 'table' and why.err or tostring(why)
+end
+
 local at, taken = 1, {}
 while at <= #ARGV do
-    local id, commands = ARGV[at], tonumber(ARGV[at + 1])
+    local id, commands = ARGV[at], {}
+    local count = tonumber(ARGV[at + 1])
     at = at + 2
-    local here = redis.call('ZREM', KEYS[1], id)
-    redis.call('HDEL', KEYS[2], id)
-    for _ = 1, commands do
+    for n = 1, count do
         local words = tonumber(ARGV[at])
-        if here == 1 then redis.call(unpack(ARGV, at + 1, at + words)) end
+        commands[n] = {at + 1, at + words}
         at = at + words + 1
     end
-    taken[#taken + 1] = here
+    taken[#taken + 1] = take(id, commands)
 end
 return taken

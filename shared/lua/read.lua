@@ -1,0 +1,12 @@
+-- Items of a shelf, as many as fit into one answer.
+-- KEYS: 1 its items (hash)
+-- ARGV: 1 bytes that fit  2.. item ids
+-- Returns: how many of the ids are dealt with, at least one; the items that were there.
+local size, items = 0, {}
+for place = 2, #ARGV do
+    size = size + redis.call('HSTRLEN', KEYS[1], ARGV[place])
+    if size > tonumber(ARGV[1]) and place > 2 then return {place - 2, items} end
+    local item = redis.call('HGET', KEYS[1], ARGV[place])
+    if item then items[#items + 1] = item end
+end
+return {#ARGV - 1, items}

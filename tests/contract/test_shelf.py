@@ -1,0 +1,145 @@
+"""Shelves: read in pages while things change, left once, by whoever tries."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+from redis import Redis
+
+from shared import shelf as shelf_module
+from shared.parked import Parked
+from shared.post import Post
+from shared.shelf import PAGE, Shelf, TakeRefused, put_commands
+
+QUEUE = "faceid.verified"
+
+
+@pytest.fixture
+def redis(any_redis_url: str) -> "Iterator[Redis]":
+    with Redis.from_url(any_redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def shelf(redis: "Redis") -> Shelf:
+    return Shelf(redis, "faceid", "dead")
+
+
+def letter(number: int, at: float, body: bytes = b"a=b") -> Parked:
+    return Parked(
+        f"item-{number:04}", "reconcile", "error", "", at, post=Post(QUEUE, body, "application/json", {"a": 1})
+    )
+
+
+def put(redis: "Redis", *letters: Parked) -> None:
+    with redis.pipeline(transaction=False) as pipe:
+        for parked in letters:
+            for command in put_commands("faceid", "dead", parked):
+                pipe.execute_command(*command)
+        pipe.execute()
+
+
+def ids(letters: "Iterator[Parked] | list[Parked] | Shelf") -> list[str]:
+    return [parked.id for parked in letters]
+
+
+def test_items_come_oldest_first_over_all_pages(redis: "Redis", shelf: Shelf) -> None:
+    put(redis, *(letter(number, 5000.5 - number) for number in range(2 * PAGE + 7)))
+
+    assert ids(shelf) == [f"item-{number:04}" for number in reversed(range(2 * PAGE + 7))]
+
+
+def test_more_items_of_one_moment_than_fit_a_page_come_once_each(redis: "Redis", shelf: Shelf) -> None:
+    put(redis, *(letter(number, 1000.25) for number in range(2 * PAGE + 7)), letter(9999, 1001))
+
+    found = ids(shelf)
+
+    assert len(found) == len(set(found)) == 2 * PAGE + 8
+
+
+def test_items_can_be_taken_while_they_are_read(redis: "Redis", shelf: Shelf) -> None:
+    put(redis, *(letter(number, 1000 + number) for number in range(PAGE + 50)))
+
+    taken = [shelf.take([(parked.id, ())]) for parked in shelf]
+
+    assert taken == [[True]] * (PAGE + 50)
+    assert len(shelf) == 0
+
+
+def test_a_span_of_time_holds_both_its_ends(redis: "Redis", shelf: Shelf) -> None:
+    put(redis, *(letter(number, 1000 + number) for number in range(10)))
+
+    assert ids(shelf.between(1002, 1004)) == ["item-0002", "item-0003", "item-0004"]
+
+
+def test_the_newest_time_of_an_empty_shelf_is_before_all_times(redis: "Redis", shelf: Shelf) -> None:
+    assert list(shelf.between(float("-inf"), shelf.newest())) == []
+    put(redis, letter(1, 1000.5), letter(2, 999))
+    assert shelf.newest() == 1000.5
+
+
+def test_a_sample_has_different_items(redis: "Redis", shelf: Shelf) -> None:
+    put(redis, *(letter(number, 1000) for number in range(30)))
+
+    assert len(set(ids(shelf.sample(10)))) == 10
+    assert len(set(ids(shelf.sample(50)))) == 30
+
+
+def test_large_items_are_read_a_few_at_a_time(redis: "Redis", shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf_module, "PAGE_BYTES", 3000)
+    put(redis, *(letter(number, 1000 + number, b"x" * 1000) for number in range(20)))
+    items = iter(shelf)
+
+    first = list(islice(items, 2))
+    shelf.take([(f"item-{number:04}", ()) for number in range(10, 20)])
+
+    assert ids(first) == ["item-0000", "item-0001"]
+    assert ids(items) == [f"item-{number:04}" for number in range(2, 10)]
+
+
+def test_an_item_larger_than_a_page_is_read_alone(
+    redis: "Redis", shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf_module, "PAGE_BYTES", 100)
+    put(redis, *(letter(number, 1000 + number, b"x" * 1000) for number in range(3)))
+
+    assert len(list(shelf)) == 3
+
+
+def test_an_item_leaves_together_with_its_commands_once(redis: "Redis", shelf: Shelf) -> None:
+    put(redis, letter(1, 1000))
+    leaving = [("item-0001", [("XADD", QUEUE, "*", "body", b"a=b"), ("HSET", "case", "noted", 1)])]
+
+    assert [shelf.take(leaving), shelf.take(leaving)] == [[True], [False]]
+    assert (redis.xlen(QUEUE), redis.hgetall("case"), len(shelf)) == (1, {b"noted": b"1"}, 0)
+
+
+def test_an_item_whose_command_is_refused_stays_as_it_was(redis: "Redis", shelf: Shelf) -> None:
+    redis.set("text", "no stream")
+    before = letter(2, 1000.125, bytes(range(256)))
+    put(redis, letter(1, 1000), before, letter(3, 1001))
+    leaving = [(f"item-{number:04}", [("XADD", QUEUE, "*", "a", "b")]) for number in (1, 3, 4)]
+    leaving.insert(1, ("item-0002", [("XADD", "text", "*", "a", "b")]))
+
+    with pytest.raises(TakeRefused, match="WRONGTYPE") as refusal:
+        shelf.take(leaving)
+
+    assert refusal.value.results == [True, None, True, False]
+    assert list(shelf) == [before]
+    assert redis.xlen(QUEUE) == 2
+
+
+def test_a_command_of_too_many_words_loses_no_item(redis: "Redis", shelf: Shelf) -> None:
+    put(redis, letter(1, 1000))
+
+    with pytest.raises(TakeRefused):
+        shelf.take([("item-0001", [("XADD", QUEUE, "*", *(b"x" for _ in range(9000)))])])
+
+    assert ids(shelf) == ["item-0001"]
+
+
+def test_over_its_cap_the_oldest_go(redis: "Redis", shelf: Shelf) -> None:
+    put(redis, *(letter(number, 1000 + number) for number in range(10)))
+
+    assert (shelf.trim(7), shelf.trim(7)) == (3, 0)
+    assert ids(shelf)[0] == "item-0003"
