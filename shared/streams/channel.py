@@ -1,7 +1,6 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from logging import getLogger
 from queue import Empty
 from typing import Any
 
@@ -14,8 +13,6 @@ from shared.streams.delivery import Delivery
 from shared.streams.entry import Message, entry_fields, payload_of
 from shared.streams.inbox import Inbox
 from shared.streams.move import Move, MoveRefused, calls
-
-_log = getLogger(__name__)
 
 LONGEST_WAIT = 1.0
 """Seconds that one read may wait, so that takeovers are not missed."""
@@ -45,15 +42,16 @@ class Channel(virtual.Channel):
         self._redis = connection.redis
         self._options = connection.options
         self._receivers: dict[str, Callable[[Delivery], None]] = {}
+        self._longest_wait = min(LONGEST_WAIT, connection.socket_timeout / 2)
         self._own_inbox = self._new_inbox()
 
-    def _new_inbox(self) -> Inbox:
-        return Inbox(self._redis, self._options, Deliveries(self))
+    def _new_inbox(self, prefetch_count: int = 0) -> Inbox:
+        return Inbox(self._redis, self._options, Deliveries(self, prefetch_count))
 
     @property
     def _inbox(self) -> Inbox:
         if self._own_inbox.pid != os.getpid():
-            self._own_inbox = self._new_inbox()
+            self._own_inbox = self._new_inbox(self._own_inbox.deliveries.prefetch_count)
         return self._own_inbox
 
     @property
@@ -119,12 +117,7 @@ class Channel(virtual.Channel):
         return int(self._redis.xlen(self._key(queue)))
 
     def _purge(self, queue: str) -> int:
-        """Delete what nobody has read yet."""
-        member, purged = self._inbox.member, 0
-        while batch := member.read([queue], 1000):
-            member.settle(batch, [])
-            purged += len(batch)
-        return purged
+        return self._inbox.purge(queue)
 
     def _delete(self, queue: str, *_args: Any, **_kwargs: Any) -> None:
         self._redis.delete(self._key(queue))
@@ -155,7 +148,7 @@ class Channel(virtual.Channel):
 
     def basic_get(self, queue: str, no_ack: bool = False, **_kwargs: Any) -> virtual.Message | None:
         """One message at once, or None; the prefetch count does not matter."""
-        self._inbox.flush()
+        self._inbox.upkeep(())
         delivery = self._inbox.fetch_one(queue)
         if delivery is None:
             return None
@@ -186,7 +179,7 @@ class Channel(virtual.Channel):
 
     def _wait(self, timeout: float | None) -> float:
         others = any(channel is not self and channel._consumers for channel in self.connection.channels)
-        longest = BUSY_WAIT if others or self.qos.busy else min(LONGEST_WAIT, self._options.socket_timeout / 2)
+        longest = BUSY_WAIT if others or self.qos.busy else self._longest_wait
         return longest if timeout is None else min(longest, timeout)
 
     # Settling
@@ -213,29 +206,26 @@ class Channel(virtual.Channel):
         worker that lost its lease adds nothing, nor does a repetition after a connection error, which leaves all
         messages held. Raises MoveRefused when a command was refused.
         """
-        held = [(move, delivery) for move in moves if (delivery := self.qos.find(move.delivery_tag))]
-        outcomes: dict[str, int | bytes] = {}
-        for call in calls(held):
-            tags = (delivery.tag for delivery in call.deliveries)
-            outcomes |= zip(tags, self._inbox.member.move(call), strict=True)
-        faults = {tag: outcome for tag, outcome in outcomes.items() if isinstance(outcome, bytes)}
-        for move in moves:
-            if move.delivery_tag not in faults:
+        held = [(at, delivery) for at, move in enumerate(moves) if (delivery := self.qos.find(move.delivery_tag))]
+        outcomes: list[int | bytes] = []
+        for call in calls((moves[at], delivery) for at, delivery in held):
+            outcomes += self._inbox.member.move(call)
+        results: list[bool | None] = [False] * len(moves)
+        for (at, _), outcome in zip(held, outcomes, strict=True):
+            results[at] = None if isinstance(outcome, bytes) else outcome == 1
+        for move, result in zip(moves, results, strict=True):
+            if result is not None:
                 self.qos.forget(move.delivery_tag)
-        results = [None if move.delivery_tag in faults else outcomes.get(move.delivery_tag) == 1 for move in moves]
-        if faults:
-            raise MoveRefused(next(iter(faults.values())).decode(errors="replace"), results)
+        if refusals := [outcome for outcome in outcomes if isinstance(outcome, bytes)]:
+            raise MoveRefused(refusals[0].decode(errors="replace"), results)
         return [result is True for result in results]
 
+    def leave(self) -> None:
+        """Settle what is noted, hand back what is held and leave the groups; reading again joins them again."""
+        self._inbox.leave()
+
     def close(self) -> None:
-        """Settle what is noted, hand back what is held, leave the group. Without a server the leases just end."""
-        if self.closed:
-            return
-        inbox = self._own_inbox
-        if inbox.pid == os.getpid():
-            try:
-                inbox.deliveries.restore_unacked_once()
-                inbox.leave()
-            except RedisError as error:
-                _log.warning("closed without the server (%s)", type(error).__name__)
+        """Leave, and close the channel. In a forked child that touches nothing of the parent's."""
+        if not self.closed and self._own_inbox.pid == os.getpid():
+            self.qos.restore_unacked_once()
         super().close()  # type: ignore[no-untyped-call]

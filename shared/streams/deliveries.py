@@ -4,6 +4,7 @@ from logging import getLogger
 from typing import Any
 
 from kombu.transport import virtual
+from redis.exceptions import RedisError
 
 from shared.streams.delivery import Delivery
 
@@ -97,6 +98,9 @@ class Deliveries(virtual.QoS):
         self.channel.flush()
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
-        """The same at close or exit, where kombu expects it."""
+        """The same at close or exit, where kombu calls it. Without a server the leases just end."""
         self._on_collect.cancel()
-        self.restore_unacked()
+        try:
+            self.channel.leave()
+        except RedisError as error:
+            _log.warning("left without telling the server (%s)", type(error).__name__)

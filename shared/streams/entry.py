@@ -1,5 +1,6 @@
 """How a message stands in a stream, and how it is read from there whatever somebody wrote."""
 
+import json as stdlib_json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,6 +17,9 @@ DELIVERY_COUNT: Final = "x-delivery-count"
 """Header with the number of earlier deliveries, absent on the first, as RabbitMQ's quorum queues have it."""
 
 _USUAL: Final = {"priority": 0, "delivery_mode": 2}
+_KOMBU_TYPE: Final = '"__type__"'
+"""How kombu marks a date, a UUID or bytes in JSON; without one the plain reader will do, in a tenth of the time."""
+_to_json: Final = json.JSONEncoder().encode
 _OURS: Final = frozenset({"body_encoding", "delivery_tag", "delivery_info"})
 
 
@@ -26,9 +30,9 @@ def entry_fields(message: Mapping[str, Any]) -> list[str | bytes]:
         fields += ("content_type", content_type)
     if (content_encoding := message["content-encoding"] or "utf-8") != "utf-8":
         fields += ("content_encoding", content_encoding)
-    fields += ("headers", json.dumps(message["headers"]))
+    fields += ("headers", _to_json(message["headers"]))
     if properties := _worth_keeping(message["properties"]):
-        fields += ("properties", json.dumps(properties))
+        fields += ("properties", _to_json(properties))
     return fields
 
 
@@ -81,42 +85,52 @@ def payload_of(delivery: Delivery) -> dict[str, Any]:
     if delivery.earlier:
         payload["headers"][DELIVERY_COUNT] = delivery.earlier
     properties = payload["properties"]
-    route = {"exchange": "", "routing_key": delivery.queue} | properties.get("delivery_info", {})
-    route |= {"redelivered": delivery.earlier > 0, "priority": properties.get("priority", 0)}
-    properties |= {"delivery_tag": delivery.tag, "delivery_info": route, "body_encoding": None}
-    return payload | {"fields": fields, "undecodable": undecodable}
+    properties["delivery_tag"] = delivery.tag
+    properties["delivery_info"] = {
+        "exchange": "",
+        "routing_key": delivery.queue,
+        **properties.get("delivery_info", {}),
+        "priority": properties.get("priority", 0),
+        "redelivered": delivery.earlier > 0,
+    }
+    payload["fields"], payload["undecodable"] = fields, undecodable
+    return payload
 
 
 def _readable(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
     if b"body" not in fields:
         raise DecodeError("body: missing")
-    headers = _object(fields, "headers")
+    headers, properties = _object(fields, b"headers"), _object(fields, b"properties")
     for name in (UNDECODABLE, DELIVERY_COUNT):
         headers.pop(name, None)
-    properties = _object(fields, "properties")
+    for name in ("delivery_tag", "body_encoding"):
+        properties.pop(name, None)
     if not isinstance(properties.get("delivery_info", {}), dict):
         raise DecodeError("properties: delivery_info is not an object")
     return {
         "body": fields[b"body"],
-        "content-type": _text(fields, "content_type"),
-        "content-encoding": _text(fields, "content_encoding") or "utf-8",
+        "content-type": _text(fields, b"content_type"),
+        "content-encoding": _text(fields, b"content_encoding") or "utf-8",
         "headers": headers,
-        "properties": _USUAL | properties,
+        "properties": {**_USUAL, **properties},
     }
 
 
-def _text(fields: Mapping[bytes, bytes], name: str) -> str | None:
+def _text(fields: Mapping[bytes, bytes], name: bytes) -> str | None:
     try:
-        return fields[name.encode()].decode() if name.encode() in fields else None
+        return fields[name].decode() if name in fields else None
     except UnicodeDecodeError:
-        raise DecodeError(f"{name}: not UTF-8") from None
+        raise DecodeError(f"{name.decode()}: not UTF-8") from None
 
 
-def _object(fields: Mapping[bytes, bytes], name: str) -> dict[str, Any]:
+def _object(fields: Mapping[bytes, bytes], name: bytes) -> dict[str, Any]:
+    if name not in fields:
+        return {}
     try:
-        value = json.loads(fields.get(name.encode(), b"{}"))
+        text = fields[name].decode()
+        value = json.loads(text) if _KOMBU_TYPE in text else stdlib_json.loads(text)
     except Exception:  # a stranger's JSON may fail as ValueError, as RecursionError or inside a type of kombu's
-        raise DecodeError(f"{name}: not JSON") from None
+        raise DecodeError(f"{name.decode()}: not JSON") from None
     if not isinstance(value, dict):
-        raise DecodeError(f"{name}: not a JSON object")
+        raise DecodeError(f"{name.decode()}: not a JSON object")
     return value

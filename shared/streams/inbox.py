@@ -7,9 +7,8 @@ from logging import getLogger
 from redis import Redis
 from redis.exceptions import RedisError
 
-from shared.streams.client import CONNECTION_ERRORS
 from shared.streams.deliveries import Deliveries
-from shared.streams.delivery import Delivery
+from shared.streams.delivery import CHUNK, Delivery
 from shared.streams.member import Member
 from shared.streams.options import Options
 from shared.streams.timer import Timer
@@ -64,9 +63,9 @@ class Inbox:
             self.renew()
         if self._reply_lost:
             self._recover()
-        if self._sweeps.due:
-            self.sweep(queues)
-        if self._retirements.due:
+        if queues and self._sweeps.due:
+            self._sweep(queues)
+        if queues and self._retirements.due:
             for queue in queues:
                 self.member.retire(queue, self._silence_seconds)
             self._retirements.done()
@@ -82,6 +81,10 @@ class Inbox:
     def fetch_one(self, queue: str) -> Delivery | None:
         """A single entry of the queue, new or left by others, at once or not at all."""
         self._queues_read.add(queue)
+        for delivery in self.ready:
+            if delivery.queue == queue:
+                self.ready.remove(delivery)
+                return delivery
         with self._noting_lost_replies():
             found = self.member.read([queue], 1)
             if not found:
@@ -89,7 +92,24 @@ class Inbox:
         self.deliveries.hold(found)
         return found[0] if found else None
 
-    def sweep(self, queues: Sequence[str]) -> None:
+    def purge(self, queue: str) -> int:
+        """Delete what nobody has read yet; returns how many that were."""
+        self._queues_read.add(queue)
+        purged = 0
+        while batch := self.member.read([queue], CHUNK):
+            self.member.settle(batch, [])
+            purged += len(batch)
+        return purged
+
+    def leave(self) -> None:
+        """Hand everything back, and take our name off the groups."""
+        if self._reply_lost:
+            self._recover()
+        self.deliveries.restore_unacked()
+        for queue in self._queues_read:
+            self.member.retire(queue, only=self.member.name)
+
+    def _sweep(self, queues: Sequence[str]) -> None:
         """Take over what others left, as far as there is room; one suspect at a time."""
         more = False
         for queue in queues:
@@ -103,16 +123,11 @@ class Inbox:
         if not more:
             self._sweeps.done()
 
-    def leave(self) -> None:
-        """Take our name off the groups in which we hold nothing."""
-        for queue in self._queues_read:
-            self.member.retire(queue, only=self.member.name)
-
     @contextmanager
     def _noting_lost_replies(self) -> Iterator[None]:
         try:
             yield
-        except CONNECTION_ERRORS:
+        except BaseException:  # a signal's too
             self._reply_lost = True  # what the reply brought is ours, and waits in the pending list
             raise
 

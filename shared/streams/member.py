@@ -85,23 +85,22 @@ class Member:
     def recover(self, queue: str, held: AbstractSet[bytes]) -> list[Delivery]:
         """Entries that are ours without our knowledge, because the reply that brought them was lost."""
         recovered: list[Delivery] = []
-        rows = self._own(queue)
-        while rows:
-            for row in rows:
-                if row.entry_id not in held:
-                    recovered += self._fetch(queue, row)
-            rows = self._own(queue, after=rows[-1].entry_id.decode())
+        start = "-"
+        while rows := self._pending(queue, start, "+", CHUNK, self.name):
+            recovered += self._fetch(queue, [row for row in rows if row.entry_id not in held])
+            start = f"({rows[-1].entry_id.decode()}"
         return recovered
 
-    def _own(self, queue: str, after: str = "") -> list[_Pending]:
-        return self._pending(queue, f"({after}" if after else "-", "+", CHUNK, self.name)
-
-    def _fetch(self, queue: str, row: _Pending) -> list[Delivery]:
-        entries = self._redis.execute_command("XRANGE", self.key(queue), row.entry_id, row.entry_id)
-        found = [Delivery(queue, entry_id, fields, row.deliveries - 1) for entry_id, fields in entries]
-        if not found:
-            self.settle([Delivery(queue, row.entry_id, ())], [])
-        return found
+    def _fetch(self, queue: str, rows: Sequence[_Pending]) -> list[Delivery]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for row in rows:
+            pipeline.execute_command("XRANGE", self.key(queue), row.entry_id, row.entry_id)
+        found = [
+            Delivery(queue, row.entry_id, entries[0][1] if entries else (), row.deliveries - 1)
+            for row, entries in zip(rows, pipeline.execute(), strict=True)
+        ]
+        self.settle([delivery for delivery in found if not delivery.fields], [])  # deleted meanwhile
+        return [delivery for delivery in found if delivery.fields]
 
     def renew(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
         """Begin the leases anew; returns the deliveries that were lost before."""

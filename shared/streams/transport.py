@@ -38,6 +38,11 @@ class Transport(virtual.Transport):
         self.options = Options.chosen_from(client.transport_options)
         self.redis = new_client(client, self.options)
 
+    @property
+    def socket_timeout(self) -> float:
+        """Seconds to wait for a reply; the URL may have set another one than the options."""
+        return float(self.redis.connection_pool.connection_kwargs["socket_timeout"])
+
     def establish_connection(self) -> "Transport":
         """Make sure that the server answers. Raises a connection error when it does not."""
         self.redis.ping()
@@ -47,7 +52,7 @@ class Transport(virtual.Transport):
     def close_connection(self, connection: Any) -> None:
         """Close the channels, then the sockets."""
         super().close_connection(connection)  # type: ignore[no-untyped-call]
-        self.redis.close()
+        self.redis.connection_pool.disconnect()
 
     def drain_events(self, connection: Any, timeout: float | None = None, **_kwargs: Any) -> None:
         """Hand on what comes within `timeout` seconds, one message or many; raises TimeoutError when nothing does."""

@@ -100,51 +100,51 @@ def move_messages(consumer: Reader) -> None:
     consumer.messages.clear()
 
 
+@contextmanager
+def meanwhile(act: Callable[[], object], seconds: float) -> Iterator[None]:
+    """Act over and over, at random times, up to so many seconds apart."""
+    ended, dice = threading.Event(), random.Random(7)
+
+    def act_often() -> None:
+        while not ended.wait(dice.random() * seconds):
+            act()
+
+    thread = threading.Thread(target=act_often)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 def test_cut_connections_and_lost_replies_lose_and_double_nothing(redis_server: RedisServer, redis_url: str) -> None:
-    count, dice = 5_000, random.Random(7)
+    count = 5_000
     with (
         Proxy(redis_server.port) as proxy,
         connect(redis_url) as connection,
-        Redis.from_url(redis_url) as redis,
+        redis_server.client() as redis,
         reader(f"redis://127.0.0.1:{proxy.port}/0", "q", prefetch=50, lease_seconds=LEASE) as consumer,
     ):
         publish(connection, "q", *range(count))
-        ended = threading.Event()
-
-        def cut_often() -> None:
-            while not ended.wait(dice.random() * 0.1):
-                dice.choice([proxy.cut, proxy.cut_next_reply])()
-
-        cutter = threading.Thread(target=cut_often)
-        cutter.start()
-        errors = move_all(consumer, lambda: redis.xlen("q") == 0)
-        ended.set()
-        cutter.join()
+        with meanwhile(proxy.cut, 0.2), meanwhile(proxy.cut_next_reply, 0.2):
+            errors = move_all(consumer, lambda: redis.xlen("q") == 0)
         assert errors > 5
         assert_all_moved_once(redis, count, f"{errors} connections cut")
     assert consumer.channel.qos.held() == []
 
 
-def test_connections_killed_by_the_server_lose_and_double_nothing(redis_url: str) -> None:
+def test_connections_killed_by_the_server_lose_and_double_nothing(redis_server: RedisServer, redis_url: str) -> None:
     count = 3_000
     with (
-        Redis.from_url(redis_url) as redis,
+        redis_server.client() as redis,
+        redis_server.client() as killer,
         connect(redis_url) as connection,
         reader(redis_url, "q", prefetch=20, lease_seconds=LEASE) as consumer,
     ):
         publish(connection, "q", *range(count))
-        ended = threading.Event()
-
-        def kill_often() -> None:
-            with Redis.from_url(redis_url) as own:
-                while not ended.wait(0.02):
-                    own.client_kill_filter(_type="normal", skipme=True)
-
-        killer = threading.Thread(target=kill_often)
-        killer.start()
-        errors = move_all(consumer, lambda: redis.xlen("q") == 0)
-        ended.set()
-        killer.join()
+        with meanwhile(lambda: killer.client_kill_filter(_type="normal", skipme=True), 0.04):
+            errors = move_all(consumer, lambda: redis.xlen("q") == 0)
         assert_all_moved_once(redis, count, f"CLIENT KILL, {errors} errors seen")
 
 

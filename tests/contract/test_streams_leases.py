@@ -117,6 +117,20 @@ def test_a_lost_lease_is_noted_and_not_stolen_back(
     assert (len(taken), redis.xlen("q")) == (1, 0)
 
 
+def test_lost_messages_make_room_once_they_are_settled(
+    any_redis_url: str, other: Reader, connection: Connection
+) -> None:
+    with reader(any_redis_url, "q", prefetch=3) as consumer:
+        publish(connection, "q", *range(3))
+        acked, rejected, moved = consumer.receive(3)
+        other.receive(3)
+        consumer.channel.renew()
+        acked.ack()
+        rejected.requeue()
+        assert consumer.channel.move([Move(moved.delivery_tag)]) == [False]
+        assert consumer.channel.qos.can_consume_max_estimate() == 3
+
+
 def test_a_takeover_stays_within_the_prefetch_count(any_redis_url: str, connection: Connection, redis: Redis) -> None:
     set_pending(redis, fill_group(connection, redis, 20), 1)
     with reader(any_redis_url, "q", prefetch=4) as other:
