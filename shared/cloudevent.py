@@ -1,6 +1,6 @@
 """Decisions and alerts as CloudEvents 1.0, in the structured JSON form.
 
-Written by pydantic's serialiser: the SDK's takes three times as long, and reads every message in the tests.
+Written by pydantic's serialiser: the SDK's takes five times as long, and reads every message in the tests.
 """
 
 from typing import Annotated, Final, Literal

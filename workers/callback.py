@@ -6,7 +6,6 @@ it is decided on as missing instead of losing the callback. A boolean is never a
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Self
 
@@ -26,32 +25,40 @@ from workers import strict_json
 _DIGITS: Final = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
 
 
-@dataclass(frozen=True)
-class _Loose:
-    """A JSON number, or one written in a string, within bounds; `whole` makes an int of it. Never a boolean."""
+@dataclass(frozen=True, eq=False)  # types have to be hashable, and a schema is not
+class _Read:
+    """How pydantic reads a type: by this schema instead of its own."""
 
-    low: float | None = None
-    high: float | None = None
-    whole: bool = False
+    schema: CoreSchema
 
     def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
-        number = core_schema.float_schema(allow_inf_nan=False, ge=self.low, le=self.high)
-        digits = core_schema.str_schema(strict=True, max_length=40, pattern=_DIGITS)
-        loose = core_schema.union_schema(
-            [{**number, "strict": True}, core_schema.chain_schema([digits, number])], mode="left_to_right"
-        )
-        if not self.whole:
-            return loose
-        whole = core_schema.int_schema(strict=True, ge=0)
-        return core_schema.union_schema(
-            [whole, core_schema.chain_schema([loose, core_schema.int_schema()])], mode="left_to_right"
-        )
+        return self.schema
 
 
-Number = Annotated[float, _Loose()]
-Percent = Annotated[float, _Loose(0, 100)]
-Share = Annotated[float, _Loose(0, 1)]
-Count = Annotated[int, _Loose(0, whole=True)]
+def _either(one: CoreSchema, other: CoreSchema) -> CoreSchema:
+    """The first of the two that fits; a fault is told once and at its own place."""
+    return core_schema.union_schema(
+        [one, other], mode="left_to_right", custom_error_type="number", custom_error_message="not a number in range"
+    )
+
+
+def _number(low: float | None = None, high: float | None = None) -> CoreSchema:
+    """A JSON number or one written in a string, never a boolean."""
+    number = core_schema.float_schema(allow_inf_nan=False, ge=low, le=high)
+    digits = core_schema.str_schema(strict=True, max_length=40, pattern=_DIGITS)
+    return _either({**number, "strict": True}, core_schema.chain_schema([digits, number]))
+
+
+def _count() -> CoreSchema:
+    """A whole number from 0 in any of these forms."""
+    whole = core_schema.int_schema(strict=True, ge=0)
+    return _either(whole, core_schema.chain_schema([_number(0), core_schema.int_schema()]))
+
+
+Number = Annotated[float, _Read(_number())]
+Percent = Annotated[float, _Read(_number(0, 100))]
+Share = Annotated[float, _Read(_number(0, 1))]
+Count = Annotated[int, _Read(_count())]
 Flag = Annotated[str, AfterValidator(lambda text: text.removesuffix(".0"))]
 """`"0"` or `"1"`, whether it came as a string, an int or a float."""
 
@@ -166,8 +173,7 @@ class Callback(_Part):
         raw = strict_json.parse(text)
         if not isinstance(raw, dict):
             raise NotACallback("not a JSON object")
-        if raw.get("biz_info") is None:
-            raw["biz_info"] = _flat_info(raw, biz_id)
+        _name(raw, biz_id)
         _gather_refs(raw.get("verify_result"))
         return cls._readable(raw)
 
@@ -180,44 +186,35 @@ class Callback(_Part):
             try:
                 return cls.model_validate(raw)
             except ValidationError as error:
-                unreadable += [_take_out(raw, path) for path in _faulty(raw, error)]
+                unreadable += [_take_out(raw, path) for path in _faulty(error)]
 
 
-def _flat_info(raw: dict[str, JsonValue], biz_id: str | None) -> JsonValue:
-    """The ids as a sibling product of the vendor sends them, beside the other fields."""
-    return {
-        "biz_id": raw.get("biz_id", biz_id),
-        "biz_no": raw.get("biz_no"),
-        "biz_extra_data": raw.get("biz_extra_data"),
-    }
+def _name(raw: dict[str, JsonValue], biz_id: str | None) -> None:
+    """Whose it is: said in `biz_info`, or beside the other fields as by a sibling product, or known beforehand."""
+    info = raw.get("biz_info")
+    if info is None:
+        info = raw["biz_info"] = {key: raw[key] for key in ("biz_id", "biz_no", "biz_extra_data") if key in raw}
+    if biz_id is not None and isinstance(info, dict):
+        info.setdefault("biz_id", biz_id)
 
 
 def _gather_refs(verify: JsonValue) -> None:
     if isinstance(verify, dict):
         names = [name for name in verify if name.startswith("result_ref") and _RESULT_REF.fullmatch(name)]
-        refs = {name: verify.pop(name) for name in sorted(names, key=lambda name: int(name[len("result_ref") :]))}
+        refs = {name: verify.pop(name) for name in sorted(names, key=lambda name: (len(name), name))}
         verify["refs"] = {name: ref for name, ref in refs.items() if ref is not None}
 
 
-def _faulty(raw: dict[str, JsonValue], error: ValidationError) -> Iterable[tuple[str, ...]]:
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    if any(fault["loc"][:2] in {("biz_info",), ("biz_info", "biz_id")} for fault in faults):
+def _faulty(error: ValidationError) -> list[tuple[int | str, ...]]:
+    """The ways to the parts that do not validate."""
+    paths = [fault["loc"] for fault in error.errors(include_url=False, include_context=False, include_input=False)]
+    if any(path in {("biz_info",), ("biz_info", "biz_id")} for path in paths):
         raise NotACallback("no usable biz_id") from None
-    return dict.fromkeys(_path(raw, fault["loc"]) for fault in faults)
+    return paths
 
 
-def _path(raw: JsonValue, loc: tuple[int | str, ...]) -> tuple[str, ...]:
-    """The way to a fault in the raw payload: pydantic's, less its names of union members."""
-    path = []
-    for key in loc:
-        if isinstance(raw, dict) and key in raw:
-            path.append(key)
-            raw = raw[key]
-    return tuple(path)
-
-
-def _take_out(raw: Any, path: tuple[str, ...]) -> str:
+def _take_out(raw: Any, path: tuple[int | str, ...]) -> str:
     for key in path[:-1]:
         raw = raw[key]
     del raw[path[-1]]
-    return ".".join(path).replace("verify_result.refs.", "verify_result.")
+    return ".".join(map(str, path)).replace("verify_result.refs.", "verify_result.")

@@ -133,10 +133,11 @@ def _comparison(payload: Callback, policy: Policy) -> Iterator[Finding]:
 
 def _no_comparison(liveness: LivenessResult | None, policy: Policy) -> Iterator[Finding]:
     """The vendor compares only after a passed check, so that nothing is missing from a failed one."""
-    if policy.faces.liveness_only:
-        yield Finding(ReasonCode.LIVENESS_ONLY, "verify_result")
-    elif liveness is None or liveness.result != "FAIL":
+    result = liveness.result if liveness else None
+    if not policy.faces.liveness_only and result != "FAIL":
         yield _incomplete("verify_result")
+    elif policy.faces.liveness_only and result == "PASS":
+        yield Finding(ReasonCode.LIVENESS_ONLY, "verify_result")
 
 
 def _error(message: str) -> Finding:

@@ -182,6 +182,7 @@ WRONG: list[tuple[str, Any]] = [
     ("verify_result.result_ref1.confidence", ""),
     ("verify_result.result_ref1.confidence", [81]),
     ("verify_result.result_ref1.confidence", {"float": 81}),
+    ("verify_result.result_ref1.confidence", {"chain[constrained-str,constrained-float]": 81}),
     ("verify_result.result_ref1.confidence", 100.1),
     ("verify_result.result_ref1.confidence", "-1"),
     ("verify_result.result_ref1.thresholds", [64, 69]),
@@ -260,6 +261,11 @@ def test_the_nested_ids_win_over_flat_ones() -> None:
 def test_an_answer_that_does_not_say_whose_it_is_belongs_to_the_id_asked_for() -> None:
     text = json.dumps(changed("clean-pass", biz_info=GONE))
     assert Callback.from_json(text, biz_id="1,asked").biz_id == "1,asked"
+
+
+def test_an_answer_may_tell_the_other_ids_alone() -> None:
+    info = Callback.from_json('{"biz_info": {"biz_no": "7"}}', biz_id="1,asked").biz_info
+    assert (info.biz_id, info.biz_no) == ("1,asked", "7")
 
 
 def test_an_answer_that_says_whose_it_is_keeps_its_own_id() -> None:

@@ -323,7 +323,8 @@ def test_liveness_alone_does_not_excuse_a_bad_comparison() -> None:
     assert judged(callback("below-1e-3"), ALONE).outcome is Outcome.REJECTED
     assert judged(callback(verify_result={}), ALONE).outcome is Outcome.UNDETERMINED
     assert judged(callback(verify_result=[]), ALONE).outcome is Outcome.UNDETERMINED
-    assert judged(callback("liveness-fail"), ALONE).outcome is Outcome.REJECTED
+    assert codes(judged(callback("liveness-fail"), ALONE)) == ["LIVENESS_FAILED"]
+    assert codes(judged(callback("liveness-only", liveness_result=GONE), ALONE)) == ["EVIDENCE_INCOMPLETE"]
 
 
 @pytest.mark.parametrize(
