@@ -81,6 +81,7 @@ def _failure(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     if info and error is not None:
         event["error"] = type(error).__name__
         event["where"] = where(error)
+        event["event"] = str(event["event"]).partition("\n")[0]  # asyncio goes on with lines that quote the exception
     return event
 
 
