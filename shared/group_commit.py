@@ -35,6 +35,8 @@ class GroupCommit(Generic[T, R]):
         while self._waiting:
             wanted = [call for call in self._waiting if not call[1].done()]  # a caller may have gone away
             batch, self._waiting = wanted[: self._max_batch], wanted[self._max_batch :]
+            if not batch:
+                return
             try:
                 answers = await self._flush([item for item, _ in batch])
             except Exception as error:
