@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any, Final, Literal, Self, get_args
 from uuid import uuid4
 
@@ -56,16 +57,16 @@ class Envelope:
                 account=_text(headers, "account"),
                 channel=_one_of(headers, "channel", get_args(Channel)),
                 method=_one_of(headers, "method", get_args(Method)),
-                received_at=float(headers["received_at"]),
+                received_at=_seconds(headers),
                 body=body,
                 content_type=content_type,
                 query=str(headers.get("query", "")),
                 attempts=int(headers.get("attempts", 0)),
-                biz_id=str(headers.get("biz_id", "")),
+                biz_id=_text(headers, "biz_id") if headers.get("biz_id") else "",
             )
         except Undecodable:
             raise
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise Undecodable(f"headers: received_at or attempts is no number ({type(error).__name__})") from None
 
     def advanced(self, body: bytes, biz_id: str) -> "Envelope":
@@ -91,6 +92,15 @@ def _text(headers: Mapping[str, Any], name: str) -> str:
     value = headers.get(name)
     if not isinstance(value, str) or not value:
         raise Undecodable(f"headers: {name} is missing")
+    if not value.isprintable():  # a lone surrogate could go into no key of the ledger
+        raise Undecodable(f"headers: {name} is no plain text")
+    return value
+
+
+def _seconds(headers: Mapping[str, Any]) -> float:
+    value = float(headers["received_at"])
+    if not isfinite(value):
+        raise Undecodable("headers: received_at is not finite")
     return value
 
 
