@@ -48,4 +48,4 @@ class Parked:
         if post is not None:
             post = Post(post[0], post[1].encode("latin-1"), post[2], post[3])
         pairs = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in entry)
-        return cls(**{"detail": "", **record}, post=post, entry=pairs)
+        return cls(**{"reason": "", "detail": "", "at": 0.0, **record}, post=post, entry=pairs)
