@@ -1,4 +1,4 @@
-"""The topology is closed: what is written is read, what is read is written, and no stage leaves by an exit of its own."""
+"""The topology is closed: what is written is read, what is read is written, no stage leaves by an exit of its own."""
 
 import ast
 import asyncio
