@@ -1,13 +1,15 @@
 """Plays the customer's two other parts: the back end that asks for a token, and the user's browser."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Literal
 
 from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import RequestError
+from pyreqwest.request import RequestBuilder
 
 from deploy.simulator.wire import MULTIPART, URLENCODED, Encoding, Field, encode_form
 
@@ -37,7 +39,7 @@ class Visit:
     returned: Literal["POST", "GET"] | None = None
     """How the browser was sent back to the return_url; None when it was not."""
     return_status: int | None = None
-    """HTTP status that the return_url answered."""
+    """HTTP status that the return_url answered; None when it did not."""
     location: str = ""
     """Where the return_url sends the user on."""
 
@@ -79,7 +81,7 @@ class Browser:
         self._base_url = base_url
 
     async def verify(self, token: str, user: str = "", *, returns: int = 1) -> Visit:
-        """Open the page as the user of that scenario, and go back as the page says.
+        """Open the page as the user of that scenario, and go back as the page says; raises nothing on the way back.
 
         `user` empty: the scenario that the session was assigned, `pass` without one. `returns` above 1: the user
         reloads the return page; the last answer is told.
@@ -92,16 +94,29 @@ class Browser:
         return await self._submit(page.status, form, returns) if form else Visit(page.status)
 
     async def _go(self, page_status: int, location: str, times: int) -> Visit:
-        for _ in range(times):
-            answer = await self._http.get(location).build().send()
-        return Visit(page_status, "GET", answer.status, answer.get_header("location") or "")
+        status, onward = await _answer(lambda: self._http.get(location), times)
+        return Visit(page_status, "GET", status, onward)
 
     async def _submit(self, page_status: int, form: Form, times: int) -> Visit:
         body = encode_form(form.fields, form.encoding, BOUNDARY)
-        for _ in range(times):
-            request = self._http.post(form.action).header("content-type", body.content_type).body_bytes(body.content)
-            answer = await request.build().send()
-        return Visit(page_status, "POST", answer.status, answer.get_header("location") or "")
+
+        def post() -> RequestBuilder:
+            return self._http.post(form.action).header("content-type", body.content_type).body_bytes(body.content)
+
+        status, onward = await _answer(post, times)
+        return Visit(page_status, "POST", status, onward)
+
+
+async def _answer(request: Callable[[], RequestBuilder], times: int) -> tuple[int | None, str]:
+    """The HTTP status and the location of the last answer; None when there was none."""
+    status, location = None, ""
+    for _ in range(times):
+        try:
+            answer = await request().build().send()
+            status, location = answer.status, answer.get_header("location") or ""
+        except RequestError:
+            status, location = None, ""
+    return status, location
 
 
 class _FormParser(HTMLParser):

@@ -42,10 +42,10 @@ def server(settings: SimulatorSettings, clock: Clock = time.time) -> uvicorn.Ser
         timeout_graceful_shutdown=STOP_WITHIN_SECONDS,
         lifespan="on",
     )
-    logging.getLogger("uvicorn.error").addFilter(_is_no_dropped_connection)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_fault_of_ours)
     return uvicorn.Server(config)
 
 
-def _is_no_dropped_connection(record: logging.LogRecord) -> bool:
-    """A connection that is dropped in mid-answer is dropped on purpose here."""
-    return "without completing response" not in record.getMessage()
+def _is_no_fault_of_ours(record: logging.LogRecord) -> bool:
+    """An answer that is cut off or never given is so on purpose here."""
+    return "ASGI callable returned without" not in record.getMessage()

@@ -137,8 +137,6 @@ class Sessions:
         if session is None or self._clock() > session.created_at + self._settings.token_ttl_seconds:
             return None
         session.opened_at = self._clock()
-        if session.timer:
-            session.timer.cancel()
         return session
 
     def finish(self, session: Session) -> None:

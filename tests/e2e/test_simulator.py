@@ -160,6 +160,12 @@ async def test_the_users_way_on_is_told_to_the_browser(world: World) -> None:
     assert (visit.return_status, visit.location) == (303, "/done")
 
 
+@pytest.mark.parametrize("method", ["POST", "GET"])
+async def test_a_customer_who_is_down_leaves_the_browser_without_an_answer(world: World, method: str) -> None:
+    _, visit = await world.verify(action_http_method=method, return_url="http://127.0.0.1:1/return")
+    assert (visit.returned, visit.return_status) == (method, None)
+
+
 async def test_a_reload_posts_the_return_again(world: World) -> None:
     token = await world.token()
     world.customer.arrivals.clear()
