@@ -18,6 +18,9 @@ LUA = Path(__file__).parent / "lua"
 NOTED_ARRIVALS = 64
 """Arrivals kept one by one on a case; more are only counted."""
 
+BREAKER_REST = 15.0
+"""Seconds of the breaker's first rest."""
+
 Verdict = Literal["decided", "joined", "carry", "look"]
 Landing = Literal["answered", "refused", "given_back", "failed"]
 Call = tuple[str, Sequence[str], Sequence[Any]]
@@ -34,7 +37,8 @@ class CaseKey(NamedTuple):
 class Arrival:
     """What the ledger says to an item that arrives: `verdict`, and the channels seen on the case so far.
 
-    `carry`: this item takes the case to its decision. `look`: it is the one that looks at an undecided case later.
+    `carry`: this item takes the case to its decision. `look`: it looks at an undecided case later, as the one signed
+    item or the one hint that does.
     `joined`: another item does that already. `decided`: the decision is published, nothing is left to do.
     """
 
@@ -60,10 +64,15 @@ class Reservation:
 class Ledger:
     """Cases in Redis. Every method raises `redis.RedisError` when Redis can't be reached; calling again is safe."""
 
-    def __init__(self, redis: "Redis", prefix: str, retention_seconds: float) -> None:
+    def __init__(
+        self, redis: "Redis", prefix: str, retention_seconds: float, breaker_rest: float = BREAKER_REST
+    ) -> None:
+        """`breaker_rest`: seconds that reading an account pauses when every call fails; more with each failed probe."""
         self._redis = redis
         self._prefix = prefix
         self._ttl = int(retention_seconds * 1000)
+        self._breaker_rest = int(breaker_rest * 1000)
+        self._outbox = (f"{prefix}:outbox", f"{prefix}:outbox:items")
         self._scripts = {path.stem: path.read_text() for path in LUA.glob("*.lua")}
         self._shas: dict[str, str] = {}
         self._calls: GroupCommit[Call, Any] = GroupCommit(self._flush)
@@ -73,12 +82,18 @@ class Ledger:
         return case_key(self._prefix, case)
 
     async def arrive(
-        self, case: CaseKey, item: str, channel: str, *, final: bool, biz_no: str, received_at: float, secret: str
+        self, case: CaseKey, item: str, channel: str, *, gist: str, biz_no: str, received_at: float, secret: str
     ) -> Arrival:
-        """Note an arrival. `final`: it holds signed evidence that can decide. Noting it twice counts once."""
+        """Note an arrival; noting it twice counts once.
+
+        `gist`: what its signed evidence says, if that can decide, else empty. Another gist than the first one raises
+        an alert. `secret`: which one signed it, empty for a hint.
+        """
         index = biz_no_key(self._prefix, case.account, biz_no)
-        words = (item, channel, int(final), case.biz_id, biz_no, received_at, secret, self._ttl, NOTED_ARRIVALS)
-        verdict, notify, returned = await self._calls.submit(("arrive", (self.key(case), index), words))
+        keys = (self.key(case), index, *self._outbox)
+        facts = (item, channel, int(bool(gist)), case.biz_id, biz_no, received_at, secret)
+        words = (*facts, self._ttl, NOTED_ARRIVALS, gist, case.account)
+        verdict, notify, returned = await self._calls.submit(("arrive", keys, words))
         return Arrival(verdict.decode(), _channels(notify, returned))
 
     async def reserve(
@@ -90,22 +105,28 @@ class Ledger:
         read 1, 2, ... before the next one.
         """
         words = (flight, allowed, int(life * 1000), *(int(rest * 1000) for rest in rests))
-        verdict, value = await self._calls.submit(("reserve", (self.key(case),), words))
+        keys = (self.key(case), account_key(self._prefix, case.account))
+        verdict, value, *why = await self._calls.submit(("reserve", keys, words))
         match verdict:
             case b"stored":
                 return Reservation("stored", raw=value)
             case b"refused":
                 return Reservation("refused", code=value.decode())
             case b"wait":
-                return Reservation("wait", seconds=value / 1000)
+                return Reservation("wait", seconds=value / 1000, code=why[0].decode())
             case b"spent":
                 return Reservation("spent", number=value)
             case _:
                 return Reservation("go", number=value)
 
     async def land(self, case: CaseKey, flight: str, how: Landing, value: bytes | str, now: float) -> tuple[str, ...]:
-        """End a read: keep its raw answer or its refusal, give it back, or leave it counted. Returns the channels."""
-        notify, returned = await self._calls.submit(("land", (self.key(case),), (flight, how, value, now)))
+        """End a read: keep its raw answer or its refusal, give it back, or leave it counted. Returns the channels.
+
+        `value`: the raw answer, or the code of what went wrong. Failures in a row open the account's breaker.
+        """
+        keys = (self.key(case), account_key(self._prefix, case.account), *self._outbox)
+        words = (flight, how, value, now, self._ttl, case.account, self._breaker_rest)
+        notify, returned = await self._calls.submit(("land", keys, words))
         return _channels(notify, returned)
 
     async def set_aside(self, case: CaseKey, raw: bytes) -> None:
@@ -148,9 +169,14 @@ def biz_no_key(prefix: str, account: str, biz_no: str) -> str:
     return f"{prefix}:biz_no:{{{account}}}:{biz_no}"
 
 
+def account_key(prefix: str, account: str) -> str:
+    """Where an account's breaker is: present only while something is amiss."""
+    return f"{prefix}:account:{{{account}}}"
+
+
 def release_command(prefix: str, case: CaseKey) -> tuple[str, ...]:
     """The Redis command that lets another item carry the case, for when its own ends among the dead letters."""
-    return ("HDEL", case_key(prefix, case), "carrier", "looker")
+    return ("HDEL", case_key(prefix, case), "carrier", "watcher", "looker")
 
 
 def _channels(notify: int, returned: int) -> tuple[str, ...]:

@@ -123,6 +123,8 @@ class Settings(BaseSettings):
     getresult_timeout_seconds: Annotated[float, Field(gt=0, le=120)] = 10.0
     read_spacing_seconds: Annotated[tuple[Seconds, ...], NoDecode, Field(min_length=1)] = (60.0, 600.0)
     """Rest after the first failed read of a result, after the second, ...; the last one repeats."""
+    breaker_rest_seconds: Annotated[float, Field(gt=0, le=3600)] = 15.0
+    """First rest of an account whose every read fails; doubled with each failed probe, up to twenty times as long."""
     hint_delay_seconds: Seconds = 60.0
     """How long a signed callback has to follow a GET return before the hint is looked at."""
     token_life_seconds: Seconds = 3900.0

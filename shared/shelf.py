@@ -19,7 +19,7 @@ LUA = Path(__file__).parent / "lua"
 PAGE: Final = 500
 PAGE_BYTES: Final = 8_000_000
 """A page of large items is cut, so that reading a shelf needs little memory whatever lies on it."""
-Name = Literal["later", "dead", "unverified", "tombstones"]
+Name = Literal["later", "dead", "unverified", "tombstones", "outbox"]
 Command = tuple[str | bytes | int, ...]
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import DetailedPyreqwestError, PyreqwestError
+from pyreqwest.response import Response
 from tenacity import AsyncRetrying, RetryError, retry_if_result, stop_after_attempt, wait_random_exponential
 
 from shared.settings import Account
@@ -18,12 +19,13 @@ from shared.settings import Account
 FINAL: Final = frozenset({"RESULT_NOT_FOUND", "DATA_DESTROYED", "MISSING_ARGUMENTS", "BAD_ARGUMENTS"})
 """Refusals that no later call would change."""
 
-UNREAD: Final = frozenset(
-    {"CONCURRENCY_LIMIT_EXCEEDED", "AUTHENTICATION_ERROR", "AUTHORIZATION_ERROR", "API_NOT_FOUND", "NO_CONNECTION"}
-)
+TOO_MANY: Final = "CONCURRENCY_LIMIT_EXCEEDED"
+"""Too many calls at once for this api_key."""
+
+UNREAD: Final = frozenset({TOO_MANY, "AUTHENTICATION_ERROR", "AUTHORIZATION_ERROR", "API_NOT_FOUND", "NO_CONNECTION"})
 """Refusals that can't have read the result: the call costs nothing."""
 
-QUICK: Final = frozenset({"CONCURRENCY_LIMIT_EXCEEDED", "NO_CONNECTION"})
+QUICK: Final = frozenset({TOO_MANY, "NO_CONNECTION"})
 """Those of them that may be over in a moment."""
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
@@ -68,7 +70,7 @@ class GetResult:
         self._client: Client = (
             ClientBuilder()
             .timeout(timedelta(seconds=timeout))
-            .connect_timeout(timedelta(seconds=min(timeout, 5.0)))
+            .connect_timeout(timedelta(seconds=min(timeout / 2, 5.0)))  # before `timeout`: then nothing was read
             .max_connections(max_connections)
             .pool_max_idle_per_host(max_connections)
             .follow_redirects(False)  # a redirect would carry the secret to another host
@@ -109,7 +111,14 @@ class GetResult:
             body = bytes(await response.bytes())
         except PyreqwestError as error:
             return _not_answered(error)
-        return judge(response.status, body, response.get_header("retry-after"))
+        return judge(response.status, body, _retry_after(response))
+
+
+def _retry_after(response: Response) -> str | None:
+    try:
+        return response.get_header("retry-after")
+    except ValueError:  # bytes that are no ASCII
+        return None
 
 
 def judge(status: int, body: bytes, retry_after: str | None = None) -> Answer:
@@ -141,7 +150,7 @@ def _error_code(body: bytes) -> str:
 
 
 def _seconds(retry_after: str | None) -> float:
-    return min(float(retry_after), 3600.0) if retry_after and retry_after.isdigit() else 0.0
+    return min(float(retry_after), 3600.0) if retry_after and retry_after.isdecimal() else 0.0
 
 
 def _not_answered(error: PyreqwestError) -> Answer:

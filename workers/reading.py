@@ -1,22 +1,26 @@
 """Reading evidence: from the ledger where it is, else by GetResult, each read counted before it is made."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from shared.ledger import CaseKey, Landing, Ledger
+from shared.ledger import CaseKey, Landing, Ledger, Reservation
 from shared.settings import Account
 from workers.callback import Callback, NotACallback, is_final
-from workers.getresult import Answer, Answered, Failed, Refused, Unread
+from workers.getresult import TOO_MANY, Answer, Answered, Failed, Refused, Unread
+from workers.limiter import Limiter
 from workers.strict_json import NotStrictJson
 
 FLIGHT_LIVES = 4
 """A read that has not landed after so many time-outs is taken for dead with its worker."""
-OUTAGE_REST = 15.0
-"""Seconds until an account is tried again whose reads cost nothing because none gets through."""
+UNREAD_REST = 1.0
+"""Seconds until a read is tried again that did not get through; the account's breaker makes it more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +73,29 @@ class EvidenceReader:
         ledger: Ledger,
         get_result: Callable[[Account, str], Awaitable[Answer]],
         rules: ReadRules,
+        limiters: Mapping[str, Limiter],
         clock: Callable[[], float],
     ) -> None:
+        """`limiters`: one for each account."""
         self._ledger = ledger
+        self._limiters = limiters
         self._get_result = get_result
         self._rules = rules
         self._clock = clock
 
     async def read(self, account: Account, case: CaseKey, *, signed: bool) -> Reading:
         """The evidence, or what stands in its way. Only a `signed` arrival may spend the last read."""
+        allowed = self._rules.budget if signed else self._rules.budget - 1
+        while True:
+            async with self._limiters[account.name].slot():
+                reading = await self._try(account, case, allowed)
+            if reading is not None:
+                return reading
+
+    async def _try(self, account: Account, case: CaseKey, allowed: int) -> Reading | None:
+        """One reservation and what it leads to; None when a read failed, and the next reservation will say the rest."""
         flight = uuid4().hex
-        reservation = await self._ledger.reserve(
-            case,
-            flight,
-            allowed=self._rules.budget if signed else self._rules.budget - 1,
-            life=self._rules.timeout * FLIGHT_LIVES,
-            rests=self._rules.rests,
-        )
+        reservation = await self._reserve(case, flight, allowed)
         match reservation.verdict:
             case "stored":
                 return await self._look_into(case, reservation.raw)
@@ -94,22 +104,43 @@ class EvidenceReader:
             case "spent":
                 return Gone("BUDGET_SPENT")
             case "wait":
-                return Wait(reservation.seconds, "read_rest")
+                return Wait(reservation.seconds, reservation.code)
             case "go":
-                return await self._fly(account, case, flight, signed=signed)
+                return await self._fly(account, case, flight)
 
-    async def _fly(self, account: Account, case: CaseKey, flight: str, *, signed: bool) -> Reading:
-        match await self._get_result(account, case.biz_id):
+    async def _reserve(self, case: CaseKey, flight: str, allowed: int) -> Reservation:
+        """Ask again after a lost reply, as the same flight: the read that it granted would be burnt."""
+        again = AsyncRetrying(
+            retry=retry_if_exception_type((RedisConnectionError, RedisTimeoutError)),
+            wait=wait_random_exponential(multiplier=0.1, max=2.0),
+            stop=stop_after_attempt(4),
+            reraise=True,
+        )
+        life = self._rules.timeout * FLIGHT_LIVES
+        reserve = partial(self._ledger.reserve, allowed=allowed, life=life, rests=self._rules.rests)
+        return await again(reserve, case, flight)
+
+    async def _fly(self, account: Account, case: CaseKey, flight: str) -> Reading | None:
+        answer = await self._get_result(account, case.biz_id)
+        self._adapt(account, answer)
+        match answer:
             case Answered(raw):
                 return await self._look_into(case, raw, await self._land(case, flight, "answered", raw))
             case Refused(code):
                 return Gone(code, await self._land(case, flight, "refused", code))
             case Unread(code, retry_after):
                 await self._land(case, flight, "given_back", code)
-                return Wait(max(retry_after, OUTAGE_REST), code)
+                return Wait(max(retry_after, UNREAD_REST), code)
             case Failed(code):
                 await self._land(case, flight, "failed", code)
-                return await self.read(account, case, signed=signed)  # spent, or a rest before the next one
+                return None
+
+    def _adapt(self, account: Account, answer: Answer) -> None:
+        limiter = self._limiters[account.name]
+        if isinstance(answer, Unread) and answer.code == TOO_MANY:
+            limiter.too_many()
+        elif isinstance(answer, Answered | Refused):
+            limiter.went_well()
 
     async def _look_into(self, case: CaseKey, raw: bytes, channels: tuple[str, ...] = ()) -> Reading:
         """A stored answer: it decides, or it makes room for another read."""

@@ -8,6 +8,7 @@ from shared.ledger import CaseKey, Ledger
 from shared.settings import Account
 from workers import outcome
 from workers.callback import is_final
+from workers.crosscheck import gist
 from workers.outcome import Outcome
 from workers.reading import EvidenceReader, Found, Gone, NotFinal, Wait
 from workers.reconciled import Reconciled
@@ -54,7 +55,7 @@ class Reconcile:
             case,
             envelope.id,
             envelope.channel,
-            final=callback is not None and is_final(callback.status),
+            gist=gist(callback) if callback is not None and is_final(callback.status) else "",
             biz_no=(callback.biz_info.biz_no or "") if callback else "",
             received_at=envelope.received_at,
             secret="" if verified.secret is None else str(verified.secret),

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from shared.post import Post
+from shared.shelf import Shelf
 from workers.delivery import Delivery
 from workers.settlement import Settlement
 
@@ -18,13 +20,13 @@ class Source(Protocol):
         """A batch of messages, waited for at most `wait` seconds; keeps the leases of those in work."""
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Take messages off their queues, each with what it writes; calling again after a failure has no second effect."""
+        """Take messages off their queues, each with what it writes; once, if called again after a failure."""
 
     def renew(self) -> None:
         """Keep the leases of those in work, and read nothing."""
 
-    def enqueue_due(self, now: float) -> None:
-        """Put the items whose time has come, by `now` in unix seconds, back on their queues."""
+    def release(self, shelf: Shelf, leaving: Sequence[tuple[str, Post]], *, results: bool) -> None:
+        """Take items off a shelf and publish a message for each, to the inner queues or to those of results."""
 
     def close(self) -> None:
         """Hand back what is still in work, and let go. Never raises."""

@@ -19,7 +19,7 @@ from workers.source import SourceDown
 
 GROUP: Final = "faceid"
 DELIVERY_COUNT: Final = "x-delivery-count"
-LATER_TIMEOUT: Final = 5.0
+INNER_TIMEOUT: Final = 5.0
 MAX_BATCH: Final = 200
 """Messages read at once: enough to pay for the round trip, few enough that other workers get their share."""
 
@@ -37,7 +37,6 @@ class StreamsSource:
         queues: Mapping[str, str],
         prefetch: int,
         lease: float,
-        later: Shelf,
         results: Publisher | None,
         ledger: "Redis | None",
     ) -> None:
@@ -48,10 +47,9 @@ class StreamsSource:
         self._errors = (*self._connection.connection_errors, *self._connection.channel_errors, RedisError, NotStored)
         self._queues = queues
         self._prefetch = prefetch
-        self._later = later
         self._results = results
         self._ledger = ledger
-        self._inner = Publisher(url, LATER_TIMEOUT)
+        self._inner = Publisher(url, INNER_TIMEOUT)
         self._opened: Channel | None = None
         self._batch: list[Delivery] = []
 
@@ -68,25 +66,25 @@ class StreamsSource:
         """Move the messages on."""
         with self._reporting():
             self._write_elsewhere(settlements)
-            self._channel().move([self._move(settlement) for settlement in settlements])
-            self._mark_elsewhere(settlements)
+            moved = self._channel().move([self._move(settlement) for settlement in settlements])
+            self._mark_elsewhere(
+                [settlement for settlement, ours in zip(settlements, moved, strict=True) if ours or self._results]
+            )
 
     def renew(self) -> None:
         """Keep the leases."""
         with self._reporting():
             self._channel().renew()
 
-    def enqueue_due(self, now: float) -> None:
-        """Put the items whose time has come, by `now` in unix seconds, back on their queues."""
+    def release(self, shelf: Shelf, leaving: Sequence[tuple[str, Post]], *, results: bool) -> None:
+        """Take items off a shelf and publish a message for each, in one step where both are on one Redis."""
         with self._reporting():
-            due = [(parked.id, parked.post) for parked in self._later.due(now) if parked.post is not None]
-            if not due:
-                return
-            if self._ledger is None:
-                self._later.take([(item, [self._add(post)]) for item, post in due])
-                return
-            self._inner.publish([post for _, post in due])
-            self._later.take([(item, ()) for item, _ in due])
+            apart = self._results if results else None
+            if apart is None and self._ledger is not None:
+                apart = self._inner
+            if apart is not None:
+                apart.publish([post for _, post in leaving])
+            shelf.take([(item, () if apart else (self._add(post),)) for item, post in leaving])
 
     def close(self) -> None:
         """Hand back what is in work."""
@@ -128,7 +126,9 @@ class StreamsSource:
             self._results.publish([post for settlement in settlements for post in settlement.results])
 
     def _mark_elsewhere(self, settlements: Sequence[Settlement]) -> None:
-        """The ledger's mark comes last: without it a result may go out twice, with it too early never."""
+        """The ledger's mark comes last, and only for what is out: without it a result may go out twice, with it too
+        early never.
+        """
         marks = [settlement.once for settlement in settlements if settlement.once is not None]
         if self._ledger is not None and marks:
             with self._ledger.pipeline(transaction=False) as pipe:

@@ -11,22 +11,22 @@ import structlog
 import uvloop
 from redis import Redis
 from redis import asyncio as redis_asyncio
-from redis.exceptions import RedisError
 
 from shared.ledger import Ledger
 from shared.publisher import Publisher
 from shared.settings import Account, Settings, load_accounts
-from shared.shelf import Shelf
 from shared.topology import BY_STAGE, STAGES, Stage, queue_name
+from workers.chores import Chores
 from workers.delivery import Delivery
 from workers.getresult import GetResult
+from workers.limiter import Limiter
 from workers.policy import Policy
 from workers.pump import Pump
 from workers.reading import EvidenceReader, ReadRules
 from workers.reconcile import Looks, Reconcile
 from workers.runner import Runner, StageRun
 from workers.settlement import Settler
-from workers.source import Source, SourceDown
+from workers.source import Source
 from workers.stages import Classify, Publish, Verify
 from workers.streams_source import StreamsSource
 
@@ -67,7 +67,7 @@ class Worker:
             redis = redis_asyncio.Redis.from_url(settings.redis_url, socket_timeout=5.0, socket_connect_timeout=2.0)
             stack.push_async_callback(redis.aclose)
             await stack.enter_async_context(client)
-            stages = self._stages(Ledger(redis, settings.prefix, settings.retention_days * DAY), client)
+            stages = self._stages(self._ledger(redis), client)
             runner = Runner(stages, Settler(settings.prefix, settings.max_attempts, time.time), SystemRandom())
             ended = asyncio.Event()
             pump = self._pump(runner, loop, ended)
@@ -81,11 +81,16 @@ class Worker:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             return 0 if pump.failure is None else 1
 
+    def _ledger(self, redis: "redis_asyncio.Redis") -> Ledger:
+        settings = self._settings
+        return Ledger(redis, settings.prefix, settings.retention_days * DAY, settings.breaker_rest_seconds)
+
     def _stages(self, ledger: Ledger, client: GetResult) -> dict[Stage, StageRun]:
         settings, accounts = self._settings, self._accounts
         secrets = {name: [s.get_secret_value() for s in account.api_secrets] for name, account in accounts.items()}
         rules = ReadRules(settings.getresult_budget, settings.read_spacing_seconds, settings.getresult_timeout_seconds)
-        reader = EvidenceReader(ledger, client.read, rules, time.time)
+        limiters = {name: Limiter(settings.prefetch, time.monotonic) for name in accounts}
+        reader = EvidenceReader(ledger, client.read, rules, limiters, time.time)
         looks = Looks(settings.hint_delay_seconds, settings.token_life_seconds)
         known: dict[Stage, StageRun] = {
             "verify": Verify(secrets),
@@ -99,7 +104,7 @@ class Worker:
         settings = self._settings
         redis = Redis.from_url(settings.redis_url, socket_timeout=5.0, socket_connect_timeout=2.0)
         source = open_source(settings, self._names, redis)
-        unverified = Shelf(redis, settings.prefix, "unverified")
+        chores = Chores(source, redis, settings.prefix, settings.unverified_max, time.time)
 
         def start(batch: Sequence[Delivery]) -> None:
             for delivery in batch:
@@ -110,19 +115,10 @@ class Worker:
         def deliver(batch: Sequence[Delivery]) -> None:
             loop.call_soon_threadsafe(start, batch)
 
-        def chore() -> None:
-            source.enqueue_due(time.time())
-            try:
-                gone = unverified.trim(settings.unverified_max)
-            except RedisError as error:
-                raise SourceDown(type(error).__name__) from error
-            if gone:
-                log.warning("unverified callbacks dropped, the oldest first", count=gone)
-
         def end() -> None:
             loop.call_soon_threadsafe(ended.set)
 
-        pump = Pump(source, deliver, chore, end, settings.grace_seconds)
+        pump = Pump(source, deliver, chores.do, end, settings.grace_seconds)
         return pump
 
     async def _work(self, runner: Runner, pump: Pump, delivery: Delivery) -> None:
@@ -138,7 +134,6 @@ def open_source(settings: Settings, stages: Sequence[Stage], redis: "Redis") -> 
         {queue_name(settings.prefix, BY_STAGE[name].reads): BY_STAGE[name].reads for name in stages},
         settings.prefetch,
         settings.lease_seconds,
-        Shelf(redis, settings.prefix, "later"),
         None if results_here else Publisher(settings.results_url, PUBLISH_TIMEOUT),
         None if ledger_here else redis,
     )

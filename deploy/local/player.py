@@ -28,7 +28,8 @@ class Player:
         self._http = http_client()
         self._base_url = f"{stack.simulator_url}/faceid/lite"
         self._browser = Browser(self._http, self._base_url)
-        self._remote = Remote(self._http, stack.simulator_url)
+        self.remote = Remote(self._http, stack.simulator_url)
+        """The simulator's control surface."""
 
     async def play(self, sessions: Iterable[Session]) -> AsyncIterator[Played]:
         """Every session, as it ends."""
@@ -44,13 +45,13 @@ class Player:
 
     async def reads(self) -> int:
         """The most reads that the simulator has counted for any biz_id."""
-        return int((await self._remote.stats())["max_reads"])
+        return int((await self.remote.stats())["max_reads"])
 
     async def _play(self, session: Session) -> Played:
         token = await get_token(self._http, self._base_url, self._order(session))
-        await self._remote.assign(token.biz_id, session.scenario, session.faults)
+        await self.remote.assign(token.biz_id, session.scenario, session.faults)
         if session.scenario == "timeout":
-            await self._remote.time_out(token.biz_id)
+            await self.remote.time_out(token.biz_id)
         else:
             await self._browser.verify(token.token, returns=session.returns)
         return Played(token.biz_id, session)

@@ -1,7 +1,8 @@
 -- An arrival is counted on its case and told what its item may do.
--- KEYS: 1 the case (hash)  2 the index from biz_no to biz_id (string)
+-- KEYS: 1 the case (hash)  2 the index from biz_no to biz_id (string)  3 the outbox of alerts (sorted set)  4 its items
 -- ARGV: 1 item id  2 channel  3 "1" when the item holds signed final evidence  4 biz_id  5 biz_no  6 received_at
 --       7 secret that matched ("" when unsigned)  8 time to live, ms  9 arrivals noted one by one at most
+--       10 gist of the evidence ("" when it holds none)  11 the account's name
 -- Returns: verdict (decided|joined|carry|look), count of notify, count of return.
 local case, item = KEYS[1], ARGV[1]
 if redis.call('HLEN', case) == 0 then
@@ -21,7 +22,19 @@ if ARGV[5] ~= '' then
 end
 redis.call('PEXPIRE', case, ARGV[8])
 
--- One item carries a case; what arrives while it is under way joins it. Without a carrier one item looks later.
+-- Signed evidence that says something else than what came first: once for each thing it says, a person must know.
+if ARGV[10] ~= '' and redis.call('HSETNX', case, 'gist', ARGV[10]) == 0 and redis.call('HGET', case, 'gist') ~= ARGV[10]
+    and redis.call('HSETNX', case, 'conflict:' .. ARGV[10], item) == 1 then
+    local time = redis.call('TIME')
+    local id = 'evidence_conflict:' .. ARGV[11] .. ':' .. ARGV[4] .. ':' .. ARGV[10]
+    local at = string.format('%d.%03d', time[1], math.floor(time[2] / 1000))
+    redis.call('ZADD', KEYS[3], at, id)
+    redis.call('HSET', KEYS[4], id, cjson.encode({id = id, stage = 'publish', reason = 'evidence_conflict',
+        detail = ARGV[2], at = tonumber(at), account = ARGV[11], biz_id = ARGV[4]}))
+end
+
+-- One item carries a case; what arrives while it is under way joins it. Without a carrier one signed item watches it,
+-- and one hint looks: a hint gives up early and never spends the last read, so it can't look in a signed item's place.
 -- A decision that is not published yet is still being carried: its item may come again after its worker's death.
 local verdict = 'joined'
 if redis.call('HEXISTS', case, 'published') == 1 then
@@ -30,8 +43,9 @@ elseif ARGV[3] == '1' then
     redis.call('HSETNX', case, 'carrier', item)
     if redis.call('HGET', case, 'carrier') == item then verdict = 'carry' end
 elseif redis.call('HEXISTS', case, 'carrier') == 0 then
-    redis.call('HSETNX', case, 'looker', item)
-    if redis.call('HGET', case, 'looker') == item then verdict = 'look' end
+    local role = ARGV[7] == '' and 'looker' or 'watcher'
+    redis.call('HSETNX', case, role, item)
+    if redis.call('HGET', case, role) == item then verdict = 'look' end
 end
 local counts = redis.call('HMGET', case, 'count:notify', 'count:return')
 return {verdict, tonumber(counts[1] or '0'), tonumber(counts[2] or '0')}

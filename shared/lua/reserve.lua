@@ -1,8 +1,8 @@
 -- A read of GetResult is counted before it is made, one at a time for a case over all workers.
--- KEYS: 1 the case (hash)
+-- KEYS: 1 the case (hash)  2 the account (hash)
 -- ARGV: 1 flight (a name for this read)  2 reads allowed  3 flight's longest life, ms  4.. rest after read 1, 2, ..., ms
--- Returns: {'stored', raw} | {'refused', code} | {'wait', ms} | {'spent', reads} | {'go', number of this read}.
-local case = KEYS[1]
+-- Returns: {'stored', raw} | {'refused', code} | {'wait', ms, why} | {'spent', reads} | {'go', number of this read}.
+local case, account = KEYS[1], KEYS[2]
 local known = redis.call('HMGET', case, 'raw', 'refused', 'reads', 'flight_until', 'rest_until', 'flight')
 if known[1] then return {'stored', known[1]} end
 if known[2] then return {'refused', known[2]} end
@@ -11,10 +11,19 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local reads = tonumber(known[3] or '0')
 local free_at = tonumber(known[4] or '0')
-if free_at > now then return {'wait', free_at - now} end
+if free_at > now then return {'wait', free_at - now, 'read_rest'} end
 if reads >= tonumber(ARGV[2]) then return {'spent', reads} end
 local rested_at = tonumber(known[5] or '0')
-if rested_at > now then return {'wait', rested_at - now} end
+if rested_at > now then return {'wait', rested_at - now, 'read_rest'} end
+
+-- The account's gate: while its breaker is open nothing is read, and then one probe at a time.
+local gate = redis.call('HMGET', account, 'busy_until', 'open_until', 'probe_until')
+local busy_until, open_until, probe_until = tonumber(gate[1] or '0'), tonumber(gate[2] or '0'), tonumber(gate[3] or '0')
+if busy_until > now then return {'wait', busy_until - now, 'vendor_busy'} end
+if open_until > now then return {'wait', open_until - now, 'breaker_open'} end
+if probe_until > now then return {'wait', math.min(probe_until - now, 1000), 'breaker_open'} end
+if open_until > 0 then redis.call('HSET', account, 'probe_until', string.format('%.0f', now + tonumber(ARGV[3]))) end
+
 local rest = ARGV[math.min(3 + reads + 1, #ARGV)]
 redis.call('HSET', case, 'reads', reads + 1, 'flight', ARGV[1],
     'flight_until', string.format('%.0f', now + tonumber(ARGV[3])),

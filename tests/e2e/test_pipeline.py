@@ -1,18 +1,25 @@
 """The whole pipeline as real processes over real sockets: what the operator of it relies on."""
 
 import asyncio
+import copy
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 from redis import Redis
 
+from deploy.local.player import Player
+from deploy.local.redis_server import RedisServer
+from deploy.local.sessions import Session
 from deploy.local.stack import Stack
 from deploy.simulator.browser import http_client
+from deploy.simulator.faults import Faults, ResultFault
 from tests.e2e.load import (
     CALLBACKS,
     SIGNATURES,
@@ -20,6 +27,7 @@ from tests.e2e.load import (
     decisions,
     post,
     post_all,
+    signed,
     timeless,
     wait_until,
 )
@@ -181,8 +189,6 @@ def test_a_stopping_worker_finishes_what_it_holds(running: MakeStack) -> None:
 
 
 def test_queues_ledger_and_results_may_live_apart(running: MakeStack) -> None:
-    from deploy.local.redis_server import RedisServer
-
     elsewhere = RedisServer(Path(running("apart-home", ()).folder) / "elsewhere")
     elsewhere.start()
     try:
@@ -198,10 +204,6 @@ def test_queues_ledger_and_results_may_live_apart(running: MakeStack) -> None:
 
 
 def test_a_get_return_alone_is_decided_by_getresult_after_a_while(running: MakeStack) -> None:
-    from deploy.local.player import Player
-    from deploy.local.sessions import Session
-    from deploy.simulator.faults import Faults
-
     stack = running(workers=(ALL,))
     redis = redis_of(stack)
 
@@ -229,3 +231,45 @@ def test_a_made_up_biz_id_decides_nothing(running: MakeStack) -> None:
     wait_until(lambda: redis.zcard("faceid:later") == 1)
     wait_until(lambda: nothing_pending(redis))
     assert decisions(redis) == []
+
+
+def alerts(redis: "Redis") -> list[tuple[str, str]]:
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange("faceid.alerts"))
+    found = [json.loads(fields[b"body"])["data"] for _, fields in entries]
+    return [(alert["kind"], alert["account"]) for alert in found]
+
+
+def test_an_account_that_can_not_be_read_pauses_and_nothing_is_spent(running: MakeStack) -> None:
+    stack = running(FACEID_BREAKER_REST_SECONDS="0.5")
+    redis = redis_of(stack)
+
+    async def play(count: int, *faults: ResultFault) -> None:
+        player = Player(stack)
+        await player.remote.set_faults(*faults)
+        async for _ in player.play([Session("pass", "APPROVED", 1)] * count):
+            pass
+
+    asyncio.run(play(40, ResultFault(kind="authentication-error", times=None)))
+    wait_until(lambda: ("breaker_opened", "default") in alerts(redis))
+    assert decisions(redis) == []
+    asyncio.run(play(0))
+    wait_until(lambda: len(decisions(redis)) == 40 and nothing_pending(redis))
+
+    assert Counter(alerts(redis)) == Counter({("breaker_opened", "default"): 1, ("breaker_closed", "default"): 1})
+    assert {decision["outcome"] for decision in decisions(redis)} == {"APPROVED"}
+    assert {redis.hget(key, "reads") for key in redis.scan_iter("faceid:case:*")} == {b"1"}
+
+
+def test_contradicting_signed_evidence_raises_an_alert_and_flips_nothing(running: MakeStack) -> None:
+    stack = running(FACEID_RECONCILE="never")
+    redis = redis_of(stack)
+    passed, failed = (copy.deepcopy(CALLBACKS[name]) for name in ("clean-pass", "liveness-fail"))
+
+    asyncio.run(post_all(stack.notify_url, [signed(passed)]))
+    wait_until(lambda: len(decisions(redis)) == 1)
+    asyncio.run(post_all(stack.return_url, [signed(failed)] * 3 + [signed(passed)]))
+    wait_until(lambda: nothing_pending(redis) and len(alerts(redis)) == 1)
+
+    (decision,) = decisions(redis)
+    assert decision["outcome"] == "APPROVED"
+    assert alerts(redis) == [("evidence_conflict", "default")]

@@ -88,8 +88,7 @@ async def test_a_place_given_to_a_caller_who_is_cancelled_goes_on_to_the_next() 
     second = asyncio.create_task(hold())
     await settle()
     release.set()
-    while not first.done():
-        await asyncio.sleep(0)
+    await first
     second.cancel()
     await asyncio.gather(second, return_exceptions=True)
     async with asyncio.timeout(1), limiter.slot():
