@@ -9,7 +9,6 @@ from python_multipart.multipart import Field, FormParser, parse_options_header
 MAX_FIELDS: Final = 64
 _UTF8: Final = frozenset({b"", b"utf-8", b"utf8", b"us-ascii"})
 
-
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # its warnings quote what was posted
 
 
