@@ -95,9 +95,9 @@ class Settler:
 
     def _later(self, tag: str, item: Item, seconds: float, why: str, *, spent: int) -> Settlement:
         attempts = item.envelope.attempts + spent
-        if attempts >= self._max_attempts and spent:
-            return self.settle(tag, item, outcome.Dead("attempts_exhausted", why))
         waiting = replace(item, envelope=replace(item.envelope, attempts=attempts))
+        if attempts >= self._max_attempts and spent:
+            return self.settle(tag, waiting, outcome.Dead("attempts_exhausted", why))
         return Settlement(tag, writes=self._shelve("later", waiting, why, "", self._clock() + seconds, attempts))
 
     def _shelve(
