@@ -18,10 +18,7 @@ LUA = Path(__file__).parent / "lua"
 NOTED_ARRIVALS = 64
 """Arrivals kept one by one on a case; more are only counted."""
 
-BREAKER_REST = 15.0
-"""Seconds of the breaker's first rest."""
-
-Verdict = Literal["decided", "joined", "carry", "look"]
+Verdict = Literal["decided", "joined", "carry", "look", "flooded"]
 Landing = Literal["answered", "refused", "given_back", "failed"]
 Call = tuple[str, Sequence[str], Sequence[Any]]
 
@@ -38,8 +35,8 @@ class Arrival:
     """What the ledger says to an item that arrives: `verdict`, and the channels seen on the case so far.
 
     `carry`: this item takes the case to its decision. `look`: it looks at an undecided case later, as the one signed
-    item or the one hint that does.
-    `joined`: another item does that already. `decided`: the decision is published, nothing is left to do.
+    item or the one hint that does. `joined`: another item does that already. `decided`: the decision is published,
+    nothing is left to do. `flooded`: a hint too many this minute; it has left no trace.
     """
 
     verdict: Verdict
@@ -52,26 +49,40 @@ class Reservation:
 
     `go`: yes, as read number `number`. `stored`: it was, here is the `raw` answer. `refused`: it never will be, for
     `code`. `wait`: not for `seconds`. `spent`: the budget is used up.
+    `flooded`: hints have cost enough reads this minute.
     """
 
-    verdict: Literal["go", "stored", "refused", "wait", "spent"]
+    verdict: Literal["go", "stored", "refused", "wait", "spent", "flooded"]
     raw: bytes = b""
     code: str = ""
     seconds: float = 0.0
     number: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the ledger may hold and grant."""
+
+    retention: float
+    """Seconds that a case is remembered after its last signed arrival."""
+    breaker_rest: float = 15.0
+    """Seconds that reading an account pauses when every call fails; more with each failed probe."""
+    hint_life: float = 660.0
+    """Seconds that a case is remembered that nothing but hints has come for."""
+    hint_cases: int = 100_000
+    """Cases that hints may open for an account in a minute."""
+    hint_reads: int = 600
+    """Reads that hints may cost an account in a minute."""
+
+
 class Ledger:
     """Cases in Redis. Every method raises `redis.RedisError` when Redis can't be reached; calling again is safe."""
 
-    def __init__(
-        self, redis: "Redis", prefix: str, retention_seconds: float, breaker_rest: float = BREAKER_REST
-    ) -> None:
-        """`breaker_rest`: seconds that reading an account pauses when every call fails; more with each failed probe."""
+    def __init__(self, redis: "Redis", prefix: str, limits: Limits) -> None:
         self._redis = redis
         self._prefix = prefix
-        self._ttl = int(retention_seconds * 1000)
-        self._breaker_rest = int(breaker_rest * 1000)
+        self._limits = limits
+        self._ttl = int(limits.retention * 1000)
         self._outbox = (f"{prefix}:outbox", f"{prefix}:outbox:items")
         self._scripts = {path.stem: path.read_text() for path in LUA.glob("*.lua")}
         self._shas: dict[str, str] = {}
@@ -90,24 +101,29 @@ class Ledger:
         an alert. `secret`: which one signed it, empty for a hint.
         """
         index = biz_no_key(self._prefix, case.account, biz_no)
-        keys = (self.key(case), index, *self._outbox)
+        keys = (self.key(case), index, *self._outbox, f"{self._prefix}:hints:{{{case.account}}}")
         facts = (item, channel, int(bool(gist)), case.biz_id, biz_no, received_at, secret)
-        words = (*facts, self._ttl, NOTED_ARRIVALS, gist, case.account)
+        limits = (int(self._limits.hint_life * 1000), self._limits.hint_cases)
+        words = (*facts, self._ttl, NOTED_ARRIVALS, gist, case.account, *limits)
         verdict, notify, returned = await self._calls.submit(("arrive", keys, words))
         return Arrival(verdict.decode(), _channels(notify, returned))
 
     async def reserve(
-        self, case: CaseKey, flight: str, *, allowed: int, life: float, rests: Sequence[float]
+        self, case: CaseKey, flight: str, *, allowed: int, life: float, rests: Sequence[float], hinted: bool = False
     ) -> Reservation:
         """Ask for a read of GetResult, and count it when it is granted.
 
         `allowed` reads in all; a flight that never lands is over after `life` seconds; `rests` are the seconds after
-        read 1, 2, ... before the next one.
+        read 1, 2, ... before the next one; `hinted`: nothing signed stands behind it.
         """
-        words = (flight, allowed, int(life * 1000), *(int(rest * 1000) for rest in rests))
-        keys = (self.key(case), account_key(self._prefix, case.account))
+        cost = self._limits.hint_reads if hinted else ""
+        words = (flight, allowed, int(life * 1000), cost, *(int(rest * 1000) for rest in rests))
+        hints = f"{self._prefix}:hint_reads:{{{case.account}}}"
+        keys = (self.key(case), account_key(self._prefix, case.account), hints)
         verdict, value, *why = await self._calls.submit(("reserve", keys, words))
         match verdict:
+            case b"flooded":
+                return Reservation("flooded")
             case b"stored":
                 return Reservation("stored", raw=value)
             case b"refused":
@@ -125,7 +141,7 @@ class Ledger:
         `value`: the raw answer, or the code of what went wrong. Failures in a row open the account's breaker.
         """
         keys = (self.key(case), account_key(self._prefix, case.account), *self._outbox)
-        words = (flight, how, value, now, self._ttl, case.account, self._breaker_rest)
+        words = (flight, how, value, now, self._ttl, case.account, int(self._limits.breaker_rest * 1000))
         notify, returned = await self._calls.submit(("land", keys, words))
         return _channels(notify, returned)
 

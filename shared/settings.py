@@ -127,6 +127,10 @@ class Settings(BaseSettings):
     """First rest of an account whose every read fails; doubled with each failed probe, up to twenty times as long."""
     hint_delay_seconds: Seconds = 60.0
     """How long a signed callback has to follow a GET return before the hint is looked at."""
+    hint_cases_per_minute: Annotated[int, Field(ge=0)] = 100_000
+    """Cases that GET returns, which anybody can make up, may open for an account; the others are dropped."""
+    hint_reads_per_minute: Annotated[int, Field(ge=0)] = 600
+    """Reads of GetResult that they may cost an account; the others are given up."""
     token_life_seconds: Seconds = 3900.0
     """An hour, as FaceID's tokens live, and a little: when an unfinished flow is looked at again."""
 

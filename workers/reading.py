@@ -85,17 +85,16 @@ class EvidenceReader:
 
     async def read(self, account: Account, case: CaseKey, *, signed: bool) -> Reading:
         """The evidence, or what stands in its way. Only a `signed` arrival may spend the last read."""
-        allowed = self._rules.budget if signed else self._rules.budget - 1
         while True:
             async with self._limiters[account.name].slot():
-                reading = await self._try(account, case, allowed)
+                reading = await self._try(account, case, signed=signed)
             if reading is not None:
                 return reading
 
-    async def _try(self, account: Account, case: CaseKey, allowed: int) -> Reading | None:
+    async def _try(self, account: Account, case: CaseKey, *, signed: bool) -> Reading | None:
         """One reservation and what it leads to; None when a read failed, and the next reservation will say the rest."""
         flight = uuid4().hex
-        reservation = await self._reserve(case, flight, allowed)
+        reservation = await self._reserve(case, flight, signed=signed)
         match reservation.verdict:
             case "stored":
                 return await self._look_into(case, reservation.raw)
@@ -103,12 +102,14 @@ class EvidenceReader:
                 return Gone(reservation.code)
             case "spent":
                 return Gone("BUDGET_SPENT")
+            case "flooded":
+                return Gone("TOO_MANY_HINTS")
             case "wait":
                 return Wait(reservation.seconds, reservation.code)
             case "go":
                 return await self._fly(account, case, flight)
 
-    async def _reserve(self, case: CaseKey, flight: str, allowed: int) -> Reservation:
+    async def _reserve(self, case: CaseKey, flight: str, *, signed: bool) -> Reservation:
         """Ask again after a lost reply, as the same flight: the read that it granted would be burnt."""
         again = AsyncRetrying(
             retry=retry_if_exception_type((RedisConnectionError, RedisTimeoutError)),
@@ -116,8 +117,13 @@ class EvidenceReader:
             stop=stop_after_attempt(4),
             reraise=True,
         )
-        life = self._rules.timeout * FLIGHT_LIVES
-        reserve = partial(self._ledger.reserve, allowed=allowed, life=life, rests=self._rules.rests)
+        reserve = partial(
+            self._ledger.reserve,
+            allowed=self._rules.budget if signed else self._rules.budget - 1,
+            life=self._rules.timeout * FLIGHT_LIVES,
+            rests=self._rules.rests,
+            hinted=not signed,
+        )
         return await again(reserve, case, flight)
 
     async def _fly(self, account: Account, case: CaseKey, flight: str) -> Reading | None:

@@ -61,7 +61,7 @@ class Reconcile:
             secret="" if verified.secret is None else str(verified.secret),
         )
         match arrival.verdict:
-            case "decided" | "joined":
+            case "decided" | "joined" | "flooded":
                 return outcome.Drop(arrival.verdict)
             case "carry":
                 return await self._carry(account, case, verified, arrival.channels)

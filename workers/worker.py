@@ -12,7 +12,7 @@ import uvloop
 from redis import Redis
 from redis import asyncio as redis_asyncio
 
-from shared.ledger import Ledger
+from shared.ledger import Ledger, Limits
 from shared.publisher import Publisher
 from shared.settings import Account, Settings, load_accounts
 from shared.topology import BY_STAGE, STAGES, Stage, queue_name
@@ -33,6 +33,8 @@ from workers.streams_source import StreamsSource
 log = structlog.get_logger()
 
 DAY = 86_400.0
+HINT_MARGIN = 600.0
+"""Seconds that a hinted case is remembered after it was to be looked at."""
 PUBLISH_TIMEOUT = 5.0
 
 
@@ -83,7 +85,14 @@ class Worker:
 
     def _ledger(self, redis: "redis_asyncio.Redis") -> Ledger:
         settings = self._settings
-        return Ledger(redis, settings.prefix, settings.retention_days * DAY, settings.breaker_rest_seconds)
+        limits = Limits(
+            retention=settings.retention_days * DAY,
+            breaker_rest=settings.breaker_rest_seconds,
+            hint_life=settings.hint_delay_seconds + HINT_MARGIN,
+            hint_cases=settings.hint_cases_per_minute,
+            hint_reads=settings.hint_reads_per_minute,
+        )
+        return Ledger(redis, settings.prefix, limits)
 
     def _stages(self, ledger: Ledger, client: GetResult) -> dict[Stage, StageRun]:
         settings, accounts = self._settings, self._accounts

@@ -1,12 +1,20 @@
 -- An arrival is counted on its case and told what its item may do.
 -- KEYS: 1 the case (hash)  2 the index from biz_no to biz_id (string)  3 the outbox of alerts (sorted set)  4 its items
+--       5 how many cases hints have opened this minute (string)
 -- ARGV: 1 item id  2 channel  3 "1" when the item holds signed final evidence  4 biz_id  5 biz_no  6 received_at
 --       7 secret that matched ("" when unsigned)  8 time to live, ms  9 arrivals noted one by one at most
 --       10 gist of the evidence ("" when it holds none)  11 the account's name
--- Returns: verdict (decided|joined|carry|look), count of notify, count of return.
-local case, item = KEYS[1], ARGV[1]
+--       12 time to live of a case that only hints have come for, ms  13 cases that hints may open in a minute
+-- Returns: verdict (decided|joined|carry|look|flooded), count of notify, count of return.
+local case, item, hint = KEYS[1], ARGV[1], ARGV[7] == ''
 if redis.call('HLEN', case) == 0 then
+    if hint then  -- anybody can make up ids: they may cost so much and no more
+        local opened = redis.call('INCR', KEYS[5])
+        if opened == 1 then redis.call('PEXPIRE', KEYS[5], 60000) end
+        if opened > tonumber(ARGV[13]) then return {'flooded', 0, 0} end
+    end
     redis.call('HSET', case, 'opened_at', ARGV[6])
+    if hint then redis.call('PEXPIRE', case, ARGV[12]) end
 end
 local noted = tonumber(redis.call('HGET', case, 'noted') or '0')
 if redis.call('HEXISTS', case, 'arrival:' .. item) == 0 then
@@ -20,7 +28,7 @@ if ARGV[5] ~= '' then
     redis.call('HSETNX', case, 'biz_no', ARGV[5])
     redis.call('SET', KEYS[2], ARGV[4], 'PX', ARGV[8])
 end
-redis.call('PEXPIRE', case, ARGV[8])
+if not hint then redis.call('PEXPIRE', case, ARGV[8]) end
 
 -- Signed evidence that says something else than what came first: once for each thing it says, a person must know.
 if ARGV[10] ~= '' and redis.call('HSETNX', case, 'gist', ARGV[10]) == 0 and redis.call('HGET', case, 'gist') ~= ARGV[10]
@@ -43,7 +51,7 @@ elseif ARGV[3] == '1' then
     redis.call('HSETNX', case, 'carrier', item)
     if redis.call('HGET', case, 'carrier') == item then verdict = 'carry' end
 elseif redis.call('HEXISTS', case, 'carrier') == 0 then
-    local role = ARGV[7] == '' and 'looker' or 'watcher'
+    local role = hint and 'looker' or 'watcher'
     redis.call('HSETNX', case, role, item)
     if redis.call('HGET', case, role) == item then verdict = 'look' end
 end

@@ -18,7 +18,7 @@ if own then
     end
     redis.call('HDEL', case, 'flight', 'flight_until')
 end
-redis.call('PEXPIRE', case, ARGV[5])
+if redis.call('PTTL', case) < 0 then redis.call('PEXPIRE', case, ARGV[5]) end  -- it had expired meanwhile
 
 -- The account's breaker: so many failures in a row open it, a failed probe opens it for longer, any answer closes it.
 local BUSY_MS, DAY_MS, LONGEST = 500, 86400000, 20

@@ -1,7 +1,9 @@
 -- A read of GetResult is counted before it is made, one at a time for a case over all workers.
--- KEYS: 1 the case (hash)  2 the account (hash)
--- ARGV: 1 flight (a name for this read)  2 reads allowed  3 flight's longest life, ms  4.. rest after read 1, 2, ..., ms
--- Returns: {'stored', raw} | {'refused', code} | {'wait', ms, why} | {'spent', reads} | {'go', number of this read}.
+-- KEYS: 1 the case (hash)  2 the account (hash)  3 how many reads hints have cost this minute (string)
+-- ARGV: 1 flight (a name for this read)  2 reads allowed  3 flight's longest life, ms
+--       4 reads that hints may cost in a minute ("" for signed evidence)  5.. rest after read 1, 2, ..., ms
+-- Returns: {'stored', raw} | {'refused', code} | {'wait', ms, why} | {'spent', reads} | {'flooded', reads}
+--          | {'go', number of this read}.
 local case, account = KEYS[1], KEYS[2]
 local known = redis.call('HMGET', case, 'raw', 'refused', 'reads', 'flight_until', 'rest_until', 'flight')
 if known[1] then return {'stored', known[1]} end
@@ -22,10 +24,18 @@ local busy_until, open_until, probe_until = tonumber(gate[1] or '0'), tonumber(g
 if busy_until > now then return {'wait', busy_until - now, 'vendor_busy'} end
 if open_until > now then return {'wait', open_until - now, 'breaker_open'} end
 if probe_until > now then return {'wait', math.min(probe_until - now, 1000), 'breaker_open'} end
+if ARGV[4] ~= '' then
+    local cost = redis.call('INCR', KEYS[3])
+    if cost == 1 then redis.call('PEXPIRE', KEYS[3], 60000) end
+    if cost > tonumber(ARGV[4]) then return {'flooded', cost} end
+end
 if open_until > 0 then redis.call('HSET', account, 'probe_until', string.format('%.0f', now + tonumber(ARGV[3]))) end
 
-local rest = ARGV[math.min(3 + reads + 1, #ARGV)]
+local rest = ARGV[math.min(4 + reads + 1, #ARGV)]
 redis.call('HSET', case, 'reads', reads + 1, 'flight', ARGV[1],
     'flight_until', string.format('%.0f', now + tonumber(ARGV[3])),
     'rest_until', string.format('%.0f', now + tonumber(rest)))
+-- The count of reads must outlive the result, which FaceID keeps for a day.
+local DAY_MS = 86400000
+if redis.call('PTTL', case) < DAY_MS then redis.call('PEXPIRE', case, DAY_MS) end
 return {'go', reads + 1}

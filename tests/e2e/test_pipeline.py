@@ -273,3 +273,27 @@ def test_contradicting_signed_evidence_raises_an_alert_and_flips_nothing(running
     (decision,) = decisions(redis)
     assert decision["outcome"] == "APPROVED"
     assert alerts(redis) == [("evidence_conflict", "default")]
+
+
+def test_a_flood_of_made_up_ids_costs_bounded_work(running: MakeStack) -> None:
+    stack = running(
+        workers=(ALL,),
+        FACEID_HINT_CASES_PER_MINUTE="20",
+        FACEID_HINT_READS_PER_MINUTE="5",
+    )
+    redis = redis_of(stack)
+
+    async def flood() -> None:
+        async with http_client() as http:
+            for number in range(100):
+                await http.get(f"{stack.return_url}?biz_id=1462259748,made-up-{number}").build().send()
+
+    asyncio.run(flood())
+    wait_until(lambda: redis.xlen("faceid.callbacks") == 0 and redis.zcard("faceid:later") == 20)
+    wait_until(lambda: nothing_pending(redis))
+
+    cases = list(redis.scan_iter("faceid:case:*"))
+    assert len(cases) == 20
+    assert max(redis.ttl(case) for case in cases) <= 86_400
+    assert sum(redis.hexists(case, "refused") for case in cases) == 5
+    assert decisions(redis) == []
