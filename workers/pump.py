@@ -4,6 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -54,7 +55,8 @@ class Pump(threading.Thread):
 
     def stop(self) -> None:
         """Read no more, settle what gets done within the grace period, hand back the rest."""
-        self._stop_at = time.monotonic() + self._grace
+        if self._stop_at is None:  # a second signal does not prolong it
+            self._stop_at = time.monotonic() + self._grace
 
     def run(self) -> None:
         """Pump until stopped and empty, or until the grace period is over."""
@@ -110,6 +112,8 @@ class Pump(threading.Thread):
     def _rest(self, error: SourceDown) -> None:
         if self._failures == 0:
             log.error("broker away; holding on", why=str(error), held=self._held)
+        with suppress(SourceDown):  # it may be the results' broker that is away: what is held is still ours
+            self._source.renew()
         time.sleep(DOWN_WAITS[min(self._failures, len(DOWN_WAITS) - 1)])
         self._failures += 1
 
