@@ -33,6 +33,7 @@ class _Fleet:
         self._children: list[subprocess.Popen[bytes]] = []
         self._count = processes
         self._stopping = False
+        self._unusable = False
 
     def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -44,8 +45,6 @@ class _Fleet:
 
     def _stop(self, *_: object) -> None:
         self._stopping = True
-        for child in self._children:
-            child.send_signal(signal.SIGTERM)
 
     def _replace_dead(self) -> None:
         dead = [child for child in self._children if child.poll() is not None]
@@ -53,6 +52,7 @@ class _Fleet:
         for child in dead:
             log.error("worker died; replacing it", pid=child.pid, exit_code=child.returncode)
         if any(child.returncode == 2 for child in dead):
+            self._unusable = True
             self._stop()
         elif dead:
             time.sleep(RESTART_REST)
@@ -60,6 +60,8 @@ class _Fleet:
             self._children.append(subprocess.Popen(self._command, start_new_session=True))  # noqa: S603
 
     def _await_all(self) -> int:
+        for child in self._children:
+            child.send_signal(signal.SIGTERM)
         end = time.monotonic() + self._grace + KILL_AFTER
         for child in self._children:
             try:
@@ -67,4 +69,4 @@ class _Fleet:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
-        return max((abs(child.returncode) for child in self._children), default=2)
+        return 2 if self._unusable else max((abs(child.returncode) for child in self._children), default=0)

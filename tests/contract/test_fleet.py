@@ -1,0 +1,116 @@
+"""Several worker processes under one parent, as the operating system sees them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+PARENT = """
+import sys
+from workers import fleet
+fleet.RESTART_REST = 0.01
+fleet.KILL_AFTER = float(sys.argv[3])
+sys.exit(fleet._Fleet([sys.executable, "-c", sys.argv[1]], int(sys.argv[2]), 0.0).run())
+"""
+CHILD = """
+import os, pathlib, signal, sys, time
+{handler}
+(pathlib.Path({folder!r}) / str(os.getpid())).touch()
+{rest}
+"""
+OBEYING = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))"
+IGNORING = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+WORKING = "while True: time.sleep(1)"
+UNUSABLE = "sys.exit(2)"
+
+
+class Start(Protocol):
+    def __call__(self, child: str, count: int, handler: str = ...) -> "Fleet": ...
+
+
+class Fleet:
+    """A parent process whose children each leave a file named by their process id."""
+
+    def __init__(self, folder: Path, child: str, count: int, handler: str) -> None:
+        self._folder = folder
+        code = CHILD.format(folder=str(folder), rest=child, handler=handler)
+        kill_after = 0.1 if handler == IGNORING else 10.0
+        command = [sys.executable, "-c", PARENT, code, str(count), str(kill_after)]
+        self.parent = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+    def children(self) -> list[int]:
+        """All that have ever been started."""
+        return [int(path.name) for path in self._folder.iterdir()]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.parent.send_signal(number)
+        return self.parent.wait(20)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        def begin(child: str, count: int, handler: str = OBEYING) -> Fleet:
+            fleet = Fleet(tmp_path, child, count, handler)
+            stack.callback(fleet.parent.kill)
+            return fleet
+
+        yield begin
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_reaches_all_and_the_fleet_ends_in_good_order(number: signal.Signals, start: Start) -> None:
+    fleet = start(WORKING, 3)
+    until(lambda: len(fleet.children()) == 3)
+    assert fleet.stop(number) == 0
+    assert not any(alive(pid) for pid in fleet.children())
+
+
+def test_a_dead_worker_is_replaced(start: Start) -> None:
+    fleet = start(WORKING, 2)
+    until(lambda: len(fleet.children()) == 2)
+    os.kill(fleet.children()[0], signal.SIGKILL)
+    until(lambda: len(fleet.children()) == 3)
+    assert fleet.parent.poll() is None
+    fleet.stop()
+
+
+def test_workers_whose_settings_can_not_be_used_end_the_fleet(start: Start) -> None:
+    assert start(UNUSABLE, 2).parent.wait(20) == 2
+
+
+def test_one_worker_that_is_unusable_ends_those_that_are_not(tmp_path: Path, start: Start) -> None:
+    first = f"if len(list(pathlib.Path({str(tmp_path)!r}).iterdir())) > 1: sys.exit(2)\n{WORKING}"
+    fleet = start(first, 2)
+    assert fleet.parent.wait(20) == 2
+    assert not any(alive(pid) for pid in fleet.children())
+
+
+def test_who_does_not_stop_is_killed(start: Start) -> None:
+    fleet = start(WORKING, 2, IGNORING)
+    until(lambda: len(fleet.children()) == 2)
+    assert fleet.stop() == signal.SIGKILL
+    assert not any(alive(pid) for pid in fleet.children())
