@@ -1,0 +1,182 @@
+"""The GetResult client over a real socket: what a call that goes wrong means, and that its secret shows up nowhere."""
+
+import asyncio
+import io
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing
+from socket import create_server
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from shared.logs import configure
+from shared.settings import Account
+from workers.getresult import Answer, Answered, Failed, GetResult, Refused, Unread
+
+SECRET = "very-secret-indeed"
+BIZ_ID = "1462259748,52b13fb5 &=%+ü"
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Vendor:
+    """A server that answers each connection as it is told, and notes the requests."""
+
+    def __init__(self, *talks: Talk) -> None:
+        self._talks = list(talks)
+        self.requests: list[bytes] = []
+        self.port = 0
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield
+        finally:
+            server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.requests.append(await reader.readuntil(b"\r\n\r\n"))
+        talk = self._talks.pop(0) if len(self._talks) > 1 else self._talks[0]
+        await talk(reader, writer)
+        writer.close()
+
+
+def says(status: int, body: bytes = b"", *headers: bytes, length: int | None = None) -> Talk:
+    """An answer and the end of the connection; with `length`, one that promises more than it holds."""
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        size = str(len(body) if length is None else length).encode()
+        lines = [b"HTTP/1.1 %d x" % status, b"content-length: " + size, b"connection: close", *headers, b"", body]
+        writer.write(b"\r\n".join(lines))
+        await writer.drain()
+
+    return talk
+
+
+async def hangs(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    await reader.read()  # until the client has had enough
+
+
+async def drops(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
+async def babbles(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"220 mail.example ESMTP\r\n\r\n")
+    await writer.drain()
+
+
+def account(port: int, path: str = "/faceid/lite/") -> Account:
+    base_url = f"http://127.0.0.1:{port}{path}"
+    return Account(name="default", api_key="k&y", api_secrets=(SECRET, "older"), base_url=base_url)
+
+
+async def read(port: int, patience: float = 5.0) -> Answer:
+    async with GetResult(patience, max_connections=4) as client:
+        return await client.read(account(port), BIZ_ID)
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[io.StringIO]:
+    """All that is logged at any level; the secret is not in it."""
+    root, stream = logging.getLogger(), io.StringIO()
+    handlers, level = root.handlers[:], root.level
+    configure("worker", "debug", stream)
+    root.setLevel(logging.DEBUG)
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    assert SECRET not in stream.getvalue()
+
+
+async def test_it_asks_with_the_newest_secret_and_the_biz_id_as_it_is() -> None:
+    vendor = Vendor(says(200, b'{"status": "OK"}'))
+    async with vendor.open():
+        assert await read(vendor.port) == Answered(b'{"status": "OK"}')
+    (request,) = vendor.requests
+    url = urlsplit(request.split()[1].decode())
+    assert (request.split()[0], url.path) == (b"GET", "/faceid/lite/get_result")
+    assert parse_qs(url.query) == {
+        "api_key": ["k&y"],
+        "api_secret": [SECRET],
+        "biz_id": [BIZ_ID],
+        "return_verify_time": ["1"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("talk", "meaning"),
+    [
+        (says(400, b'{"error_message": "RESULT_NOT_FOUND"}'), Refused("RESULT_NOT_FOUND")),
+        (says(403, b'{"error_message": "AUTHENTICATION_ERROR"}', b"retry-after: 9"), Unread("AUTHENTICATION_ERROR", 9)),
+        (says(403, b'{"error": "AUTHENTICATION_ERROR"}', b"retry-after: \xb2\xff"), Unread("AUTHENTICATION_ERROR")),
+        (says(500, b'{"error_message": "INTERNAL_ERROR"}'), Failed("INTERNAL_ERROR")),
+        (says(200, b'{"status": ', length=100), Failed("BROKEN_ANSWER")),
+        (drops, Failed("BROKEN_ANSWER")),
+        (babbles, Failed("BROKEN_ANSWER")),
+        (says(302, b"", b"location: http://127.0.0.1:1/elsewhere"), Failed("HTTP_302")),
+    ],
+    ids=["refused", "unread", "odd header", "error", "half", "dropped", "no HTTP", "redirect"],
+)
+async def test_each_way_to_go_wrong_has_its_meaning_and_is_not_tried_again(talk: Talk, meaning: Answer) -> None:
+    vendor = Vendor(talk)
+    async with vendor.open():
+        assert await read(vendor.port) == meaning
+    assert len(vendor.requests) == 1
+
+
+async def test_a_call_that_takes_too_long_may_have_been_a_read() -> None:
+    vendor = Vendor(hangs)
+    async with vendor.open():
+        assert await read(vendor.port, patience=0.1) == Failed("TIMEOUT")
+    assert len(vendor.requests) == 1
+
+
+async def test_a_refused_connection_costs_nothing() -> None:
+    with closing(create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+    assert await read(port) == Unread("NO_CONNECTION")
+
+
+async def test_a_connection_that_never_comes_about_costs_nothing() -> None:
+    with closing(create_server(("127.0.0.1", 0), backlog=1)) as full:
+        port = full.getsockname()[1]
+        waiting = [asyncio.create_task(asyncio.open_connection("127.0.0.1", port)) for _ in range(4)]
+        await asyncio.sleep(0.02)  # the kernel takes two or three of them, and ignores who comes then
+        assert await read(port, patience=0.1) == Unread("NO_CONNECTION")
+        for task in waiting:
+            task.cancel()
+
+
+async def test_too_many_calls_at_once_may_be_over_in_a_moment() -> None:
+    too_many = says(403, b'{"error_message": "CONCURRENCY_LIMIT_EXCEEDED"}')
+    vendor = Vendor(too_many, too_many, says(200, b"{}"))
+    async with vendor.open():
+        assert await read(vendor.port) == Answered(b"{}")
+    assert len(vendor.requests) == 3
+
+
+async def test_after_three_tries_it_gives_up_for_now() -> None:
+    vendor = Vendor(says(403, b'{"error_message": "CONCURRENCY_LIMIT_EXCEEDED"}', b"retry-after: 2"))
+    async with vendor.open():
+        assert await read(vendor.port) == Unread("CONCURRENCY_LIMIT_EXCEEDED", 2)
+    assert len(vendor.requests) == 3
+
+
+async def test_a_proxy_of_the_environment_never_sees_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy, vendor = Vendor(drops), Vendor(says(200, b"{}"))
+    async with proxy.open(), vendor.open():
+        for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        assert await read(vendor.port) == Answered(b"{}")
+    assert proxy.requests == []
+
+
+@pytest.mark.parametrize("talk", [drops, hangs, babbles, says(200, b"{}"), says(403, SECRET.encode())])
+async def test_the_secret_is_in_no_form_of_what_remains(talk: Talk) -> None:
+    vendor = Vendor(talk)
+    async with vendor.open():
+        answer = await read(vendor.port, patience=0.1)
+    assert SECRET not in f"{answer!r} {answer} {account(1)!r} {account(1)}"
