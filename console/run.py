@@ -1,12 +1,13 @@
 """`faceid ingress`, `faceid worker`, `faceid simulator`: the processes."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shared.logs import configure
-from shared.settings import load_settings
 from shared.topology import STAGES, Stage
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,9 +24,7 @@ def ingress() -> None:
     """
     from ingress.serve import serve  # noqa: PLC0415 - each process loads its own room alone
 
-    settings = load_settings()
-    configure("ingress", settings.log_level)
-    serve(settings)
+    serve(_settled("ingress"))
 
 
 def worker(
@@ -41,8 +40,7 @@ def worker(
     from workers import fleet, worker  # noqa: PLC0415
 
     chosen = _stages(stages or [])
-    settings = load_settings()
-    configure("worker", settings.log_level)
+    settings = _settled("worker")
     if processes > 1:
         raise typer.Exit(fleet.run(chosen, processes, settings.grace_seconds))
     raise typer.Exit(worker.run(settings, chosen))
@@ -55,9 +53,20 @@ def simulator() -> None:
     """
     from deploy.simulator.serve import serve  # noqa: PLC0415
     from deploy.simulator.settings import SimulatorSettings  # noqa: PLC0415
+    from shared.logs import configure  # noqa: PLC0415
 
     configure("simulator")
     serve(SimulatorSettings())
+
+
+def _settled(service: str) -> "Settings":
+    """The settings, and logs set up by them."""
+    from shared.logs import configure  # noqa: PLC0415
+    from shared.settings import load_settings  # noqa: PLC0415
+
+    settings = load_settings()
+    configure(service, settings.log_level)
+    return settings
 
 
 def _stages(names: list[str]) -> tuple[Stage, ...]:
