@@ -1,0 +1,122 @@
+"""What `faceid results tail` does: reads the streams beside their consumers, as a consumer of nothing."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from pydantic import ValidationError
+from redis import Redis
+from rich.text import Text
+
+from console.connect import open_redis
+from console.say import COLOURS, complain, plain, tell
+from console.trouble import Misused
+from shared.alert import Alert
+from shared.cloudevent import from_event
+from shared.decision import Decision
+from shared.publisher import on_redis
+from shared.settings import load_settings
+from shared.topology import ALERTS, DECISIONS, queue_name
+
+LAST: Final = 10
+"""Messages of each queue shown before new ones are waited for."""
+PAGE: Final = 500
+BLOCK_MS: Final = 1000
+
+Entry = tuple[bytes, dict[bytes, bytes]]
+Message = tuple[bytes, bytes]
+"""The place in the stream, and the event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which messages are printed; None stands for all."""
+
+    account: str | None = None
+    outcome: str | None = None
+    alerts: bool = False
+
+    def takes(self, message: Decision | Alert) -> bool:
+        """Whether a message is one of them. An alert has no outcome: it passes any."""
+        if self.account not in (None, message.account):
+            return False
+        return isinstance(message, Alert) or self.outcome in (None, message.outcome)
+
+
+def tail(wanted: Wanted, *, from_start: bool, follow: bool, json: bool) -> None:
+    """Print messages until there are no more, or, with `follow`, until Ctrl-C."""
+    settings = load_settings()
+    if not on_redis(settings.results_url):
+        raise Misused(
+            "The results are not on Redis, and reading another broker's queue would consume them.",
+            "Bind a queue of your own to the exchange instead, or set FACEID_RESULTS_URL to a Redis URL.",
+        )
+    names = (DECISIONS, ALERTS) if wanted.alerts else (DECISIONS,)
+    queues = [queue_name(settings.prefix, name) for name in names]
+    with open_redis(settings.results_url, "FACEID_RESULTS_URL") as redis:
+        try:
+            for place, event in messages(redis, queues, from_start=from_start, follow=follow):
+                _print(place, event, wanted, json=json)
+        except KeyboardInterrupt:
+            return
+
+
+def messages(redis: "Redis", queues: Sequence[str], *, from_start: bool, follow: bool) -> Iterator[Message]:
+    """What the streams hold and, with `follow`, what comes: in the order of its coming, and left where it is."""
+    after = dict.fromkeys(queues, b"0-0")
+    if not from_start:
+        last = {queue: _last(redis, queue) for queue in queues}
+        yield from (_message(entry) for entry in sorted((e for es in last.values() for e in es), key=_when))
+        after |= {queue: entries[-1][0] for queue, entries in last.items() if entries}
+    while True:
+        found = _read(redis, after, BLOCK_MS if follow else None)
+        after |= {queue: entries[-1][0] for queue, entries in found.items()}
+        yield from (_message(entry) for entry in sorted((e for es in found.values() for e in es), key=_when))
+        if not (found or follow):
+            return
+
+
+def in_a_line(message: Decision | Alert) -> Text:
+    """A message for people; no personal data."""
+    if isinstance(message, Alert):
+        at, what, colour = message.at, "ALERT", "bold red"
+        told = f"{message.kind}: {message.message}"
+    else:
+        at, what, colour = message.decided_at, message.outcome, COLOURS[message.outcome]
+        told = ", ".join(reason.code for reason in message.reasons)
+    return Text.assemble(
+        f"{at}  ", (f"{what:<12}", colour), plain(f"  {message.account}  {message.biz_id or '-'}  {told}")
+    )
+
+
+def _print(place: bytes, event: bytes, wanted: Wanted, *, json: bool) -> None:
+    try:
+        message = from_event(event)
+    except ValidationError:
+        complain(f"What is at {place.decode()} is no event of ours; it is left out.")
+        return
+    if not wanted.takes(message):
+        return
+    if json:
+        print(event.decode(), flush=True)
+    else:
+        tell(in_a_line(message))
+
+
+def _last(redis: "Redis", queue: str) -> list[Entry]:
+    return list(reversed(cast("list[Entry]", redis.xrevrange(queue, count=LAST))))
+
+
+def _read(redis: "Redis", after: dict[str, bytes], block: int | None) -> dict[str, list[Entry]]:
+    streams: dict[Any, Any] = dict(after)
+    reply = cast("list[tuple[bytes, list[Entry]]]", redis.xread(streams, count=PAGE, block=block))
+    return {queue.decode(): entries for queue, entries in reply}
+
+
+def _message(entry: Entry) -> Message:
+    return entry[0], entry[1].get(b"body", b"")
+
+
+def _when(entry: Entry) -> tuple[int, int]:
+    milliseconds, _, number = entry[0].partition(b"-")
+    return int(milliseconds), int(number)
