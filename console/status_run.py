@@ -1,0 +1,80 @@
+"""What `faceid status` does."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+from redis import Redis
+from rich.console import Group
+from rich.live import Live
+
+from console.connect import open_redis
+from console.gauges import Sources, Status, read_status
+from console.say import as_json, out, plain, tabulate, tell
+from console.status_view import as_record, view
+from console.trouble import Trouble
+from shared.publisher import on_redis
+from shared.settings import Settings, account_names, load_settings
+
+INTERVAL: Final = 2.0
+
+
+def tell_status(*, watch: bool, json: bool) -> None:
+    """Print the status, with `watch` again and again until Ctrl-C."""
+    settings = load_settings()
+    try:
+        if not watch:
+            _tell(settings, json=json)
+        elif json:
+            _repeat(settings)
+        else:
+            _watch(settings)
+    except KeyboardInterrupt:
+        return
+
+
+def _tell(settings: Settings, *, json: bool) -> None:
+    status = _status(settings)
+    if json:
+        as_json(as_record(status))
+    else:
+        table, lines = view(status, settings.lease_seconds)
+        tabulate(table)
+        for line in lines:
+            tell(line)
+
+
+def _repeat(settings: Settings) -> None:
+    while True:
+        _tell(settings, json=True)
+        time.sleep(INTERVAL)
+
+
+def _watch(settings: Settings) -> None:
+    """A screen that stays; while Redis is away it says so, and goes on when it is back."""
+    with Live(console=out, auto_refresh=False, screen=out.is_terminal) as live:
+        while True:
+            try:
+                table, lines = view(_status(settings), settings.lease_seconds)
+                live.update(Group(table, *lines), refresh=True)
+            except Trouble as trouble:
+                live.update(plain(trouble.headline, "bold red"), refresh=True)
+            time.sleep(INTERVAL)
+
+
+def _status(settings: Settings) -> Status:
+    with ExitStack() as stack:
+        ledger = stack.enter_context(open_redis(settings.redis_url))
+        broker = stack.enter_context(_if_redis(settings.broker_url, "FACEID_BROKER_URL"))
+        results = stack.enter_context(_if_redis(settings.results_url, "FACEID_RESULTS_URL"))
+        return read_status(Sources(ledger, broker, results), settings, sorted(account_names(settings)))
+
+
+@contextmanager
+def _if_redis(url: str, setting: str) -> "Iterator[Redis | None]":
+    if not on_redis(url):
+        yield None
+        return
+    with open_redis(url, setting) as redis:
+        yield redis
