@@ -1,0 +1,23 @@
+"""`faceid doctor`: is everything fit to run?"""
+
+import typer
+
+from console.options import Json
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(doctor)
+
+
+def doctor(json: Json = False) -> None:
+    """Check the settings and the servers behind them, and say what to do about what is amiss.
+
+    Looks at Redis (reachable, version, no eviction, append-only file, memory, clock), the brokers, the secrets, the
+    policies and the listening port. Exits with 1 when a check fails; a warning is no failure.
+
+    Example: [cyan]faceid doctor[/]
+    """
+    from console import doctor_run  # noqa: PLC0415 - keeps `faceid --help` quick
+
+    raise typer.Exit(doctor_run.examine(json=json))
