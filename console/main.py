@@ -4,9 +4,9 @@ import sys
 
 import typer
 
-from console import demo, run
+from console import case, demo, doctor, policy, results, run, shelves, sign, status
 from console.say import complain
-from shared.settings import SettingsError
+from console.trouble import explained
 
 app = typer.Typer(
     name="faceid",
@@ -16,17 +16,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-run.add_to(app)
-demo.add_to(app)
+for room in (run, demo, status, case, results, shelves, sign, policy, doctor):
+    room.add_to(app)
 
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 not found."""
     try:
         app()
-    except SettingsError as error:
-        complain("The settings can't be used:", *error.faults)
-        sys.exit(2)
+    except Exception as error:
+        trouble = explained(error)
+        if trouble is None:
+            raise
+        complain(trouble.headline, *trouble.lines)
+        sys.exit(trouble.exit_code)
 
 
 if __name__ == "__main__":
