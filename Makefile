@@ -31,6 +31,10 @@ check: $(STAMP) ## Lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: bench
+bench: $(STAMP) ## Measure what a callback costs, beside its peers
+	$(BIN)/python -m tests.bench.run
+
 .PHONY: fmt
 fmt: $(STAMP) ## Format the code
 	$(BIN)/ruff format .
