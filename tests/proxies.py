@@ -1,24 +1,31 @@
-"""A TCP proxy in front of a server: cuts connections at bad moments, or speaks TLS for a server that can't."""
+"""A TCP proxy in front of a server: cuts or slows connections at bad moments, or speaks TLS for a server that can't."""
 
+import random
 import socket
 import ssl
 import threading
 from contextlib import suppress
+from time import sleep
 from types import TracebackType
 from typing import Self
 
 
 class Proxy:
-    """Listens on a free port of 127.0.0.1 and passes everything on to `port` there."""
+    """Listens on a free port of 127.0.0.1 and passes everything on to `upstream`, a port there.
+
+    A new `upstream` is for new connections.
+    """
 
     def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
-        self._upstream = port
+        self.upstream = port
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
         self._replies_to_cut = 0
         self.cuts = 0
+        self.delays = (0.0, 0.0)
+        """Seconds that every packet takes, at least and at most."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
@@ -53,7 +60,7 @@ class Proxy:
     def _serve(self, accepted: socket.socket) -> None:
         with suppress(OSError):
             downstream = self._tls.wrap_socket(accepted, server_side=True) if self._tls else accepted
-            upstream = socket.create_connection(("127.0.0.1", self._upstream))
+            upstream = socket.create_connection(("127.0.0.1", self.upstream))
             ends = {downstream, upstream}
             self._open |= ends
             back = threading.Thread(target=self._pump, args=(upstream, downstream, True), daemon=True)
@@ -71,6 +78,8 @@ class Proxy:
                     self._replies_to_cut -= 1
                     self.cuts += 1
                     break
+                if any(self.delays):
+                    sleep(random.uniform(*self.delays))
                 target.sendall(data)
         for end in (source, target):
             with suppress(OSError):

@@ -124,10 +124,10 @@ def _read_uncounted(history: History) -> Iterator[Violation]:
 
 
 def _arrivals(history: History) -> Iterator[Violation]:
-    """Every signed notify that was stored is noted on its case, once; one without an answer may be."""
+    """Every genuine notify that was stored is noted on its case, once; what got another answer may be."""
     dead = Counter(letter.biz_id for letter in history.dead)
     cases = {case.biz_id: case for case in history.cases}
-    for biz_id, posts in _by_biz_id(post for post in history.posted if post.signed).items():
+    for biz_id, posts in _by_biz_id(post for post in history.posted if post.proof != "forged").items():
         tries = Counter(post.channel for post in posts)
         stored = sum(post.accepted for post in posts) - dead[biz_id]
         notified, returned = _noted(cases.get(biz_id))

@@ -1,0 +1,129 @@
+"""Reads a run's history from where it has left traces: simulator, ledger, queues, shelves."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, cast
+from urllib.parse import parse_qs
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from shared.decision import Decision
+from shared.ledger import CaseKey, case_key
+from shared.parked import Parked
+from shared.post import Post
+from shared.shelf import Shelf
+from shared.topology import ALERTS, DECISIONS, INNER_QUEUES, queue_name
+from tests.chaos.crowd import Crowd
+from tests.chaos.history import Case, History, Letter, Message, Posted, Proof, Seen
+from tests.chaos.scene import Scene
+
+PREFIX: Final = "faceid"
+GROUP: Final = "faceid"
+OPEN_SHELVES: Final = ("later", "outbox")
+"""Shelves that are empty when all is done."""
+UNFINISHED: Final = frozenset({"NOT_STARTED", "PROCESSING"})
+
+
+async def gather(scene: Scene, crowd: Crowd) -> History:
+    """The history so far."""
+    sessions = await scene.remote.sessions()
+    with scene.ledger as ledger, scene.decisions as results:
+        return History(
+            posted=(*_notified(sessions), *crowd.posted),
+            seen=tuple(_seen(sessions, crowd.outcomes)),
+            cases=tuple(_cases(ledger)),
+            messages=tuple(_messages(results)),
+            alerts=tuple(event["id"] for _, event in _events(results, ALERTS)),
+            dead=tuple(map(_letter, Shelf(ledger, PREFIX, "dead"))),
+            unverified=tuple(map(_letter, Shelf(ledger, PREFIX, "unverified"))),
+            waiting=waiting(ledger),
+            deaths=tuple(scene.deaths),
+            results_apart=scene.results is not None,
+        )
+
+
+def waiting(ledger: "Redis") -> dict[str, int]:
+    """How many items each inner queue, each pending list and each open shelf holds, seen at one moment."""
+    queues = [queue_name(PREFIX, queue) for queue in INNER_QUEUES]
+    with ledger.pipeline(transaction=True) as pipe:
+        for queue in queues:
+            pipe.xlen(queue)
+        for shelf in OPEN_SHELVES:
+            pipe.zcard(f"{PREFIX}:{shelf}")
+        held: dict[str, int] = dict(zip((*queues, *OPEN_SHELVES), pipe.execute(), strict=True))
+    return held | {f"{queue}, in work": _in_work(ledger, queue) for queue in queues}
+
+
+def _in_work(ledger: "Redis", queue: str) -> int:
+    try:
+        return cast("int", cast("Mapping[str, Any]", ledger.xpending(queue, GROUP))["pending"])
+    except ResponseError:  # no such queue or group: nobody has ever read it
+        return 0
+
+
+def _notified(sessions: Iterable[Mapping[str, Any]]) -> Iterator[Posted]:
+    for session in sessions:
+        for callback in session["callbacks"]:
+            yield Posted(session["biz_id"], "notify", _proof(callback), callback["answer"])
+
+
+def _proof(callback: Mapping[str, Any]) -> Proof:
+    if callback["kind"] == "forged":
+        return "forged"
+    return "unfinished" if callback["status"] in UNFINISHED else "final"
+
+
+def _seen(sessions: Iterable[Mapping[str, Any]], outcomes: Mapping[str, frozenset[str]]) -> Iterator[Seen]:
+    for session in sessions:
+        finished = session["finished_at"] is not None
+        yield Seen(session["biz_id"], session["reads"], finished, outcomes.get(session["biz_id"], frozenset()))
+
+
+def _cases(ledger: "Redis") -> Iterator[Case]:
+    key = case_key(PREFIX, CaseKey("default", ""))
+    for found in ledger.scan_iter(f"{key}*", count=1000):
+        names = ("count:notify", "count:return", "reads", "carrier", "decision", "published")
+        notified, returned, reads, carrier, decision, published = cast("list[bytes | None]", ledger.hmget(found, names))
+        yield Case(
+            biz_id=found.decode().removeprefix(key),
+            notified=int(notified or 0),
+            returned=int(returned or 0),
+            reads=int(reads or 0),
+            carried=carrier is not None,
+            decision=Decision.model_validate_json(decision).id if decision else "",
+            published=(published or b"").decode(),
+        )
+
+
+def _messages(results: "Redis") -> Iterator[Message]:
+    for place, event in _events(results, DECISIONS):
+        decision = event["data"]
+        yield Message(
+            id=event["id"],
+            biz_id=event["subject"],
+            revision=decision["revision"],
+            supersedes=decision["supersedes"],
+            outcome=decision["outcome"],
+            at=int(place.partition(b"-")[0]) / 1000,
+        )
+
+
+def _events(results: "Redis", queue: str) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """What stands in a results queue: the place of each message, and its event."""
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", results.xrange(queue_name(PREFIX, queue)))
+    for place, fields in entries:
+        yield place, json.loads(fields[b"body"])
+
+
+def _letter(parked: Parked) -> Letter:
+    return Letter(parked.id, parked.biz_id or _claimed(parked.post), parked.reason)
+
+
+def _claimed(post: Post | None) -> str:
+    """The biz_id that an unverified body names; empty where there is none."""
+    try:
+        (data,) = parse_qs((post.body if post else b"").decode())["data"]
+        return str(json.loads(data)["biz_info"]["biz_id"])
+    except (KeyError, TypeError, ValueError):
+        return ""

@@ -1,0 +1,43 @@
+"""Strikes the scene as the plan says."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tests.chaos.faults import ACTS
+from tests.chaos.plan import Strike
+from tests.chaos.scene import Scene
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """A strike that has been struck; the times in unix seconds."""
+
+    strike: Strike
+    began: float
+    ended: float
+
+
+class Nemesis:
+    """Carries a plan out, and remembers when."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self.under_way: list[Strike] = []
+        self.blows: list[Blow] = []
+
+    async def strike(self, strikes: Iterable[Strike]) -> None:
+        """Return when the last fault is over; the strikes' moments count from now."""
+        began = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as group:
+            for strike in strikes:
+                group.create_task(self._strike(strike, began))
+
+    async def _strike(self, strike: Strike, start: float) -> None:
+        await asyncio.sleep(start + strike.at - asyncio.get_running_loop().time())
+        self.under_way.append(strike)
+        began = time.time()
+        await ACTS[strike.fault](self._scene, strike)
+        self.blows.append(Blow(strike, began, time.time()))
+        self.under_way.remove(strike)

@@ -1,0 +1,174 @@
+"""Which fault strikes what at which moment: derived from the seed alone. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from random import Random
+from typing import Final, Literal
+
+Target = Literal["worker", "ingress", "redis", "network", "vendor", "callbacks", "results", "everything"]
+
+PACE: Final = 15.0
+"""Sessions a second."""
+SHORTEST: Final = 12.0
+"""Seconds that a round lasts at least."""
+FIRST: Final = 2.0
+"""Seconds before the first strike."""
+ALONE: Final = 5.0
+"""Seconds of quiet after a fault that is to be seen alone."""
+REST: Final = (1.5, 6.0)
+"""Seconds between two strikes at the same target, at least and at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What can go wrong, and how many seconds it lasts, at least and at most."""
+
+    target: Target
+    meaning: str
+    least: float = 0.0
+    most: float = 0.0
+
+
+FAULTS: Final[Mapping[str, Fault]] = {
+    "kill-worker": Fault("worker", "kill -9, and a start by the supervisor after that time", 0.2, 2.0),
+    "stop-worker": Fault("worker", "SIGSTOP for longer than its lease, then SIGCONT", 2.5, 5.0),
+    "step-clock": Fault("worker", "its wall clock jumps by up to 10 s, ahead or back, and returns", 1.0, 4.0),
+    "kill-ingress": Fault("ingress", "kill -9, and a start by the supervisor after that time", 0.2, 2.0),
+    "stop-ingress": Fault("ingress", "SIGSTOP, then SIGCONT", 0.5, 3.0),
+    "kill-redis": Fault("redis", "kill -9, and a start after that time", 0.2, 2.0),
+    "pause-redis": Fault("redis", "SIGSTOP, then SIGCONT", 0.5, 4.0),
+    "fill-redis": Fault("redis", "maxmemory is reached, and every write that needs memory refused", 0.5, 4.0),
+    "destroy-group": Fault("redis", "the consumer group of every queue is destroyed"),
+    "cut-connections": Fault("network", "every connection to Redis is cut, five times a second", 1.0, 3.0),
+    "lose-replies": Fault(
+        "network", "Redis does what it is told, and the answer is lost, ten times a second", 1.0, 3.0
+    ),
+    "slow-network": Fault("network", "every packet to and from Redis takes 1 to 200 ms", 2.0, 5.0),
+    "slow-result": Fault("vendor", "GetResult takes longer than workers wait, or nearly as long", 1.0, 4.0),
+    "failing-result": Fault("vendor", "GetResult answers INTERNAL_ERROR", 1.0, 4.0),
+    "hanging-result": Fault("vendor", "GetResult never answers", 1.0, 4.0),
+    "broken-result": Fault("vendor", "GetResult's answer is cut off in the middle", 1.0, 4.0),
+    "busy-result": Fault("vendor", "GetResult answers CONCURRENCY_LIMIT_EXCEEDED", 1.0, 4.0),
+    "lost-callbacks": Fault("callbacks", "the notify or the return never comes"),
+    "doubled-callbacks": Fault("callbacks", "the notify and the return come three times"),
+    "reordered-callbacks": Fault("callbacks", "the return comes before the notify, or long after it"),
+    "results-away": Fault(
+        "results", "the results have a broker of their own: kill -9, and a start after that time", 1, 4
+    ),
+    "crash-all": Fault("everything", "kill -9 of all processes and of Redis at once, then all start again", 0.2, 2.0),
+}
+"""Every fault there is, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """One fault at one target, `at` seconds after the first session, for `seconds`."""
+
+    at: float
+    fault: str
+    target: str
+    """`worker-2`, `redis`, ...: no two strikes hit the same one at the same time."""
+    seconds: float
+    force: float
+    """From 0 to 1: how much of what there is more or less of, such as a delay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One load with its faults, against processes of its own."""
+
+    name: str
+    faults: tuple[str, ...]
+    strikes: tuple[Strike, ...]
+    sessions: int
+    pace: float
+    """Sessions a second."""
+
+    @property
+    def results_apart(self) -> bool:
+        """Whether the results have a broker of their own."""
+        return "results-away" in self.faults
+
+
+def rounds(words: str, sessions: int, seed: int, workers: int) -> list[Round]:
+    """What `words` ask for: `all` mixed, `each` alone one after the other, or those of a comma list mixed.
+
+    Where the results are to have a broker of their own, that is a second round with a fifth of the sessions: at least
+    once is all that can be had there, and the first round is to be held to exactly once. Raises ValueError for a name
+    that is no fault, and for a mix that can't be.
+    """
+    chosen = _chosen(words)
+    alone = words == "each"
+    here = tuple(fault for fault in chosen if fault != "results-away")
+    if here == chosen or not here:
+        return [_round("mixed" if here else "results apart", chosen, sessions, seed, workers, alone=alone)]
+    apart = ("results-away",) if alone else chosen
+    fifth = max(1, sessions // 5)
+    return [
+        _round("each alone" if alone else "mixed", here, sessions - fifth, seed, workers, alone=alone),
+        _round("results apart", apart, fifth, seed + 1, workers, alone=alone),
+    ]
+
+
+def _chosen(words: str) -> tuple[str, ...]:
+    if words in {"all", "each"}:
+        return tuple(name for name in FAULTS if name != "crash-all")
+    names = tuple(word.strip() for word in words.split(","))
+    if unknown := [name for name in names if name not in FAULTS]:
+        raise ValueError(f"no fault {', '.join(unknown)}; there are all, each, {', '.join(FAULTS)}")
+    if "crash-all" in names and len(names) > 1:
+        raise ValueError("crash-all strikes what the others strike: it comes alone")
+    return names
+
+
+def _round(name: str, faults: tuple[str, ...], sessions: int, seed: int, workers: int, *, alone: bool) -> Round:
+    dice = Random(seed)
+    seconds = max(sessions / PACE, SHORTEST)
+    if alone:
+        strikes, ends = _one_after_another(dice, faults, seconds, workers)
+        return Round(name, faults, strikes, sessions, sessions / ends)
+    mixed = sorted(_mixed(dice, faults, seconds, workers), key=lambda strike: strike.at)
+    return Round(name, faults, tuple(mixed), sessions, sessions / seconds)
+
+
+def _mixed(dice: Random, faults: Sequence[str], seconds: float, workers: int) -> Iterator[Strike]:
+    """Every target has a timeline of its own, so that faults of different targets overlap as they like."""
+    for kind in dict.fromkeys(FAULTS[fault].target for fault in faults):
+        for target in _targets(kind, workers):
+            deck = _shuffled(dice, [fault for fault in faults if FAULTS[fault].target == kind])
+            at = FIRST + dice.uniform(0, REST[1])
+            while (strike := _strike(dice, next(deck), target, at)).at + strike.seconds < seconds:
+                yield strike
+                at += strike.seconds + dice.uniform(*REST)
+
+
+def _one_after_another(
+    dice: Random, faults: Sequence[str], seconds: float, workers: int
+) -> tuple[tuple[Strike, ...], float]:
+    """Each fault once at least, and again while there is time; and when the last one is over."""
+    strikes: list[Strike] = []
+    at = FIRST
+    struck = [fault for fault in faults if FAULTS[fault].target != "callbacks"]
+    while at < seconds or not strikes:
+        for fault in struck:
+            target = dice.choice(_targets(FAULTS[fault].target, workers))
+            strikes.append(_strike(dice, fault, target, at))
+            at += strikes[-1].seconds + ALONE
+    return tuple(strikes), at
+
+
+def _strike(dice: Random, fault: str, target: str, at: float) -> Strike:
+    kind = FAULTS[fault]
+    return Strike(round(at, 2), fault, target, round(dice.uniform(kind.least, kind.most), 2), round(dice.random(), 2))
+
+
+def _shuffled(dice: Random, faults: Sequence[str]) -> Iterator[str]:
+    """The faults in turn for ever, in an order of chance, so that a short run has as many of them as can be."""
+    return cycle(dice.sample(faults, len(faults)))
+
+
+def _targets(kind: Target, workers: int) -> Sequence[str]:
+    if kind == "worker":
+        return [f"worker-{number}" for number in range(1, workers + 1)]
+    return [] if kind == "callbacks" else [kind]

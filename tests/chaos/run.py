@@ -1,0 +1,67 @@
+"""Breaks a running pipeline in every way there is, and counts: python -m tests.chaos.run --help."""
+
+import asyncio
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tests.chaos.plan import FAULTS, Round, rounds
+from tests.chaos.play import Played, Standing, play
+from tests.chaos.tell import tell
+
+console = Console()
+
+
+def main(
+    sessions: Annotated[int, typer.Option(min=1, help="How many guests come.")] = 300,
+    seed: Annotated[int, typer.Option(help="What comes when: the same seed, the same plan.")] = 1,
+    faults: Annotated[str, typer.Option(help=f"all (mixed), each (alone), or some of: {', '.join(FAULTS)}")] = "all",
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 4,
+    crash_all: Annotated[bool, typer.Option("--crash-all", help="Nothing but kill -9 of everything at once.")] = False,
+) -> None:
+    """Load real processes with sessions, strike them by plan, and prove that nothing was lost and nothing doubled.
+
+    Exits 1 when a promise was broken, and leaves the logs then.
+    """
+    try:
+        plan = rounds("crash-all" if crash_all else faults, sessions, seed, workers)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    home = Path(tempfile.mkdtemp(prefix="faceid-chaos-"))
+    console.print(f"seed {seed}; logs in {home}")
+    played = [_play(one, home / f"{number}", seed, workers) for number, one in enumerate(plan, 1)]
+    tell(console, played)
+    if any(one.violations for one in played):
+        console.print(f"[bold red]Promises were broken.[/] Seed {seed}; the logs and the data are in {home}")
+        raise typer.Exit(1)
+    shutil.rmtree(home)
+
+
+def _play(plan: Round, folder: Path, seed: int, workers: int) -> Played:
+    _announce(plan)
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.fields[striking]}"), console=console) as progress:
+        gone = progress.add_task("guests", total=plan.sessions, striking="")
+        decided = progress.add_task("decisions", total=plan.sessions, striking="")
+
+        def show(standing: Standing) -> None:
+            striking = ", ".join(f"{strike.fault} ({strike.target})" for strike in standing.under_way)
+            progress.update(gone, completed=standing.gone, striking=striking)
+            progress.update(decided, completed=standing.decided)
+
+        return asyncio.run(play(plan, folder, seed, workers, show))
+
+
+def _announce(plan: Round) -> None:
+    console.print(f"\n[bold]{plan.name}[/]: {plan.sessions} guests, {plan.pace:.1f} a second")
+    for strike in plan.strikes:
+        console.print(f"  {strike.at:7.2f} s  {strike.fault} of {strike.target} for {strike.seconds:.2f} s")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,124 @@
+"""Everything that faults can strike: real processes, with a proxy between them and Redis, and their supervisor."""
+
+import asyncio
+import signal
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, Self
+
+from redis import Redis
+
+from deploy.local.program import Program
+from deploy.local.redis_server import RedisServer
+from deploy.local.stack import Stack
+from deploy.simulator.browser import http_client
+from deploy.simulator.remote import Remote
+from tests.proxies import Proxy
+
+LEASE: Final = 2.0
+SETTINGS: Final = {
+    "FACEID_LEASE_SECONDS": f"{LEASE}",
+    "FACEID_READ_SPACING_SECONDS": "0.5,1",
+    "FACEID_HINT_DELAY_SECONDS": "1",
+    "FACEID_TOKEN_LIFE_SECONDS": "6",
+    "FACEID_GETRESULT_TIMEOUT_SECONDS": "1",
+    "FACEID_BREAKER_REST_SECONDS": "0.5",
+    "FACEID_SIMULATOR_NOTIFY_ATTEMPTS": "100",
+    "FACEID_SIMULATOR_NOTIFY_RETRY_SECONDS": "0.5",
+    "FACEID_SIMULATOR_NOTIFY_TIMEOUT_SECONDS": "2",
+}
+"""What takes minutes in production takes seconds here, and the vendor does not give up."""
+PATROL: Final = 0.2
+"""Seconds between two looks of the supervisor."""
+PYTHONPATH: Final = Path(__file__).parent / "clock"
+
+
+class Scene:
+    """The pipeline in the folder `folder`, with a results broker of its own where that is wanted."""
+
+    def __init__(self, folder: Path, workers: int, *, results_apart: bool) -> None:
+        self.folder = folder
+        self._clocks = folder / "clocks"
+        self._clocks.mkdir(parents=True)
+        self.redis = RedisServer(folder / "redis")
+        self.results = RedisServer(folder / "results") if results_apart else None
+        self.proxy = Proxy(self.redis.port)
+        settings = SETTINGS | {"PYTHONPATH": str(PYTHONPATH), "CHAOS_CLOCKS": str(self._clocks)}
+        if self.results is not None:
+            settings["FACEID_RESULTS_URL"] = self.results.url
+        redis_url = f"redis://127.0.0.1:{self.proxy.port}/0"
+        self.stack = Stack(folder, redis_url=redis_url, worker_stages=[()] * workers, settings=settings)
+        self.remote = Remote(http_client(), self.stack.simulator_url)
+        self.deaths: list[str] = []
+        """Processes that ended though nobody had killed them."""
+        self._killed: set[str] = set()
+
+    @property
+    def victims(self) -> dict[str, Program]:
+        """The processes that may be struck, by name: not the simulator, which is the witness."""
+        return {program.name: program for program in (self.stack.ingress, *self.stack.workers)}
+
+    @property
+    def ledger(self) -> "Redis":
+        """Redis itself, past the proxy."""
+        return Redis.from_url(self.redis.url, socket_timeout=5)
+
+    @property
+    def decisions(self) -> "Redis":
+        """Where the results are."""
+        return Redis.from_url((self.results or self.redis).url, socket_timeout=5)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Started for the length of the block, with the supervisor about."""
+        supervisor: asyncio.Task[None] | None = None
+        try:
+            await asyncio.to_thread(self._start)
+            supervisor = asyncio.create_task(self._supervise())
+            with self.proxy:
+                yield self
+        finally:
+            if supervisor is not None:
+                supervisor.cancel()
+            await asyncio.to_thread(self._stop)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL; it stays away until `revive`."""
+        self._killed.add(name)
+        self.victims[name].kill()
+
+    def revive(self, name: str) -> None:
+        """Start what was killed, as its supervisor would."""
+        self.victims[name].start()
+        self._killed.discard(name)
+
+    def step_clock(self, name: str, seconds: float) -> None:
+        """Let the wall clock of a process be so many seconds ahead."""
+        file = self._clocks / str(self.victims[name].pid)
+        if file.exists():  # it may be so young that it has not looked at a clock
+            with file.open("r+b") as opened:
+                opened.write(struct.pack("d", seconds))
+
+    async def _supervise(self) -> None:
+        while True:
+            for name, program in self.victims.items():
+                if name not in self._killed and not program.running:
+                    self.deaths.append(f"{name} exited with {program.exit_code}")
+                    program.start()
+            await asyncio.sleep(PATROL)
+
+    def _start(self) -> None:
+        self.redis.start()
+        if self.results is not None:
+            self.results.start()
+        self.stack.start()
+
+    def _stop(self) -> None:
+        for program in self.victims.values():
+            program.send(signal.SIGCONT)
+        self.stack.stop()
+        self.redis.stop()
+        if self.results is not None:
+            self.results.stop()

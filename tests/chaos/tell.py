@@ -1,0 +1,79 @@
+"""What a run has come to, in tables."""
+
+from bisect import bisect
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.chaos.check import Rule
+from tests.chaos.nemesis import Blow
+from tests.chaos.play import Played
+
+SHOWN: Final = 20
+"""Violations that are printed one by one."""
+ALWAYS: Final[tuple[Rule, ...]] = ("lost", "decided twice", "over budget", "message twice", "pending")
+"""Rules whose zeros are printed too."""
+
+
+def tell(console: Console, played: Sequence[Played]) -> None:
+    """Print what was struck, how soon work went on, and what was wrong."""
+    for one in played:
+        console.print(_blows(one))
+    console.print(_counts(played))
+    violations = [violation for one in played for violation in one.violations]
+    for violation in violations[:SHOWN]:
+        console.print(f"[red]{violation.rule}[/]: {violation.subject}: {violation.how}", highlight=False)
+    if len(violations) > SHOWN:
+        console.print(f"and {len(violations) - SHOWN} more")
+
+
+def recovery(blow: Blow, decided: Sequence[float]) -> float | None:
+    """Seconds from the end of a fault to the first decision after it, of the sorted times `decided`."""
+    following = bisect(decided, blow.ended)
+    return decided[following] - blow.ended if following < len(decided) else None
+
+
+def _blows(played: Played) -> Table:
+    table = Table("fault", title=f"{played.round.name}: until work went on", title_justify="left")
+    for column in ("times", "seconds in all", "median", "longest"):
+        table.add_column(column, justify="right")
+    decided = sorted(message.at for message in played.history.messages)
+    for fault in dict.fromkeys(blow.strike.fault for blow in played.blows):
+        blows = [blow for blow in played.blows if blow.strike.fault == fault]
+        times = [time for blow in blows if (time := recovery(blow, decided)) is not None]
+        lasted = f"{sum(blow.ended - blow.began for blow in blows):.1f}"
+        told = (f"{median(times):.2f} s", f"{max(times):.2f} s") if times else ("-", "-")
+        table.add_row(fault, str(len(blows)), lasted, *told)
+    return table
+
+
+def _counts(played: Sequence[Played]) -> Table:
+    table = Table("", title="The count", title_justify="left")
+    for one in played:
+        table.add_column(one.round.name, justify="right")
+    histories = [one.history for one in played]
+    table.add_row("guests", *(str(one.round.sessions) for one in played))
+    table.add_row("posts", *(str(len(history.posted)) for history in histories))
+    table.add_row("notifies answered 2xx", *(str(sum(post.accepted for post in one.posted)) for one in histories))
+    table.add_row("decisions", *(str(len({message.id for message in one.messages})) for one in histories))
+    table.add_row("repeated under their id", *(str(_repeats(one)) for one in played))
+    table.add_row("dead letters", *(str(len(history.dead)) for history in histories))
+    table.add_row("unverified", *(str(len(history.unverified)) for history in histories))
+    table.add_row("most reads of a biz_id", *(str(max(seen.reads for seen in one.seen)) for one in histories))
+    broken = [Counter(violation.rule for violation in one.violations) for one in played]
+    for rule in dict.fromkeys((*ALWAYS, *(rule for counts in broken for rule in counts))):
+        table.add_row(f"[bold]{rule}[/]", *(_coloured(counts[rule]) for counts in broken))
+    return table
+
+
+def _repeats(played: Played) -> int:
+    messages = played.history.messages
+    return len(messages) - len({message.id for message in messages})
+
+
+def _coloured(count: int) -> str:
+    return f"[bold {'red' if count else 'green'}]{count}[/]"
