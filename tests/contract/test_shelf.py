@@ -1,6 +1,7 @@
 """Shelves: read in pages while things change, left once, by whoever tries."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import pytest
@@ -143,3 +144,67 @@ def test_over_its_cap_the_oldest_go(redis: "Redis", shelf: Shelf) -> None:
 
     assert (shelf.trim(7), shelf.trim(7)) == (3, 0)
     assert ids(shelf)[0] == "item-0003"
+
+
+@pytest.mark.parametrize("every", [1, 2, 7])
+def test_items_of_one_moment_are_all_met_while_some_of_them_are_taken(every: int, redis: "Redis", shelf: Shelf) -> None:
+    put(redis, *(letter(number, 1000.25) for number in range(2 * PAGE + 7)))
+    met = []
+
+    for place, parked in enumerate(shelf):
+        met.append(parked.id)
+        if place % every == 0:
+            shelf.take([(parked.id, ())])
+
+    assert sorted(met) == [f"item-{number:04}" for number in range(107)]
+
+
+def test_of_many_who_take_an_item_one_moves_it(any_redis_url: str, redis: "Redis", shelf: Shelf) -> None:
+    put(redis, *(letter(number, 1000) for number in range(50)))
+
+    def take_all(order: int) -> int:
+        with Redis.from_url(any_redis_url) as client:
+            numbers = sorted(range(50), key=lambda number: number * order % 53)
+            moves = [(f"item-{number:04}", [("RPUSH", "moved", number)]) for number in numbers]
+            own = Shelf(client, "faceid", "dead")
+            return sum(own.take(moves[at : at + 5]).count(True) for at in range(0, 50, 5))
+
+    with ThreadPoolExecutor(8) as crowd:
+        assert sum(crowd.map(take_all, range(1, 9))) == 50
+
+    assert sorted(int(number) for number in redis.lrange("moved", 0, -1)) == list(range(50))
+    assert len(shelf) == 0
+
+
+def test_an_item_put_twice_lies_there_once(redis: "Redis", shelf: Shelf) -> None:
+    put(redis, letter(1, 1000), letter(1, 1000))
+
+    assert shelf.take([("item-0001", ()), ("item-0001", ())]) == [True, False]
+    assert not redis.exists("faceid:dead", "faceid:dead:items")
+
+
+def test_items_are_due_when_their_time_has_come_oldest_first(redis: "Redis", shelf: Shelf) -> None:
+    put(redis, letter(1, 1000.5), letter(2, 1000.501), letter(3, 999))
+
+    assert ids(shelf.due(1000.5)) == ["item-0003", "item-0001"]
+    assert ids(shelf.due(2000, most=1)) == ["item-0003"]
+    assert shelf.due(0) == []
+
+
+@pytest.mark.parametrize("body", [bytes(range(256)), b"", b"\r\n*3\r\n"])
+def test_bytes_are_kept_as_they_are(body: bytes, redis: "Redis", shelf: Shelf) -> None:
+    put(redis, letter(1, 0.1 + 0.2, body))
+
+    assert list(shelf) == [letter(1, 0.1 + 0.2, body)]
+
+
+def test_scripts_that_the_server_has_forgotten_are_taught_again(redis: "Redis", shelf: Shelf) -> None:
+    put(redis, *(letter(number, 1000 + number) for number in range(4)))
+
+    for forgetful in range(2):
+        redis.script_flush()
+        assert shelf.take([(f"item-{forgetful:04}", ())]) == [True]
+        redis.script_flush()
+        assert len(list(shelf)) == 3 - forgetful
+        redis.script_flush()
+        assert shelf.trim(3 - forgetful) == 0
