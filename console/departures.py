@@ -6,12 +6,11 @@ import pwd
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from shared.ledger import CaseKey, case_key, release_command
 from shared.parked import Parked
 from shared.post import Post
-from shared.publisher import Publisher
 from shared.shelf import Command, Name, Shelf, put_commands
 from shared.streams import Channel
 from shared.topology import BY_STAGE, queue_name
@@ -72,10 +71,17 @@ class Replay:
         return tuple(words)
 
 
+class Sink(Protocol):
+    """Where messages can be published, as by a `Publisher`."""
+
+    def publish(self, posts: Sequence[Post]) -> None:
+        """Store all of them; raises `NotStored`."""
+
+
 class ReplayElsewhere:
     """Back to a queue of another broker: published first, so that an interruption repeats a message and loses none."""
 
-    def __init__(self, hand: Hand, publisher: Publisher, add: Callable[[Sequence[Command]], None] | None) -> None:
+    def __init__(self, hand: Hand, publisher: Sink, add: Callable[[Sequence[Command]], None] | None) -> None:
         """`add` runs commands where the broker's streams are; None when it has none."""
         self._hand = hand
         self._publisher = publisher
