@@ -35,6 +35,13 @@ check: $(STAMP) ## Lint, types, import contracts
 bench: $(STAMP) ## Measure what a callback costs, beside its peers
 	$(BIN)/python -m tests.bench.run
 
+.PHONY: fuzz
+fuzz: $(STAMP) ## Post hostile bodies: 400,000 to the verifier, 20,000 through the whole pipeline
+	$(BIN)/python -m tests.fuzz.verifier
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
+	@if $(BIN)/python -c 'import atheris' 2>&-; then $(BIN)/python -m tests.fuzz.guided; else echo 'no atheris here'; fi
+	$(BIN)/python -m tests.fuzz.pipeline
+
 .PHONY: fmt
 fmt: $(STAMP) ## Format the code
 	$(BIN)/ruff format .

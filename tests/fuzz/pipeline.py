@@ -1,0 +1,188 @@
+"""`python -m tests.fuzz.pipeline`: hostile bodies through real processes, and an account of every one of them."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any, Final, cast
+
+from pyreqwest.client import Client
+from redis import Redis
+
+from deploy.local.stack import Stack
+from deploy.simulator.browser import http_client
+from shared.shelf import Shelf
+from tests.e2e.load import decisions, wait_until
+from tests.fuzz.hostile import SECRET, Attacker, Hostile
+from tests.fuzz.verifier import POLICY, outcome
+from tests.unit.payloads import posted
+from workers.callback import is_final
+from workers.classify import Evidence, classify
+from workers.verify import verify
+
+AT_ONCE: Final = 64
+UNSAID: Final = "application/data"
+"""What kombu calls a body that came without a content type."""
+QUEUES: Final = ("callbacks", "verified", "reconciled", "decided")
+
+
+@dataclass(slots=True)
+class Expected:
+    """What has to become of the bodies, by the verifier and the judgement in this process."""
+
+    refused: Counter[tuple[str, str, bytes]] = field(default_factory=Counter)
+    """Reason, content type and body of what has to lie among the unverified."""
+    noted: int = 0
+    """Arrivals that a case has to count."""
+    outcomes: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """By case: what its final texts can be decided as."""
+
+    def add(self, hostile: Hostile) -> None:
+        """One more body; raises `Broken` for a forgery that gets in."""
+        end = outcome(hostile)
+        if end != "verified":
+            self.refused[end, hostile.content_type or UNSAID, hostile.body] += 1
+            return
+        self.noted += 1
+        callback = verify(posted(hostile.body, hostile.content_type), [SECRET]).callback
+        if callback is not None and is_final(callback.status):
+            verdict = classify(Evidence(callback, None, reconcile=False), POLICY)
+            self.outcomes[callback.biz_id].add(verdict.outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What became of them."""
+
+    statuses: Counter[int]
+    refused: Counter[tuple[str, str, bytes]]
+    noted: int
+    decided: list[tuple[str, str]]
+    """biz_id and outcome."""
+    dead: int
+    pending: int
+    died: list[str]
+    """Processes that are gone, or that logged an exception."""
+
+
+async def post_all(stack: Stack, bodies: Iterable[Hostile]) -> Counter[int]:
+    """Post every body, to the one channel or the other; how many got which status."""
+    statuses, waiting, turn = Counter[int](), iter(bodies), count()
+
+    async def poster(http: Client) -> None:
+        for hostile in waiting:
+            url = stack.return_url if next(turn) % 3 == 0 else stack.notify_url
+            request = http.post(url).header("content-type", hostile.content_type).body_bytes(hostile.body)
+            statuses[(await request.build().send()).status] += 1
+
+    async with http_client() as http:
+        await asyncio.gather(*(poster(http) for _ in range(AT_ONCE)))
+    return statuses
+
+
+def pending(redis: "Redis") -> int:
+    """Items that wait or are in work anywhere; asked in one transaction, since they move while one looks."""
+    with redis.pipeline(transaction=True) as pipe:
+        for queue in QUEUES:
+            pipe.xlen(f"faceid.{queue}")
+        pipe.zcard("faceid:later")
+        return sum(pipe.execute())
+
+
+def find(stack: Stack, statuses: Counter[int]) -> Found:
+    """The account, from Redis and the processes."""
+    redis = Redis.from_url(stack.redis_url)
+    unverified = [item for item in Shelf(redis, "faceid", "unverified") if item.post is not None]
+    cases = [cast("dict[bytes, bytes]", redis.hgetall(key)) for key in redis.scan_iter("faceid:case:*", count=1000)]
+    made: list[dict[str, Any]] = decisions(redis)
+    return Found(
+        statuses=statuses,
+        refused=Counter((item.reason, item.post.content_type, item.post.body) for item in unverified if item.post),
+        noted=sum(int(case.get(b"count:notify", 0)) + int(case.get(b"count:return", 0)) for case in cases),
+        decided=[(decision["biz_id"], decision["outcome"]) for decision in made],
+        dead=redis.zcard("faceid:dead"),
+        pending=pending(redis),
+        died=[one.name for one in stack.programs if not one.running or one.logged("Traceback")],
+    )
+
+
+def faults(expected: Expected, found: Found) -> list[str]:
+    """What does not add up, a line each."""
+    doubled = [biz_id for biz_id, times in Counter(biz_id for biz_id, _ in found.decided).items() if times > 1]
+    forged = [biz_id for biz_id, end in found.decided if end not in expected.outcomes.get(biz_id, set())]
+    lost = expected.outcomes.keys() - {biz_id for biz_id, _ in found.decided}
+    checks = {
+        f"answers other than 200: {found.statuses}": set(found.statuses) != {200},
+        f"not shelved as unverified: {(expected.refused - found.refused).total()}": expected.refused - found.refused,
+        f"wrongly unverified: {(found.refused - expected.refused).total()}": found.refused - expected.refused,
+        f"arrivals noted: {found.noted} instead of {expected.noted}": found.noted != expected.noted,
+        f"cases decided twice: {doubled[:3]}": doubled,
+        f"decisions on what nobody signed: {forged[:3]}": forged,
+        f"cases without a decision: {sorted(lost)[:3]}": lost,
+        f"dead letters: {found.dead}": found.dead,
+        f"still pending: {found.pending}": found.pending,
+        f"processes that died: {found.died}": found.died,
+    }
+    return [line for line, wrong in checks.items() if wrong]
+
+
+def account(found: Found) -> str:
+    """Where every body has gone, for people."""
+    decided, refused = len(found.decided), Counter[str]()
+    for (reason, _, _), times in found.refused.items():
+        refused[reason] += times
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(refused.items()))
+    return "\n".join(
+        [
+            f"posted      {found.statuses.total():>8,}  answered 200: {found.statuses[200]:,}",
+            f"unverified  {refused.total():>8,}  {reasons}",
+            f"decided     {decided:>8,}  each case once",
+            f"dropped     {found.noted - decided:>8,}  joined a case, came after its decision, or decides nothing",
+            f"sum         {refused.total() + found.noted:>8,}",
+            f"dead {found.dead}, pending {found.pending}, processes that died {len(found.died)}, forged and decided 0",
+        ]
+    )
+
+
+def load(bodies: int, seed: int) -> list[Hostile]:
+    """So many bodies, every tenth of which is an earlier one again: whoever has seen a valid pair can replay it."""
+    attacker = Attacker(seed)
+    return [attacker.body(number // 2 if number % 10 == 9 else number) for number in range(bodies)]
+
+
+def run(stack: Stack, bodies: Sequence[Hostile]) -> tuple[Expected, Found]:
+    """Post all of it to a running stack that reads no GetResult, and find out what became of it."""
+    expected, redis = Expected(), Redis.from_url(stack.redis_url)
+    for hostile in bodies:
+        expected.add(hostile)
+    statuses = asyncio.run(post_all(stack, bodies))
+    wait_until(lambda: pending(redis) == 0, seconds=300, what="an end of the work")
+    return expected, find(stack, statuses)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bodies", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    given = parser.parse_args()
+    print(f"{given.bodies:,} bodies through the whole pipeline, seed {given.seed}", flush=True)
+    started = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="faceid-fuzz-") as folder,
+        Stack(Path(folder), settings={"FACEID_RECONCILE": "never"}).running() as stack,
+    ):
+        expected, found = run(stack, load(given.bodies, given.seed))
+    wrong = faults(expected, found)
+    print("\n".join([account(found), *wrong]))
+    print(f"every body is accounted for; {time.monotonic() - started:.0f} s" if not wrong else "NOT accounted for")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

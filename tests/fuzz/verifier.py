@@ -1,0 +1,116 @@
+"""`python -m tests.fuzz.verifier`: hostile bodies through the verifier and the judgement, and the counts."""
+
+import argparse
+import json
+import time
+from collections import Counter
+from typing import Any, Final
+
+from shared.decision import Outcome
+from tests.fuzz.hostile import KINDS, SECRET, Attacker, Hostile
+from tests.unit.payloads import posted
+from workers.callback import Callback
+from workers.classify import Evidence, classify
+from workers.policy import Policy
+from workers.verify import Unverified, verify
+
+POLICY: Final = Policy.load()
+SLOW: Final = 1.0
+"""Seconds of the CPU that no body may burn."""
+
+
+class Broken(AssertionError):
+    """A promise was broken by the body of this seed and number."""
+
+
+def outcome(hostile: Hostile) -> str:
+    """What the verifier makes of it: `verified`, or the reason why not; raises `Broken`.
+
+    Anything else that leaves the verifier or the judgement comes through as it is.
+    """
+    try:
+        verified = verify(posted(hostile.body, hostile.content_type), [SECRET])
+    except Unverified as fault:
+        if hostile.due == "verified":
+            raise Broken(f"{hostile.number}: a genuine callback was refused: {fault}") from None
+        return fault.reason
+    if verified.callback is None or verified.data.encode() not in hostile.signed:
+        raise Broken(f"{hostile.number}: a forgery was taken for signed ({hostile.kind})")
+    if hostile.due == "refused":
+        raise Broken(f"{hostile.number}: it had to be refused ({hostile.kind})")
+    _is_strict(hostile, verified.data)
+    _judge(verified.callback)
+    return "verified"
+
+
+def _is_strict(hostile: Hostile, text: str) -> None:
+    """By the standard library's parser: one document, no key twice, every number finite."""
+    try:
+        json.loads(text, object_pairs_hook=_single, parse_constant=_no_constant)
+    except ValueError as error:
+        raise Broken(f"{hostile.number}: what was parsed is no strict JSON: {error}") from None
+
+
+def _single(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("a doubled key")
+    return dict(pairs)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _judge(callback: Callback) -> None:
+    """Whatever was verified is judged: alone, and as GetResult's answer."""
+    for evidence in (
+        Evidence(callback, None, "DATA_DESTROYED"),
+        Evidence(callback, callback),
+        Evidence(None, callback),
+    ):
+        verdict = classify(evidence, POLICY)
+        assert verdict.outcome in Outcome
+        assert verdict.reasons
+
+
+def run(bodies: int, seed: int) -> Counter[tuple[str, str]]:
+    """How many bodies of each kind ended how."""
+    attacker, counts = Attacker(seed), Counter[tuple[str, str]]()
+    slowest = 0.0
+    for number in range(bodies):
+        hostile = attacker.body(number)
+        started = time.process_time()
+        counts[hostile.kind, outcome(hostile)] += 1
+        slowest = max(slowest, time.process_time() - started)
+    if slowest > SLOW:
+        raise Broken(f"a body burnt {slowest:.2f} s of the CPU")
+    print(f"slowest body: {slowest * 1000:.1f} ms of the CPU")
+    return counts
+
+
+def table(counts: Counter[tuple[str, str]]) -> str:
+    """The counts for people."""
+    ends = ("verified", "bad_signature", "malformed")
+    lines = ["".join([f"{'kind':<20}", *(f"{end:>15}" for end in ends)])]
+    lines += ["".join([f"{kind:<20}", *(f"{counts[kind, end]:>15,}" for end in ends)]) for kind in KINDS]
+    totals = [sum(counts[kind, end] for kind in KINDS) for end in ends]
+    return "\n".join([*lines, "".join([f"{'all':<20}", *(f"{total:>15,}" for total in totals)])])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bodies", type=int, default=200_000)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    given = parser.parse_args()
+    print(f"{given.bodies:,} bodies through the verifier, seed {given.seed}", flush=True)
+    started = time.monotonic()
+    counts = run(given.bodies, given.seed)
+    print(table(counts))
+    print(
+        f"{counts.total():,} bodies in {time.monotonic() - started:.0f} s: every one verified or Unverified,"
+        " 0 forgeries verified, 0 genuine ones refused, 0 other exceptions"
+    )
+
+
+if __name__ == "__main__":
+    main()
