@@ -147,8 +147,11 @@ def test_over_its_cap_the_oldest_go(redis: "Redis", shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize("every", [1, 2, 7])
-def test_items_of_one_moment_are_all_met_while_some_of_them_are_taken(every: int, redis: "Redis", shelf: Shelf) -> None:
-    put(redis, *(letter(number, 1000.25) for number in range(2 * PAGE + 7)))
+def test_items_of_one_moment_are_all_met_while_some_of_them_are_taken(
+    every: int, redis: "Redis", shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf_module, "PAGE", 20)
+    put(redis, *(letter(number, 1000.25) for number in range(107)))
     met = []
 
     for place, parked in enumerate(shelf):
