@@ -50,6 +50,7 @@ class RedisServer:
         self._command = [
             *(str(binary), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)),
             *("--appendonly", "yes", "--appendfsync", appendfsync, "--save", ""),
+            *("--repl-diskless-sync-delay", "0"),
             *("--maxmemory-policy", "noeviction", "--logfile", str(self.folder / "log")),
             *(("--unixsocket", str(self.socket_path)) if self.socket_path else ()),
         ]

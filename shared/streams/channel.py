@@ -169,6 +169,7 @@ class Channel(virtual.Channel):
             raise Empty
         while inbox.ready:
             self._hand_on(inbox.ready.popleft())
+            inbox.renew_when_due()  # callbacks that do work take their time
 
     def _hand_on(self, delivery: Delivery) -> None:
         receiver = self._receivers.get(delivery.queue)

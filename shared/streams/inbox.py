@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from logging import getLogger
 
 from redis import Redis
-from redis.exceptions import RedisError
 
 from shared.streams.deliveries import Deliveries
 from shared.streams.delivery import CHUNK, Delivery
@@ -42,7 +41,7 @@ class Inbox:
         acked, returned = _taken(self.deliveries.acked), _taken(self.deliveries.returned)
         try:
             self.member.settle(acked, returned)
-        except RedisError:
+        except BaseException:
             self.deliveries.acked.extend(acked)
             self.deliveries.returned.extend(returned)
             raise
@@ -56,11 +55,15 @@ class Inbox:
             _log.warning("lost the lease of %d messages", len(lost))
         self._renewals.done()
 
+    def renew_when_due(self) -> None:
+        """The same every third of a lease."""
+        if self._renewals.due:
+            self.renew()
+
     def upkeep(self, queues: Sequence[str]) -> None:
         """Do what is due: settle, renew, look for lost replies, take over, remove dead members."""
         self.flush()
-        if self._renewals.due:
-            self.renew()
+        self.renew_when_due()
         if self._reply_lost:
             self._recover()
         if queues and self._sweeps.due:

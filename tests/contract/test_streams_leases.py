@@ -88,6 +88,32 @@ def test_a_consumer_that_renews_by_itself_keeps_its_messages(
     assert other.messages == []
 
 
+def test_callbacks_that_work_keep_the_rest_of_their_batch(
+    consumer: Reader, other: Reader, connection: Connection
+) -> None:
+    def work(message: Any) -> None:
+        consumer.messages.append(message)
+        other.drain(LEASE / 5)
+
+    consumer.consumer.on_message = work
+    publish(connection, "q", *range(10))
+    consumer.receive(10)
+    assert other.messages == []
+
+
+def test_only_one_of_two_takes_a_message_over(
+    consumer: Reader, other: Reader, connection: Connection, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_pending(redis, fill_group(connection, redis, 1), 1)
+    late = consumer.channel._inbox.member
+    overdue = late._pending("q", "IDLE", 1, "-", "+", 10)
+    other.receive(1)
+    monkeypatch.setattr(late, "_pending", lambda *_criteria: overdue)
+    taken, _more = late.take_over("q", 10, set())
+    assert taken == []
+    assert other.channel.move([Move(other.tags[0])]) == [True]
+
+
 def test_whoever_lost_the_lease_settles_nothing(
     consumer: Reader, other: Reader, connection: Connection, redis: Redis
 ) -> None:
@@ -135,7 +161,7 @@ def test_a_takeover_stays_within_the_prefetch_count(any_redis_url: str, connecti
     set_pending(redis, fill_group(connection, redis, 20), 1)
     with reader(any_redis_url, "q", prefetch=4) as other:
         other.receive(4)
-        other.drain(2 * LEASE)
+        other.drain(0.4)
         assert len(other.messages) == 4
         for _ in range(5):
             other.channel.move([Move(tag) for tag in other.tags])
@@ -153,7 +179,7 @@ def test_first_takeovers_come_together_and_later_ones_one_at_a_time(
     assert [message.payload for message in other.receive(3)] == [3, 4, 5]
     for n in range(3):
         message = other.receive(4 + n)[-1]
-        other.drain(1.5 * LEASE)
+        other.drain(0.3)
         assert len(other.messages) == 4 + n, "another came while this one was in work"
         assert (message.payload, message.headers["x-delivery-count"]) == (n, 2)
         message.ack()
@@ -212,44 +238,55 @@ def test_a_queue_deleted_under_a_waiting_consumer_lives_again(
         consumer.receive(1)
 
 
-def test_what_a_lost_reply_brought_is_found_and_was_not_delivered(
-    consumer: Reader, connection: Connection, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(connection, "q", *range(5))
-    redis.xdel("q", *[row[0] for row in rows(redis)[2:3]])
+def fail_once(consumer: Reader, monkeypatch: pytest.MonkeyPatch, method: str, after: bool) -> None:
+    """Have one drain fail with a connection error, before the command reaches the server or after."""
     member = consumer.channel._inbox.member
-    read = member.read
+    command = getattr(member, method)
 
-    def read_in_vain(*args: Any) -> None:
-        read(*args)
+    def fail(*args: Any) -> None:
+        if after:
+            command(*args)
         raise RedisConnectionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(member, "read", read_in_vain)
+        patch.setattr(member, method, fail)
         with pytest.raises(RedisConnectionError):
             consumer.connection.drain_events(timeout=1)
-    assert [message.payload for message in consumer.receive(4)] == [0, 1, 3, 4]
-    assert not any("x-delivery-count" in message.headers for message in consumer.messages)
-    assert consumer.channel.move([Move(tag) for tag in consumer.tags]) == [True] * 4
 
 
-def test_what_a_lost_reply_settled_is_not_delivered_again(
+def test_what_a_lost_reply_brought_is_found_and_was_not_delivered(
     consumer: Reader, connection: Connection, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(connection, "q", "in hand")
+    consumer.receive(1)
+    publish(connection, "q", *range(5))
+    redis.xdel("q", *[row[0] for row in rows(redis)[3:4]])
+    fail_once(consumer, monkeypatch, "read", after=True)
+    consumer.receive(5)
+    consumer.drain()
+    assert consumer.bodies == ["in hand", 0, 1, 3, 4]
+    assert not any("x-delivery-count" in message.headers for message in consumer.messages)
+    assert consumer.channel.move([Move(tag) for tag in consumer.tags]) == [True] * 5
+
+
+def test_a_close_hands_back_what_a_lost_reply_brought(
+    any_redis_url: str, other: Reader, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with reader(any_redis_url, "q", lease_seconds=30) as consumer:
+        publish(connection, "q", 1)
+        fail_once(consumer, monkeypatch, "read", after=True)
+    assert other.receive(1)[0].payload == 1
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_what_could_not_be_settled_is_settled_later_and_not_delivered_again(
+    consumer: Reader, connection: Connection, redis: Redis, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
     publish(connection, "q", 1, 2)
     for message in consumer.receive(2):
         message.ack()
-    member = consumer.channel._inbox.member
-    settle = member.settle
-
-    def settle_in_vain(*args: Any) -> None:
-        settle(*args)
-        raise RedisConnectionError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(member, "settle", settle_in_vain)
-        with pytest.raises(RedisConnectionError):
-            consumer.connection.drain_events(timeout=1)
+    assert consumer.channel._inbox.member.recover("q", consumer.channel.qos.held_ids("q")) == []
+    fail_once(consumer, monkeypatch, "settle", after)
     consumer.drain(2 * LEASE)
     assert (len(consumer.messages), redis.xlen("q")) == (2, 0)
 
