@@ -280,6 +280,7 @@ def test_a_flood_of_made_up_ids_costs_bounded_work(running: MakeStack) -> None:
         workers=(ALL,),
         FACEID_HINT_CASES_PER_MINUTE="20",
         FACEID_HINT_READS_PER_MINUTE="5",
+        FACEID_HINT_DELAY_SECONDS="5",
     )
     redis = redis_of(stack)
 
