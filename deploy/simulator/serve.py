@@ -36,6 +36,7 @@ def server(settings: SimulatorSettings, clock: Clock = time.time) -> uvicorn.Ser
     config = uvicorn.Config(
         create_app(settings, clock),
         access_log=False,
+        log_config=None,  # the process says how to log, and uvicorn's own way would change it for good
         log_level="error",
         proxy_headers=False,
         server_header=False,
