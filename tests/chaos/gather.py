@@ -65,7 +65,7 @@ def _in_work(ledger: "Redis", queue: str) -> int:
 def _notified(sessions: Iterable[Mapping[str, Any]]) -> Iterator[Posted]:
     for session in sessions:
         for callback in session["callbacks"]:
-            yield Posted(session["biz_id"], "notify", _proof(callback), callback["answer"])
+            yield Posted(session["biz_id"], "notify", _proof(callback), callback["answer"], callback["at"])
 
 
 def _proof(callback: Mapping[str, Any]) -> Proof:

@@ -17,6 +17,8 @@ class Posted:
     proof: Proof
     answer: int | str
     """The HTTP status, or why there was none."""
+    at: float = 0.0
+    """Unix seconds when it was answered."""
 
     @property
     def signed(self) -> bool:

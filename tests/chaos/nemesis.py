@@ -3,20 +3,11 @@
 import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from tests.chaos.faults import ACTS
 from tests.chaos.plan import Strike
 from tests.chaos.scene import Scene
-
-
-@dataclass(frozen=True, slots=True)
-class Blow:
-    """A strike that has been struck; the times in unix seconds."""
-
-    strike: Strike
-    began: float
-    ended: float
+from tests.chaos.toll import Blow
 
 
 class Nemesis:

@@ -28,6 +28,8 @@ class Fault:
     meaning: str
     least: float = 0.0
     most: float = 0.0
+    rest: float = 0.0
+    """Seconds that the target needs to come up again, before it is struck once more."""
 
 
 FAULTS: Final[Mapping[str, Fault]] = {
@@ -56,7 +58,9 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "results-away": Fault(
         "results", "the results have a broker of their own: kill -9, and a start after that time", 1, 4
     ),
-    "crash-all": Fault("everything", "kill -9 of all processes and of Redis at once, then all start again", 0.2, 2.0),
+    "crash-all": Fault(
+        "everything", "kill -9 of all processes and of Redis at once, then all start again", 0.2, 2.0, 10.0
+    ),
 }
 """Every fault there is, by name."""
 
@@ -102,12 +106,12 @@ def rounds(words: str, sessions: int, seed: int, workers: int) -> list[Round]:
     alone = words == "each"
     here = tuple(fault for fault in chosen if fault != "results-away")
     if here == chosen or not here:
-        return [_round("mixed" if here else "results apart", chosen, sessions, seed, workers, alone=alone)]
+        return [_round(words, chosen, sessions, seed, workers, alone=alone)]
     apart = ("results-away",) if alone else chosen
     fifth = max(1, sessions // 5)
     return [
-        _round("each alone" if alone else "mixed", here, sessions - fifth, seed, workers, alone=alone),
-        _round("results apart", apart, fifth, seed + 1, workers, alone=alone),
+        _round(words, here, sessions - fifth, seed, workers, alone=alone),
+        _round(f"{words}, results apart", apart, fifth, seed + 1, workers, alone=alone),
     ]
 
 
@@ -140,7 +144,7 @@ def _mixed(dice: Random, faults: Sequence[str], seconds: float, workers: int) ->
             at = FIRST + dice.uniform(0, REST[1])
             while (strike := _strike(dice, next(deck), target, at)).at + strike.seconds < seconds:
                 yield strike
-                at += strike.seconds + dice.uniform(*REST)
+                at += strike.seconds + FAULTS[strike.fault].rest + dice.uniform(*REST)
 
 
 def _one_after_another(

@@ -15,9 +15,10 @@ from tests.chaos.check import Violation, check
 from tests.chaos.crowd import Crowd, guests
 from tests.chaos.gather import gather, waiting
 from tests.chaos.history import History
-from tests.chaos.nemesis import Blow, Nemesis
+from tests.chaos.nemesis import Nemesis
 from tests.chaos.plan import Round, Strike
 from tests.chaos.scene import Scene
+from tests.chaos.toll import Toll, tolls
 
 QUIET: Final = 3.0
 """Seconds in which nothing may happen before a run counts as over: more than any retry takes that could still come."""
@@ -32,7 +33,7 @@ class Played:
 
     round: Round
     history: History
-    blows: tuple[Blow, ...]
+    tolls: tuple[Toll, ...]
     violations: tuple[Violation, ...]
 
 
@@ -56,7 +57,7 @@ async def play(plan: Round, folder: Path, seed: int, workers: int, tell: Callabl
         await _quiet(scene)
         telling.cancel()
         history = await gather(scene, crowd)
-    return Played(plan, history, tuple(nemesis.blows), tuple(check(history)))
+    return Played(plan, history, tuple(tolls(nemesis.blows, history)), tuple(check(history)))
 
 
 async def _quiet(scene: Scene) -> None:

@@ -1,8 +1,7 @@
 """What a run has come to, in tables."""
 
-from bisect import bisect
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Final
 
@@ -10,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.chaos.check import Rule
-from tests.chaos.nemesis import Blow
 from tests.chaos.play import Played
 
 SHOWN: Final = 20
@@ -22,7 +20,7 @@ ALWAYS: Final[tuple[Rule, ...]] = ("lost", "decided twice", "over budget", "mess
 def tell(console: Console, played: Sequence[Played]) -> None:
     """Print what was struck, how soon work went on, and what was wrong."""
     for one in played:
-        console.print(_blows(one))
+        console.print(_tolls(one))
     console.print(_counts(played))
     violations = [violation for one in played for violation in one.violations]
     for violation in violations[:SHOWN]:
@@ -31,24 +29,18 @@ def tell(console: Console, played: Sequence[Played]) -> None:
         console.print(f"and {len(violations) - SHOWN} more")
 
 
-def recovery(blow: Blow, decided: Sequence[float]) -> float | None:
-    """Seconds from the end of a fault to the first decision after it, of the sorted times `decided`."""
-    following = bisect(decided, blow.ended)
-    return decided[following] - blow.ended if following < len(decided) else None
-
-
-def _blows(played: Played) -> Table:
-    table = Table("fault", title=f"{played.round.name}: until work went on", title_justify="left")
-    for column in ("times", "seconds in all", "median", "longest"):
+def _tolls(played: Played) -> Table:
+    table = Table("fault", title=f"{played.round.name}: times in seconds", title_justify="left")
+    for column in ("times", "in all", "work went on after", "at the latest", "longest from 2xx to decision"):
         table.add_column(column, justify="right")
-    decided = sorted(message.at for message in played.history.messages)
-    for fault in dict.fromkeys(blow.strike.fault for blow in played.blows):
-        blows = [blow for blow in played.blows if blow.strike.fault == fault]
-        times = [time for blow in blows if (time := recovery(blow, decided)) is not None]
-        lasted = f"{sum(blow.ended - blow.began for blow in blows):.1f}"
-        told = (f"{median(times):.2f} s", f"{max(times):.2f} s") if times else ("-", "-")
-        table.add_row(fault, str(len(blows)), lasted, *told)
+    for toll in played.tolls:
+        times = (_seconds(median, toll.went_on), _seconds(max, toll.went_on), _seconds(max, toll.waits))
+        table.add_row(toll.fault, str(toll.blows), f"{toll.lasted:.1f}", *times)
     return table
+
+
+def _seconds(choose: Callable[[Sequence[float]], float], times: Sequence[float]) -> str:
+    return f"{choose(times):.2f}" if times else "-"
 
 
 def _counts(played: Sequence[Played]) -> Table:
