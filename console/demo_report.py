@@ -90,9 +90,7 @@ def _speed(run: Run) -> None:
     waits = latencies(run.played, run.arrived)
     median, most = (percentile(waits, share) * 1000 for share in (0.5, 0.99))
     out.print(f"\n{len(run.arrived) / run.seconds:.0f} sessions a second, as fast as they were played")
-    out.print(
-        f"Callback to decision, where nothing had to wait: median {median:.0f} ms, 99 of 100 in {most:.0f} ms"
-    )
+    out.print(f"Callback to decision, where nothing had to wait: median {median:.0f} ms, 99 of 100 in {most:.0f} ms")
 
 
 def _complain(report: Report, stack: Stack) -> None:
