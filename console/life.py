@@ -193,4 +193,3 @@ def _state(record: CaseRecord, decision: Decision | None) -> str:
     if "dead" in shelves:
         return "stopped: among the dead letters"
     return "waiting" if "later" in shelves else "under way"
-

@@ -16,7 +16,7 @@ from console.departures import Drop, Hand, Replay, ReplayElsewhere, os_user
 from console.letters import counts, details, lines, summary, table
 from console.moving import Departure, Pace, Tally, move
 from console.say import as_json, complain, err, out, plain, tabulate, tell
-from console.selection import Kind, Selection, Survey, survey
+from console.selection import Kind, Selection, Survey, size, survey
 from console.times import rfc3339, span
 from console.trouble import NotFound
 from shared.parked import Parked
@@ -69,7 +69,7 @@ def replay(name: Name, selection: Selection, *, plan: bool, rate: float | None, 
     """Put items back on their queues; returns the exit code."""
     with _shelf(name) as (shelf, _, settings):
         chosen = selection.up_to(shelf.newest())  # what fails again meanwhile is not replayed once more
-        found = survey(shelf, chosen)
+        found = survey(shelf, chosen) if plan else size(shelf, chosen)
         _tell_missing(name, found)
         if plan:
             _tell_plan(name, found, settings.prefix, rate)

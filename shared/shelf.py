@@ -74,6 +74,10 @@ class Shelf:
             seen = {member for member, score in page if score == last} | (seen if last == after else set())
             after = last
 
+    def count(self, since: float, until: float) -> int:
+        """How many items are of these times, both included."""
+        return self._redis.zcount(self._keys[0], since, until)
+
     def newest(self) -> float:
         """The latest time on the shelf, in unix seconds; minus infinity when it is empty."""
         last = cast("list[tuple[bytes, float]]", self._redis.zrange(self._keys[0], -1, -1, withscores=True))

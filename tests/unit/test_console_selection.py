@@ -4,7 +4,7 @@ import fakeredis
 import pytest
 from redis import Redis
 
-from console.selection import Selection, survey
+from console.selection import Selection, size, survey
 from console.shelves import _require
 from console.trouble import Misused
 from shared.shelf import Shelf, put_commands
@@ -47,6 +47,19 @@ def test_a_survey_counts_by_stage_and_reason_and_names_what_is_missing(shelf: Sh
 
     assert found.kinds == {("reconcile", "error"): 1, ("verify", "undecodable"): 1}
     assert (found.total, found.missing) == (2, ["lost"])
+
+
+@pytest.mark.parametrize(
+    ("selection", "total"),
+    [
+        (Selection(), 4),
+        (Selection(since=NOW - 120), 2),
+        (Selection(stage="reconcile"), 2),
+        (Selection(ids=("item-1",)), 1),
+    ],
+)
+def test_its_size_is_known_whatever_is_selected(shelf: Shelf, selection: Selection, total: int) -> None:
+    assert size(shelf, selection).total == total
 
 
 def test_a_selection_can_be_bounded_by_time_but_not_widened() -> None:

@@ -1,0 +1,366 @@
+"""`faceid dead` and `faceid unverified` on a real server."""
+
+import os
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from redis import Redis
+
+from shared.envelope import Envelope
+from shared.ledger import CaseKey, case_key
+from shared.parked import Parked
+from shared.publisher import open_connection
+from shared.shelf import Name, Shelf, put_commands
+from tests.e2e.commands import Faceid
+from tests.e2e.load import wait_until
+from tests.unit.letters import SECRET_TEXT, letter, unreadable
+
+pytestmark = pytest.mark.server
+VERIFIED = "faceid.verified"
+PRIVATE = "person"
+MANY = int(os.environ.get("FACEID_TEST_LETTERS", "20000"))
+"""Letters of the test with many; 100000 takes a minute or two."""
+
+
+@pytest.fixture
+def redis(redis_url: str) -> "Iterator[Redis]":
+    with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def faceid(redis_url: str) -> Faceid:
+    return Faceid({"FACEID_REDIS_URL": redis_url})
+
+
+def put(redis: "Redis", *letters: Parked, shelf: Name = "dead") -> None:
+    with redis.pipeline(transaction=False) as pipe:
+        for parked in letters:
+            for command in put_commands("faceid", shelf, parked):
+                pipe.execute_command(*command)
+        pipe.execute()
+
+
+def message(url: str, queue: str) -> Envelope:
+    """The next message of a queue, as a worker reads it."""
+    with open_connection(url, group="faceid") as connection:
+        channel = connection.channel()
+        channel.queue_declare(queue)
+        found = channel.basic_get(queue, no_ack=True)
+        return Envelope.read(found.headers, found.content_type, found.body)
+
+
+def everything(redis: "Redis") -> dict[bytes, Any]:
+    """Every key with its value."""
+    readers: dict[Any, Callable[[bytes], Any]] = {
+        b"hash": redis.hgetall,
+        b"zset": lambda key: redis.zrange(key, 0, -1, withscores=True),
+        b"stream": redis.xrange,
+        b"string": redis.get,
+    }
+    return {key: readers[redis.type(key)](key) for key in cast("list[bytes]", redis.keys())}
+
+
+def ids_of(redis: "Redis", queue: str = VERIFIED) -> list[str]:
+    """The ids of the messages in a queue, sorted."""
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange(queue))
+    return sorted(fields[b"headers"].decode().split('"id": "')[1].split('"')[0] for _, fields in entries)
+
+
+def test_a_listing_has_rows_and_counts_and_nothing_of_the_person(redis: "Redis", faceid: Faceid) -> None:
+    put(redis, letter(1), letter(2, reason="poison"), letter(3), unreadable(4))
+
+    ran = faceid("dead", "list")
+
+    rows = [line.split()[0] for line in ran.out.splitlines()]
+    assert rows[:5] == ["id", "callbacks:4-0", "item-3", "item-2", "item-1"]
+    assert "        2  reconcile: error" in ran.out
+    assert "        4  dead letters in all" in ran.out
+    assert (ran.code, PRIVATE in ran.out) == (0, False)
+
+
+def test_a_long_listing_is_cut_but_counted_whole(redis: "Redis", faceid: Faceid) -> None:
+    put(redis, *(letter(number) for number in range(120)))
+
+    ran = faceid("dead", "list", "--limit", "5")
+
+    assert ran.out.count("item-") == 5
+    assert "      120  dead letters in all" in ran.out
+    assert faceid("dead", "list").out.count("item-") == 100
+
+
+def test_json_lists_one_object_a_line_and_takes_the_filters(redis: "Redis", faceid: Faceid) -> None:
+    put(redis, *(letter(number, at=time.time() - number * 60) for number in range(1, 6)), letter(9, account="other"))
+
+    ran = faceid("dead", "list", "--json", "--since", "210s", "--until", "1m30s", "--account", "default")
+
+    assert [record["id"] for record in ran.records] == ["item-3", "item-2"]
+    assert PRIVATE not in ran.out
+
+
+def test_one_item_is_shown_without_its_message_unless_asked(redis: "Redis", faceid: Faceid) -> None:
+    put(redis, letter(1))
+
+    hidden, shown = faceid("dead", "show", "item-1"), faceid("dead", "show", "item-1", "--reveal", "--json")
+
+    assert "KeyError at stages.py:9 in run" in hidden.out
+    assert PRIVATE not in hidden.out
+    assert shown.records[0]["body"] == SECRET_TEXT.decode()
+
+
+def test_what_is_not_there_is_not_found(faceid: Faceid) -> None:
+    ran = faceid("dead", "show", "item-1")
+
+    assert (ran.code, ran.out, ran.err) == (3, "", "item-1 is not among the dead letters.\n")
+
+
+def test_a_replayed_item_is_on_its_queue_as_it_was_with_its_attempts_forgotten(
+    redis: "Redis", faceid: Faceid, redis_url: str
+) -> None:
+    post = letter(1).post
+    assert post is not None
+    put(redis, letter(1, post=replace(post, headers={**post.headers, "received_at": 1.5})))
+
+    ran = faceid("dead", "replay", "item-1", "--note", "mended in 1.4.2")
+
+    assert (ran.code, ran.out) == (0, "1 replayed\n")
+    found = message(redis_url, VERIFIED)
+    assert (found.id, found.body, found.query, found.attempts) == ("item-1", SECRET_TEXT, "token=private", 0)
+    assert len(Shelf(redis, "faceid", "dead")) == 0
+
+
+def test_a_replay_is_noted_on_the_case_which_will_not_live_for_ever(redis: "Redis", faceid: Faceid) -> None:
+    put(redis, letter(1))
+
+    faceid("dead", "replay", "--all", "--note", "mended in 1.4.2")
+
+    key = case_key("faceid", CaseKey("default", "1795334000,case-1"))
+    ((field, told),) = cast("dict[bytes, bytes]", redis.hgetall(key)).items()
+    assert field.startswith(b"replay:item-1:")
+    assert b"mended in 1.4.2" in told
+    assert redis.pttl(key) > 0
+
+
+def test_replaying_again_changes_nothing(redis: "Redis", faceid: Faceid) -> None:
+    put(redis, *(letter(number) for number in range(3)))
+    faceid("dead", "replay", "--reason", "error")
+    before = everything(redis)
+
+    again, by_id = faceid("dead", "replay", "--reason", "error"), faceid("dead", "replay", "item-1")
+
+    assert (again.code, again.out) == (0, "0 replayed\n")
+    assert (by_id.code, "item-1" in by_id.err) == (3, True)
+    assert everything(redis) == before
+
+
+def test_a_plan_says_what_would_happen_and_changes_nothing(redis: "Redis", faceid: Faceid) -> None:
+    put(redis, *(letter(number) for number in range(20)), unreadable())
+    before = everything(redis)
+
+    ran = faceid("dead", "replay", "--all", "--plan", "--rate", "0.1/s")
+
+    assert "       20  reconcile: error  ->  faceid.verified" in ran.out
+    assert "        1  verify: undecodable  ->  faceid.callbacks" in ran.out
+    assert "21  dead letters would be replayed, in about 3m 30s; nothing was changed" in ran.out
+    assert everything(redis) == before
+
+
+def test_what_could_not_be_read_goes_back_as_it_was_found(redis: "Redis", faceid: Faceid) -> None:
+    put(redis, unreadable())
+
+    faceid("dead", "replay", "--reason", "undecodable")
+
+    ((_, fields),) = cast("list[tuple[bytes, Any]]", redis.xrange("faceid.callbacks"))
+    assert fields == {b"foo": b"private \xff", b"bar": b""}
+
+
+def test_a_broker_elsewhere_gets_the_message_before_the_shelf_lets_it_go(
+    redis: "Redis", faceid: Faceid, redis_url: str
+) -> None:
+    put(redis, letter(1), unreadable())
+    elsewhere = redis_url.removesuffix("/0") + "/1"
+
+    ran = faceid("dead", "replay", "--all", FACEID_BROKER_URL=elsewhere)
+
+    assert (ran.code, ran.out) == (0, "2 replayed\n")
+    with Redis.from_url(elsewhere) as broker:
+        assert ids_of(broker) == ["item-1"]
+        assert broker.xlen("faceid.callbacks") == 1
+    assert len(Shelf(redis, "faceid", "dead")) == 0
+    assert redis.exists(VERIFIED) == 0
+
+
+def test_a_broker_that_is_away_lets_nothing_leave_the_shelf(redis: "Redis", faceid: Faceid) -> None:
+    put(redis, letter(1))
+
+    ran = faceid("dead", "replay", "--all", FACEID_BROKER_URL="redis://:private@127.0.0.1:9/0")
+
+    assert ran.code == 1
+    assert "The broker did not take the messages" in ran.err
+    assert "private" not in ran.err
+    assert len(Shelf(redis, "faceid", "dead")) == 1
+
+
+def test_what_redis_refuses_stays_on_the_shelf(redis: "Redis", faceid: Faceid) -> None:
+    put(redis, letter(1), unreadable())
+    redis.set(VERIFIED, "no stream")
+
+    ran = faceid("dead", "replay", "--all")
+
+    assert (ran.code, ran.out) == (1, "1 replayed\n")
+    assert "1 refused (WRONGTYPE); they stay where they were." in ran.err
+    assert [parked.id for parked in Shelf(redis, "faceid", "dead")] == ["item-1"]
+
+
+def test_an_interrupted_replay_goes_on_where_it_was_when_run_again(redis: "Redis", faceid: Faceid) -> None:
+    put(redis, *(letter(number) for number in range(60)))
+    process = faceid.start("dead", "replay", "--all", "--rate", "30/s")
+    wait_until(lambda: redis.xlen(VERIFIED) >= 5, what="the first replayed message")
+
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    left = len(Shelf(redis, "faceid", "dead"))
+
+    assert process.returncode == 1
+    assert "Interrupted" in err
+    assert out == f"{60 - left} replayed\n"
+    assert 0 < left < 60
+    assert faceid("dead", "replay", "--all").out == f"{left} replayed\n"
+    assert ids_of(redis) == sorted(f"item-{number}" for number in range(60))
+
+
+def test_two_replays_at_a_time_replay_each_item_once(redis: "Redis", faceid: Faceid) -> None:
+    put(redis, *(letter(number) for number in range(3000)))
+    processes = [faceid.start("dead", "replay", "--all") for _ in range(2)]
+
+    for process in processes:
+        process.communicate(timeout=60)
+
+    assert [process.returncode for process in processes] == [0, 0]
+    assert ids_of(redis) == sorted(f"item-{number}" for number in range(3000))
+
+
+def test_what_fails_again_meanwhile_is_not_replayed_once_more(redis: "Redis", faceid: Faceid, redis_url: str) -> None:
+    put(redis, *(letter(number) for number in range(30)))
+    done = threading.Event()
+
+    def fail_again() -> None:
+        with Redis.from_url(redis_url) as client:
+            while not done.is_set():
+                for place, _ in cast("list[tuple[bytes, Any]]", client.xrange(VERIFIED)):
+                    client.xdel(VERIFIED, place)
+                    put(client, letter(1, id=f"again-{place.decode()}", at=time.time()))
+
+    worker = threading.Thread(target=fail_again)
+    worker.start()
+    ran = faceid("dead", "replay", "--all", "--rate", "60/s")
+    wait_until(lambda: len(Shelf(redis, "faceid", "dead")) == 30, what="the last failure")
+    done.set()
+    worker.join()
+
+    assert ran.out == "30 replayed\n"
+
+
+@pytest.mark.parametrize(("answer", "left"), [(b"y\n", 1), (b"n\n", 2), (b"", 2)])
+def test_a_drop_asks_first(redis: "Redis", faceid: Faceid, answer: bytes, left: int) -> None:
+    put(redis, letter(1), letter(2, reason="poison"))
+
+    ran = faceid("dead", "drop", "--reason", "poison", stdin=answer)
+
+    assert "        1  reconcile: poison" in ran.out
+    assert (ran.code, len(Shelf(redis, "faceid", "dead"))) == (0 if left == 1 else 1, left)
+
+
+def test_a_dropped_item_is_gone_from_every_queue_and_remembered(redis: "Redis", faceid: Faceid) -> None:
+    put(redis, letter(1))
+
+    assert faceid("dead", "drop", "item-1", "--yes").code == 0
+
+    ran = faceid("dead", "show", "item-1")
+    assert ran.code == 3
+    assert "It was dropped by " in ran.err
+    assert redis.exists(VERIFIED) == 0
+
+
+def test_unverified_callbacks_are_a_shelf_of_their_own(redis: "Redis", faceid: Faceid) -> None:
+    forged = letter(1, stage="verify", reason="bad_signature", biz_id="")
+    put(redis, forged, shelf="unverified")
+    put(redis, letter(2))
+
+    assert [record["id"] for record in faceid("unverified", "list", "--json").records] == ["item-1"]
+    assert faceid("unverified", "replay", "--all").out == "1 replayed\n"
+    assert len(Shelf(redis, "faceid", "dead")) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("dead", "replay"),
+        ("dead", "drop", "--yes"),
+        ("unverified", "replay", "--all", "--reason", "malformed"),
+        ("dead", "list", "--since", "yesterday"),
+        ("dead", "list", "--stage", "nowhere"),
+        ("dead", "replay", "--all", "--rate", "fast"),
+        ("dead", "show"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_changes_nothing(redis: "Redis", faceid: Faceid, words: tuple[str, ...]) -> None:
+    put(redis, letter(1))
+    before = everything(redis)
+
+    ran = faceid(*words)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err != ""
+    assert everything(redis) == before
+
+
+@pytest.mark.parametrize(
+    "words", [("dead", "list"), ("status",), ("case", "x"), ("results", "tail"), ("unverified", "replay", "--all")]
+)
+def test_without_redis_there_is_one_line_on_what_is_wrong_and_one_on_what_to_do(words: tuple[str, ...]) -> None:
+    ran = Faceid({"FACEID_REDIS_URL": "redis://:private@127.0.0.1:9/0"})(*words)
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("Redis can't be reached: ")
+    assert ran.err.count("\n") == 2
+    assert "FACEID_RE" in ran.err
+    assert "private" not in ran.err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_many_dead_letters_are_listed_filtered_and_replayed_in_little_memory(redis: "Redis", faceid: Faceid) -> None:
+    for start in range(0, MANY, 1000):
+        put(redis, *(_usual(number) for number in range(start, start + 1000)))
+
+    for words in (("list",), ("replay", "--reason", "poison"), ("replay", "--all")):
+        seconds, megabytes = _measured(faceid, *words)
+        print(f"dead {' '.join(words)}: {seconds:.1f} s, {megabytes:.0f} MB")
+        assert megabytes < 120
+
+    assert redis.xlen(VERIFIED) == MANY
+    assert len(Shelf(redis, "faceid", "dead")) == 0
+
+
+def _usual(number: int) -> Parked:
+    """One letter of many, with a body of the usual length."""
+    post = letter(number).post
+    assert post is not None
+    reason = "poison" if number % 10 == 0 else "error"
+    return letter(number, at=time.time() - (MANY - number), reason=reason, post=replace(post, body=SECRET_TEXT * 33))
+
+
+def _measured(faceid: Faceid, *words: str) -> tuple[float, float]:
+    """Seconds, and the peak of memory in megabytes (at least what this process has), of a command."""
+    started = time.monotonic()
+    process = faceid.start("dead", *words)
+    _, err = process.communicate(timeout=200)
+    assert (process.returncode, err) == (0, "")
+    return time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
