@@ -29,6 +29,12 @@ def open_connection(url: str, **options: Any) -> Connection:
     return Connection(url, transport_options={"confirm_publish": True})
 
 
+def open_channel(connection: Connection) -> Any:
+    """A channel; a broker that is away is told at once, where kombu by itself would sleep and try a second time."""
+    connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
+    return connection.channel()
+
+
 class Publisher:
     """One connection to one broker, for one thread; made anew by itself after a failure."""
 
@@ -80,5 +86,5 @@ class Publisher:
         self._connection = open_connection(
             self._url, socket_timeout=self._timeout, socket_connect_timeout=self._timeout
         )
-        self._producer = Producer(self._connection.channel(), auto_declare=False)
+        self._producer = Producer(open_channel(self._connection), auto_declare=False)
         return self._producer

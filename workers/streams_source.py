@@ -10,14 +10,14 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from shared.post import Post
-from shared.publisher import NotStored, Publisher, open_connection
+from shared.publisher import NotStored, Publisher, open_channel, open_connection
 from shared.shelf import Command, Shelf
 from shared.streams import Channel, Message, Move
+from shared.topology import GROUP
 from workers.delivery import Delivery
 from workers.settlement import Settlement
 from workers.source import SourceDown
 
-GROUP: Final = "faceid"
 DELIVERY_COUNT: Final = "x-delivery-count"
 INNER_TIMEOUT: Final = 5.0
 MAX_BATCH: Final = 200
@@ -96,7 +96,7 @@ class StreamsSource:
 
     def _channel(self) -> Channel:
         if self._opened is None:
-            channel = self._connection.channel()
+            channel: Channel = open_channel(self._connection)
             queues = [Queue(name, durable=True) for name in self._queues]
             consumer = Consumer(channel, queues, on_message=self._note, prefetch_count=self._prefetch, accept=None)
             consumer.consume()

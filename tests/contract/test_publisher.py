@@ -1,0 +1,110 @@
+"""Publishing: when a call returns the broker holds every message, and when it can't, that is told at once."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from time import monotonic
+from typing import cast
+
+import pytest
+from redis import Redis
+
+from shared.post import Post
+from shared.publisher import NotStored, Publisher, on_redis
+from tests.servers import RedisServer
+
+SECONDS = 0.5
+
+
+@pytest.fixture
+def publisher(any_redis_url: str) -> Iterator[Publisher]:
+    with closing(Publisher(any_redis_url, SECONDS)) as publisher:
+        yield publisher
+
+
+def posts(*bodies: bytes) -> list[Post]:
+    return [Post("p.callbacks", body, "text/form", {"id": f"i{place}"}) for place, body in enumerate(bodies)]
+
+
+def bodies(redis: "Redis") -> list[bytes]:
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange("p.callbacks"))
+    return [fields[b"body"] for _, fields in entries]
+
+
+def test_a_batch_is_there_in_its_order_when_the_call_returns(publisher: Publisher, any_redis_url: str) -> None:
+    publisher.publish(posts(*(b"%d" % number for number in range(200))))
+    publisher.publish(posts(bytes(range(256)), b""))
+    with Redis.from_url(any_redis_url) as redis:
+        assert bodies(redis) == [*(b"%d" % number for number in range(200)), bytes(range(256)), b""]
+
+
+def test_nothing_is_nothing(publisher: Publisher, any_redis_url: str) -> None:
+    publisher.publish([])
+    with Redis.from_url(any_redis_url) as redis:
+        assert redis.keys("*") == []
+
+
+def test_the_depth_is_that_of_all_queues_together_made_where_missing(publisher: Publisher) -> None:
+    publisher.publish(posts(b"a", b"b"))
+    assert publisher.depth(["p.callbacks", "p.verified"]) == 2
+
+
+@pytest.mark.parametrize(
+    "call", [lambda publisher: publisher.publish(posts(b"x")), lambda publisher: publisher.depth(["q"])]
+)
+def test_a_broker_that_is_not_there_is_told_at_once(call: Callable[[Publisher], object]) -> None:
+    with closing(Publisher("redis://127.0.0.1:1/0", SECONDS)) as publisher:
+        for _ in range(3):
+            began = monotonic()
+            with pytest.raises(NotStored):
+                call(publisher)
+        assert monotonic() - began < SECONDS
+
+
+@pytest.mark.server
+def test_a_broker_that_hangs_is_told_within_the_timeout_and_one_that_is_back_is_used_again(
+    private_server: RedisServer,
+) -> None:
+    with closing(Publisher(private_server.url, SECONDS)) as publisher:
+        publisher.publish(posts(b"before"))
+        private_server.pause()
+        began = monotonic()
+        with pytest.raises(NotStored):
+            publisher.publish(posts(b"hangs"))
+        assert monotonic() - began < 3 * SECONDS
+        private_server.resume()
+        publisher.publish(posts(b"after"))
+        private_server.kill()
+        with pytest.raises(NotStored):
+            publisher.publish(posts(b"killed"))
+        private_server.start()
+        publisher.publish(posts(b"again"))
+        with private_server.client() as redis:
+            assert [body for body in bodies(redis) if body != b"hangs"] == [b"before", b"after", b"again"]
+
+
+@pytest.mark.server
+def test_a_full_broker_is_told_and_one_with_room_again_is_used(private_server: RedisServer) -> None:
+    with closing(Publisher(private_server.url, SECONDS)) as publisher:
+        publisher.publish(posts(b"before"))
+        private_server.config_set("maxmemory", 1)
+        with pytest.raises(NotStored):
+            publisher.publish(posts(b"full"))
+        private_server.config_set("maxmemory", 0)
+        publisher.publish(posts(b"after"))
+        with private_server.client() as redis:
+            assert bodies(redis) == [b"before", b"after"]
+
+
+@pytest.mark.parametrize(
+    ("url", "ours"),
+    [
+        ("redis://h/0", True),
+        ("rediss://h", True),
+        ("unix:///tmp/s", True),
+        ("amqp://h", False),
+        ("sqs://", False),
+        ("redis+x://h", False),
+    ],
+)
+def test_redis_urls_mean_our_streams(url: str, ours: bool) -> None:
+    assert on_redis(url) is ours
