@@ -1,0 +1,265 @@
+"""A worker's messages over Redis Streams, with ledger and results on the same Redis or elsewhere."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import cast
+
+import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from shared.envelope import Envelope
+from shared.parked import Parked
+from shared.post import Post
+from shared.publisher import NotStored, Publisher
+from shared.shelf import Shelf, put_commands
+from workers.delivery import Delivery
+from workers.settlement import Settlement
+from workers.source import SourceDown
+from workers.streams_source import StreamsSource
+
+QUEUES = {"p.callbacks": "callbacks", "p.verified": "verified"}
+LEASE = 0.5
+CASE = "p:case:{default}:1,a"
+ONCE = (CASE, "published", "id")
+
+
+class Elsewhere:
+    """A results broker; `away` makes it fail."""
+
+    def __init__(self) -> None:
+        self.posts: list[Post] = []
+        self.away = False
+
+    def publish(self, posts: Sequence[Post]) -> None:
+        if self.away:
+            raise NotStored("OperationalError")
+        self.posts += posts
+
+    def close(self) -> None:
+        pass
+
+
+class Place:
+    """Where everything is: the queues' Redis, and the ledger's and the results' where they are others."""
+
+    def __init__(self, url: str, apart: bool) -> None:
+        self.url = url
+        self.redis = Redis.from_url(url)
+        self.ledger = Redis.from_url(f"{url.removesuffix('/0')}/1") if apart else self.redis
+        self.results = Elsewhere() if apart else None
+        self._apart = apart
+        self._stack = ExitStack()
+
+    def source(self) -> StreamsSource:
+        """A worker's."""
+        results = cast("Publisher | None", self.results)
+        source = StreamsSource(self.url, QUEUES, 100, LEASE, results, self.ledger if self._apart else None)
+        self._stack.callback(source.close)
+        return source
+
+    def decisions(self) -> list[bytes]:
+        """The bodies of what has been published."""
+        if self.results is not None:
+            return [post.body for post in self.results.posts]
+        return bodies(self.redis, "p.decisions")
+
+    def close(self) -> None:
+        self._stack.close()
+        self.ledger.close()
+        self.redis.close()
+
+
+@pytest.fixture(params=["together", "apart"])
+def place(request: pytest.FixtureRequest, any_redis_url: str) -> Iterator[Place]:
+    place = Place(any_redis_url, apart=request.param == "apart")
+    yield place
+    place.close()
+
+
+def publish(place: Place, *posts: Post) -> None:
+    publisher = Publisher(place.url, 5.0)
+    publisher.publish(posts)
+    publisher.close()
+
+
+def envelope(name: str, body: bytes = b"data=1&sign=2", content_type: str = "text/form") -> Post:
+    return Envelope(name, "default", "notify", "POST", 5.5, body, content_type).post("p.callbacks")
+
+
+def receive(source: StreamsSource, count: int = 1) -> list[Delivery]:
+    found: list[Delivery] = []
+    for _ in range(200):
+        found += source.receive(0.05)
+        if len(found) >= count:
+            break
+    assert len(found) == count
+    return found
+
+
+def bodies(redis: "Redis", queue: str) -> list[bytes]:
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange(queue))
+    return [fields[b"body"] for _, fields in entries]
+
+
+every_byte = pytest.mark.parametrize("content_type", ["", "text/form"])
+
+
+@every_byte
+def test_a_message_comes_as_it_was_published(content_type: str, place: Place) -> None:
+    publish(place, envelope("i1", bytes(range(256)), content_type))
+    (delivery,) = receive(place.source())
+    assert (delivery.queue, delivery.earlier, delivery.fault) == ("callbacks", 0, "")
+    read = Envelope.read(delivery.headers, delivery.content_type, delivery.body)
+    assert (read.id, read.body) == ("i1", bytes(range(256)))
+    assert read.content_type == (content_type or "application/data")  # kombu's word for bytes of no type
+
+
+def test_what_is_no_message_comes_with_its_fault_and_its_fields(place: Place) -> None:
+    place.redis.xadd("p.callbacks", {"headers": "{", "body": b"\xff"})
+    (delivery,) = receive(place.source())
+    assert delivery.fault.startswith("headers: ")
+    assert dict(delivery.entry) == {b"headers": b"{", b"body": b"\xff"}
+
+
+def test_a_settlement_moves_a_message_on(place: Place) -> None:
+    publish(place, envelope("i1"))
+    source = place.source()
+    (delivery,) = receive(source)
+    source.settle([Settlement(delivery.tag, posts=(Post("p.verified", b"next", "application/json", {"id": "i1"}),))])
+    assert bodies(place.redis, "p.callbacks") == []
+    assert bodies(place.redis, "p.verified") == [b"next"]
+
+
+def test_a_settlement_writes_to_the_ledgers_redis(place: Place) -> None:
+    publish(place, envelope("i1"))
+    source = place.source()
+    (delivery,) = receive(source)
+    parked = Parked("i1", "verify", "error", "", 7.0, post=envelope("i1"))
+    source.settle([Settlement(delivery.tag, writes=put_commands("p", "dead", parked))])
+    assert list(Shelf(place.ledger, "p", "dead")) == [parked]
+    assert bodies(place.redis, "p.callbacks") == []
+
+
+def test_results_go_out_once_for_their_mark(place: Place) -> None:
+    publish(place, envelope("i1"), envelope("i2"))
+    source = place.source()
+    first, second = receive(source, 2)
+    decision = Post("p.decisions", b"decision", "application/json", {})
+    source.settle([Settlement(first.tag, results=(decision,), once=ONCE)])
+    assert place.decisions() == [b"decision"]
+    assert place.ledger.hget(CASE, "published") == b"id"
+    repeated = () if place.results else (decision,)  # elsewhere it is the stage that looks at the mark
+    source.settle([Settlement(second.tag, results=repeated, once=ONCE)])
+    assert place.decisions() == [b"decision"]
+    assert bodies(place.redis, "p.callbacks") == []
+
+
+def test_settling_again_has_no_second_effect_on_the_queues(place: Place) -> None:
+    publish(place, envelope("i1"))
+    source = place.source()
+    (delivery,) = receive(source)
+    settlement = Settlement(delivery.tag, posts=(Post("p.verified", b"next", "application/json", {}),))
+    for _ in range(3):
+        source.settle([settlement])
+    assert bodies(place.redis, "p.verified") == [b"next"]
+
+
+def test_what_another_worker_has_taken_over_is_his_to_move_on(place: Place) -> None:
+    publish(place, envelope("i1"))
+    slow, quick = place.source(), place.source()
+    (late,) = receive(slow)
+    (taken,) = receive(quick)  # after the lease, which nobody renewed
+    assert (taken.body, taken.earlier) == (late.body, 1)
+    slow.settle([Settlement(late.tag, posts=(Post("p.verified", b"slow", "application/json", {}),))])
+    assert bodies(place.redis, "p.verified") == []
+    quick.settle([Settlement(taken.tag, posts=(Post("p.verified", b"quick", "application/json", {}),))])
+    assert bodies(place.redis, "p.verified") == [b"quick"]
+
+
+def test_renewing_keeps_a_message_from_being_taken_over(place: Place) -> None:
+    publish(place, envelope("i1"))
+    slow, idle = place.source(), place.source()
+    (delivery,) = receive(slow)
+    for _ in range(8):  # longer than a lease
+        slow.renew()
+        assert idle.receive(0.1) == []
+    slow.settle([Settlement(delivery.tag)])
+    assert bodies(place.redis, "p.callbacks") == []
+
+
+def test_closing_hands_back_what_is_in_work(place: Place) -> None:
+    publish(place, envelope("i1"))
+    first = place.source()
+    receive(first)
+    first.close()
+    (delivery,) = receive(place.source())
+    assert delivery.earlier == 1
+
+
+def test_items_leave_a_shelf_for_their_queue_and_alerts_for_the_results(place: Place) -> None:
+    shelf, source = Shelf(place.ledger, "p", "later"), place.source()
+    for name in ("i1", "i2"):
+        for command in put_commands("p", "later", Parked(name, "verify", "why", "", 1.0, post=envelope(name))):
+            place.ledger.execute_command(*command)
+    source.release(shelf, [("i1", envelope("i1"))], results=False)
+    source.release(shelf, [("i2", Post("p.decisions", b"alert", "application/json", {}))], results=True)
+    assert bodies(place.redis, "p.callbacks") == [b"data=1&sign=2"]
+    assert place.decisions() == [b"alert"]
+    assert len(shelf) == 0
+
+
+# Ledger or results alone elsewhere
+
+
+def test_a_decision_whose_lease_was_lost_is_marked_by_whoever_publishes_it(any_redis_url: str) -> None:
+    """Results on the queues' Redis, the ledger elsewhere: a mark without its message would lose the decision."""
+    place = Place(any_redis_url, apart=True)
+    place.results = None
+    publish(place, envelope("i1"))
+    slow, quick = place.source(), place.source()
+    (late,), (taken,) = receive(slow), receive(quick)
+    decision = Post("p.decisions", b"decision", "application/json", {})
+    slow.settle([Settlement(late.tag, results=(decision,), once=ONCE)])
+    assert place.decisions() == []
+    assert place.ledger.hget(CASE, "published") is None
+    quick.settle([Settlement(taken.tag, results=(decision,), once=ONCE)])
+    assert place.decisions() == [b"decision"]
+    assert place.ledger.hget(CASE, "published") == b"id"
+    place.close()
+
+
+def test_while_the_results_broker_is_away_nothing_is_settled_and_later_all_is(any_redis_url: str) -> None:
+    place = Place(any_redis_url, apart=True)
+    assert place.results is not None
+    publish(place, envelope("i1"))
+    source = place.source()
+    (delivery,) = receive(source)
+    settlement = Settlement(delivery.tag, results=(Post("p.decisions", b"d", "application/json", {}),), once=ONCE)
+    place.results.away = True
+    with pytest.raises(SourceDown, match="NotStored"):
+        source.settle([settlement])
+    assert place.ledger.hget(CASE, "published") is None
+    assert len(bodies(place.redis, "p.callbacks")) == 1
+    place.results.away = False
+    source.settle([settlement])
+    assert (place.decisions(), bodies(place.redis, "p.callbacks")) == ([b"d"], [])
+    assert place.ledger.hget(CASE, "published") == b"id"
+    place.close()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda source: source.receive(0.01),
+        lambda source: source.renew(),
+        lambda source: source.settle([Settlement("t", writes=(("SET", "a", "b"),))]),
+    ],
+    ids=["receive", "renew", "settle"],
+)
+def test_a_redis_that_is_not_there_is_told_as_such(call: Callable[[StreamsSource], object]) -> None:
+    source = StreamsSource("redis://127.0.0.1:1/0", QUEUES, 10, LEASE, None, None)
+    with pytest.raises(SourceDown) as down:
+        call(source)
+    assert isinstance(down.value.__cause__, RedisConnectionError | OSError)
+    source.close()
