@@ -12,8 +12,7 @@ from shared.ledger import account_key
 from shared.settings import Settings
 from shared.shelf import Name, Shelf
 from shared.streams.scripts import HANDED_BACK
-from shared.topology import INNER_QUEUES, RESULT_QUEUES, TOPOLOGY, Row, Stage, queue_name
-from workers.streams_source import GROUP
+from shared.topology import GROUP, INNER_QUEUES, RESULT_QUEUES, TOPOLOGY, Row, Stage, queue_name
 
 SAMPLE: Final = 1000
 """Items of a shelf that are looked at; the reasons of a longer one are estimated from so many."""

@@ -34,6 +34,9 @@ TOPOLOGY: Final = (
     Row("publish", DECIDED, (DECISIONS, ALERTS), frozenset({"later", "dead"})),
 )
 
+GROUP: Final = "faceid"
+"""The consumer group of the workers, which share what each queue holds."""
+
 STAGES: Final[tuple[Stage, ...]] = tuple(row.stage for row in TOPOLOGY)
 INNER_QUEUES: Final = tuple(row.reads for row in TOPOLOGY)
 """Queues that only this pipeline reads; their depth is the backlog."""
