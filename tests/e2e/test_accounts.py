@@ -1,0 +1,211 @@
+"""Several accounts through real processes: each with its own key, secrets, base URL, policy and way to reconcile."""
+
+import asyncio
+import copy
+import json
+import time
+from collections.abc import Iterator
+from itertools import permutations
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+
+from deploy.local.stack import Stack
+from deploy.simulator.browser import Browser, Token, get_token, http_client
+from shared.cloudevent import from_event
+from shared.envelope import Envelope
+from shared.parked import Parked
+from shared.publisher import Publisher
+from shared.shelf import Shelf
+from tests.e2e.commands import Faceid
+from tests.e2e.load import CALLBACKS, biz_id, bodies, decisions, post, signed, wait_until
+from tests.unit.payloads import FORM
+
+pytestmark = pytest.mark.server
+
+KEYS = {"north": "key-north", "south": "key-south", "east": "key-east"}
+SECRETS = {"north": "secret-north", "south": "secret-south-new", "east": "secret-east"}
+OLD_SOUTH = "secret-south-old"
+LENIENT = 'version = "lenient-1"\n[faces]\napprove_rate = "1e-3"\nreview_rate = "1e-3"\n'
+
+
+def accounts_file(folder: Path, base_url: str) -> Path:
+    """North reads every result, south trusts its callbacks alone, east has a wrong base URL."""
+    (folder / "lenient.toml").write_text(LENIENT)
+    tables = {
+        "north": {"base_url": base_url, "api_secrets": SECRETS["north"]},
+        "south": {
+            "api_secrets": f"{SECRETS['south']},{OLD_SOUTH}",
+            "reconcile": "never",
+            "policy": str(folder / "lenient.toml"),
+        },
+        "east": {"base_url": base_url.replace("faceid/lite", "wrong"), "api_secrets": SECRETS["east"]},
+    }
+    lines = []
+    for name, table in tables.items():
+        lines += [f"[{name}]", f'api_key = "{KEYS[name]}"', *(f'{key} = "{value}"' for key, value in table.items())]
+    path = folder / "accounts.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("accounts")
+    settings = {
+        "FACEID_ACCOUNTS": str(folder / "accounts.toml"),
+        "FACEID_SIMULATOR_ACCOUNTS": json.dumps({KEYS[name]: SECRETS[name] for name in KEYS}),
+        "FACEID_BREAKER_REST_SECONDS": "1",
+        "FACEID_HINT_DELAY_SECONDS": "0.2",
+    }
+    stack = Stack(folder, worker_stages=((),), settings=settings)
+    accounts_file(folder, stack.env["FACEID_BASE_URL"])
+    with stack.running() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def redis(stack: Stack) -> "Iterator[Redis]":
+    with Redis.from_url(stack.redis_url) as client:
+        yield client
+
+
+def url(stack: Stack, account: str, channel: str = "notify") -> str:
+    return f"{stack.ingress_url}/callbacks/{account}/{channel}"
+
+
+def send(stack: Stack, account: str, body: bytes) -> int:
+    async def send() -> int:
+        async with http_client() as http:
+            return await post(http, url(stack, account), body)
+
+    return asyncio.run(send())
+
+
+def verified(stack: Stack, account: str) -> Token:
+    """A session of this account, played to its end by its user at FaceID."""
+    order = {
+        "api_key": KEYS[account],
+        "api_secret": SECRETS[account],
+        "notify_url": url(stack, account),
+        "return_url": url(stack, account, "return"),
+        "biz_no": uuid4().hex,
+        "comparison_type": "0",
+        "uuid": "user",
+        "image_ref1": "photo",
+    }
+
+    async def verify() -> Token:
+        async with http_client() as http:
+            token = await get_token(http, f"{stack.simulator_url}/faceid/lite", order)
+            await Browser(http, f"{stack.simulator_url}/faceid/lite").verify(token.token)
+            return token
+
+    return asyncio.run(verify())
+
+
+def decided(redis: "Redis", biz_id: str) -> dict[str, Any]:
+    """The decision on a case, waited for."""
+    wait_until(lambda: any(one["biz_id"] == biz_id for one in decisions(redis)), what=f"a decision on {biz_id}")
+    return next(one for one in decisions(redis) if one["biz_id"] == biz_id)
+
+
+def payload(name: str, number: int) -> dict[str, Any]:
+    made = copy.deepcopy(CALLBACKS[name])
+    made["biz_info"]["biz_id"] = biz_id(number)
+    return made
+
+
+def shelved(redis: "Redis", name: Any, account: str) -> list[Parked]:
+    return [item for item in Shelf(redis, "faceid", name) if item.account == account]
+
+
+def test_each_reads_results_with_its_own_key_and_secret(stack: Stack, redis: "Redis") -> None:
+    decision = decided(redis, verified(stack, "north").biz_id)
+    assert (decision["account"], decision["outcome"], decision["reconciled"]) == ("north", "APPROVED", True)
+
+
+def test_each_judges_by_its_own_policy_and_reconciles_in_its_own_way(stack: Stack, redis: "Redis") -> None:
+    between = "between-1e-3-and-1e-4"
+    assert send(stack, "south", signed(payload(between, 1), SECRETS["south"])) == 200
+    assert send(stack, "north", signed(payload(between, 2), SECRETS["north"])) == 200
+    south, north = decided(redis, biz_id(1)), decided(redis, biz_id(2))
+    assert (south["outcome"], south["policy"]["version"]) == ("APPROVED", "lenient-1")
+    assert (north["outcome"], north["policy"]["version"]) == ("REVIEW", "default-1")
+    assert [reason["code"] for reason in south["reasons"]] == ["FACE_MATCHED"]
+    assert [reason["code"] for reason in north["reasons"]] == ["FACE_BETWEEN_THRESHOLDS", "NOT_RECONCILED"]
+
+
+@pytest.mark.parametrize(("account", "other"), permutations(KEYS, 2))
+def test_no_accounts_secret_opens_anothers_callback(stack: Stack, redis: "Redis", account: str, other: str) -> None:
+    body = signed(payload("clean-pass", 3), SECRETS[other])
+    before = len(shelved(redis, "unverified", account))
+    assert send(stack, account, body) == 200
+    wait_until(lambda: len(shelved(redis, "unverified", account)) == before + 1)
+    (found,) = [item for item in shelved(redis, "unverified", account) if item.post and item.post.body == body]
+    assert found.reason == "bad_signature"
+    assert not any(one["biz_id"] == biz_id(3) for one in decisions(redis))
+
+
+def test_the_same_biz_id_is_another_case_for_another_account(stack: Stack, redis: "Redis") -> None:
+    for account, name in (("south", "clean-pass"), ("north", "liveness-fail")):
+        assert send(stack, account, signed(payload(name, 4), SECRETS[account])) == 200
+    wait_until(lambda: sum(one["biz_id"] == biz_id(4) for one in decisions(redis)) == 2)
+    found = {one["account"]: one["outcome"] for one in decisions(redis) if one["biz_id"] == biz_id(4)}
+    assert found == {"south": "APPROVED", "north": "REJECTED"}
+
+
+def test_a_wrong_base_url_pauses_its_own_account_and_no_other(stack: Stack, redis: "Redis") -> None:
+    waiting = [verified(stack, "east").biz_id for _ in range(4)]
+
+    def paused() -> list[Any]:
+        entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange("faceid.alerts"))
+        return [from_event(fields[b"body"]) for _, fields in entries]
+
+    wait_until(lambda: bool(paused()))
+    other = decided(redis, verified(stack, "north").biz_id)
+    (alert,) = paused()
+    assert (alert.kind, alert.account, alert.detail) == ("breaker_opened", "east", {"cause": "API_NOT_FOUND"})
+    assert other["outcome"] == "APPROVED"
+    assert not {one["biz_id"] for one in decisions(redis)} & set(waiting)
+    cases = [redis.hget(f"faceid:case:{{east}}:{one}", "reads") for one in waiting]
+    assert set(cases) <= {b"0", None}
+
+
+@pytest.mark.parametrize(
+    ("secret", "index", "words"),
+    [(SECRETS["south"], 0, "signed with the newest secret"), (OLD_SOUTH, 1, "signed with secret 2 of the list")],
+)
+def test_which_of_two_live_secrets_signed_stands_on_the_case(
+    stack: Stack, redis: "Redis", secret: str, index: int, words: str
+) -> None:
+    number = 10 + index
+    assert send(stack, "south", signed(payload("clean-pass", number), secret)) == 200
+    assert decided(redis, biz_id(number))["outcome"] == "APPROVED"
+    case = cast("dict[bytes, bytes]", redis.hgetall(f"faceid:case:{{south}}:{biz_id(number)}"))
+    (arrival,) = [value for name, value in case.items() if name.startswith(b"arrival:")]
+    assert arrival.split(b"|")[-1] == str(index).encode()
+    ran = Faceid(stack.env)("case", biz_id(number), "--json")
+    assert ran.code == 0
+    assert words in ran.out
+    assert secret not in ran.out
+
+
+def test_an_account_that_nobody_set_is_404_at_the_door(stack: Stack) -> None:
+    assert send(stack, "west", bodies(1)[0]) == 404
+
+
+def test_an_account_that_the_worker_does_not_know_is_a_dead_letter(stack: Stack, redis: "Redis") -> None:
+    """As when an ingress has newer settings than a worker."""
+    envelope = Envelope.arrived("west", "notify", "POST", bodies(1, first=20)[0], FORM, "", time.time())
+    publisher = Publisher(stack.redis_url, 5.0)
+    publisher.publish([envelope.post("faceid.callbacks")])
+    publisher.close()
+    wait_until(lambda: bool(shelved(redis, "dead", "west")))
+    (letter,) = shelved(redis, "dead", "west")
+    assert (letter.stage, letter.reason, letter.id) == ("verify", "unknown_account", envelope.id)
+    assert letter.post is not None
+    assert letter.post.body == envelope.body
