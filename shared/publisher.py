@@ -8,6 +8,7 @@ from kombu.connection import Connection
 from kombu.messaging import Producer
 
 from shared.post import Post
+from shared.topology import GROUP
 
 STREAMS: Final = "shared.streams:Transport"
 REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
@@ -25,7 +26,7 @@ def on_redis(url: str) -> bool:
 def open_connection(url: str, **options: Any) -> Connection:
     """A kombu connection, not yet connected: `redis://`, `rediss://` and `unix://` ride on Streams."""
     if on_redis(url):
-        return Connection(url, transport=STREAMS, transport_options=options)
+        return Connection(url, transport=STREAMS, transport_options={"group": GROUP, **options})
     return Connection(url, transport_options={"confirm_publish": True})
 
 

@@ -17,6 +17,8 @@ from shared.parked import Parked
 
 LUA = Path(__file__).parent / "lua"
 PAGE: Final = 500
+TRIM: Final = 5000
+"""Items dropped in one call at most: a few milliseconds of Redis, and more in a second than anybody can post."""
 PAGE_BYTES: Final = 8_000_000
 """A page of large items is cut, so that reading a shelf needs little memory whatever lies on it."""
 Name = Literal["later", "dead", "unverified", "tombstones", "outbox"]
@@ -120,8 +122,8 @@ class Shelf:
         return [reply == 1 for reply in replies]
 
     def trim(self, cap: int) -> int:
-        """Drop the oldest items over `cap`, at most a page of them; returns how many went."""
-        return cast("int", self._trim(keys=self._keys, args=(cap, PAGE)))
+        """Drop the oldest items over `cap`, a few thousand of them at most; returns how many went."""
+        return cast("int", self._trim(keys=self._keys, args=(cap, TRIM)))
 
     def _read(self, ids: Sequence[bytes]) -> Iterator[Parked]:
         """The items of these ids, a few at a time where they are large."""

@@ -13,7 +13,6 @@ from shared.post import Post
 from shared.publisher import NotStored, Publisher, open_channel, open_connection
 from shared.shelf import Command, Shelf
 from shared.streams import Channel, Message, Move
-from shared.topology import GROUP
 from workers.delivery import Delivery
 from workers.settlement import Settlement
 from workers.source import SourceDown
@@ -42,7 +41,7 @@ class StreamsSource:
     ) -> None:
         """`queues`: full names and the short ones of the topology; `lease` in seconds."""
         self._connection = open_connection(
-            url, group=GROUP, lease_seconds=lease, batch_size=min(prefetch, MAX_BATCH), consumer="worker"
+            url, lease_seconds=lease, batch_size=min(prefetch, MAX_BATCH), consumer="worker"
         )
         self._errors = (*self._connection.connection_errors, *self._connection.channel_errors, RedisError, NotStored)
         self._queues = queues
