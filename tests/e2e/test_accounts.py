@@ -139,7 +139,7 @@ def test_each_judges_by_its_own_policy_and_reconciles_in_its_own_way(stack: Stac
     assert [reason["code"] for reason in north["reasons"]] == ["FACE_BETWEEN_THRESHOLDS", "NOT_RECONCILED"]
 
 
-@pytest.mark.parametrize(("account", "other"), permutations(KEYS, 2))
+@pytest.mark.parametrize(("account", "other"), list(permutations(KEYS, 2)))
 def test_no_accounts_secret_opens_anothers_callback(stack: Stack, redis: "Redis", account: str, other: str) -> None:
     body = signed(payload("clean-pass", 3), SECRETS[other])
     before = len(shelved(redis, "unverified", account))

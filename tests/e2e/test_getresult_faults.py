@@ -1,0 +1,140 @@
+"""Every way in which GetResult can go wrong, through real processes: what the case comes to, and what it costs."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import pytest
+from redis import Redis
+
+from deploy.local.player import Played, Player
+from deploy.local.sessions import Session
+from deploy.local.stack import Stack
+from deploy.simulator.faults import Faults, ResultFault, ResultFaultKind
+from deploy.simulator.remote import Remote
+from tests.e2e.load import decisions, wait_until
+
+pytestmark = pytest.mark.server
+
+SETTINGS = {
+    "FACEID_READ_SPACING_SECONDS": "0.1,0.2",
+    "FACEID_BREAKER_REST_SECONDS": "0.3",
+    "FACEID_GETRESULT_TIMEOUT_SECONDS": "1",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What goes wrong, and what has to follow: the outcome, why it is not reconciled, and the reads spent."""
+
+    fault: ResultFault
+    outcome: str = "APPROVED"
+    why: str | None = None
+    reads: int = 1
+
+
+def once(kind: ResultFaultKind, **more: Any) -> ResultFault:
+    return ResultFault(kind=kind, **more)
+
+
+CASES: dict[str, Case] = {
+    # It is answered rightly, or the call can't have read anything: nothing is spent.
+    "slow": Case(once("slow", delay_ms=300)),
+    "busy": Case(once("busy", times=2)),
+    "authentication-error": Case(once("authentication-error", times=2)),
+    "authorization-error": Case(once("authorization-error")),
+    "api-not-found": Case(once("api-not-found")),
+    # It may have been read: one is spent, and the next one brings the result.
+    "internal-error": Case(once("internal-error"), reads=2),
+    "not-json": Case(once("not-json"), reads=2),
+    "not-json with 200": Case(once("not-json", http_status=200), reads=2),
+    "hang": Case(once("hang"), reads=2),
+    "broken": Case(once("broken"), reads=2),
+    "internal-error twice": Case(once("internal-error", times=2), reads=3),
+    # To the end: the signed callback is decided on, and a person must look.
+    "internal-error to the end": Case(once("internal-error", times=None), "REVIEW", "BUDGET_SPENT", 3),
+    "not-json to the end": Case(once("not-json", http_status=200, times=None), "REVIEW", "BUDGET_SPENT", 3),
+    # Refused for good: decided at once.
+    "result-not-found": Case(once("result-not-found"), "REVIEW", "RESULT_NOT_FOUND", 0),
+    "data-destroyed": Case(once("data-destroyed"), "REVIEW", "DATA_DESTROYED", 0),
+    "bad-arguments": Case(once("bad-arguments"), "REVIEW", "BAD_ARGUMENTS", 0),
+    "missing-arguments": Case(once("missing-arguments"), "REVIEW", "MISSING_ARGUMENTS", 0),
+    # The message decides, wherever it stands and whatever the HTTP status is.
+    "a message under error": Case(once("data-destroyed", message_key="error"), "REVIEW", "DATA_DESTROYED", 0),
+    "a message under ERROR": Case(once("data-destroyed", message_key="ERROR"), "REVIEW", "DATA_DESTROYED", 0),
+    "a message with an odd status": Case(once("data-destroyed", http_status=500), "REVIEW", "DATA_DESTROYED", 0),
+}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of one session."""
+
+    decision: dict[str, Any]
+    reads: int
+    """Spent by our ledger."""
+    vendors_reads: int
+    """Counted by the simulator."""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("faults"), worker_stages=((),), settings=SETTINGS).running() as running:
+        yield running
+
+
+async def play(stack: Stack) -> dict[str, tuple[Played, Remote]]:
+    player, names = Player(stack), {case.fault.model_dump_json(): name for name, case in CASES.items()}
+    sessions = [Session("pass", case.outcome, 1, faults=Faults(get_result=(case.fault,))) for case in CASES.values()]
+    played = [one async for one in player.play(sessions)]
+    return {names[one.session.faults.get_result[0].model_dump_json()]: (one, player.remote) for one in played}
+
+
+@pytest.fixture(scope="module")
+def ended(stack: Stack) -> dict[str, Ended]:
+    """All sessions, played at once and waited for."""
+
+    async def run() -> dict[str, Ended]:
+        played = await play(stack)
+        with Redis.from_url(stack.redis_url) as redis:
+            await asyncio.to_thread(wait_until, lambda: len(decisions(redis)) >= len(CASES), 60)
+            made = {decision["biz_id"]: decision for decision in decisions(redis)}
+            return {
+                name: Ended(
+                    made[one.biz_id],
+                    int(redis.hget(f"faceid:case:{{default}}:{one.biz_id}", "reads") or 0),
+                    int((await remote.session(one.biz_id))["reads"]),
+                )
+                for name, (one, remote) in played.items()
+            }
+
+    return asyncio.run(run())
+
+
+def test_every_kind_of_fault_is_among_them() -> None:
+    assert {case.fault.kind for case in CASES.values()} == set(get_args(ResultFaultKind))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_fault_of_getresult_is_decided_as_it_should_be(name: str, ended: dict[str, Ended]) -> None:
+    case, end = CASES[name], ended[name]
+    why = [reason["value"] for reason in end.decision["reasons"] if reason["code"] == "NOT_RECONCILED"]
+    assert end.decision["outcome"] == case.outcome
+    assert end.decision["reconciled"] is (case.why is None)
+    assert why == ([case.why] if case.why else [])
+    assert end.reads == case.reads
+    assert end.vendors_reads <= max(case.reads, 1) <= 3
+
+
+def test_nothing_is_decided_twice_and_nothing_dies(stack: Stack, ended: dict[str, Ended]) -> None:
+    with Redis.from_url(stack.redis_url) as redis:
+        made = Counter(decision["biz_id"] for decision in decisions(redis))
+        assert set(made.values()) == {1}
+        assert len(made) == len(ended)
+        assert redis.zcard("faceid:dead") == redis.zcard("faceid:later") == 0
+
+
+def test_never_was_a_result_read_more_than_three_times(stack: Stack, ended: dict[str, Ended]) -> None:
+    assert asyncio.run(Player(stack).reads()) <= 3
