@@ -181,7 +181,7 @@ def test_renewing_keeps_a_message_from_being_taken_over(place: Place) -> None:
     publish(place, envelope("i1"))
     slow, idle = place.source(), place.source()
     (delivery,) = receive(slow)
-    for _ in range(8):  # longer than a lease
+    for _ in range(6):  # longer than a lease
         slow.renew()
         assert idle.receive(0.1) == []
     slow.settle([Settlement(delivery.tag)])
