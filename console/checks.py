@@ -145,7 +145,7 @@ def _broker(setting: str, fault: str) -> Finding:
 
 def _secrets(faults: tuple[str, ...]) -> Finding:
     if faults:
-        return Finding("secrets", "fail", "; ".join(faults), "Workers do not start without; the ingress does.")
+        return Finding("secrets", "fail", "; ".join(faults), "Set what is named: without it no worker starts.")
     return Finding("secrets", "ok", "present")
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -118,8 +118,8 @@ def _replaying(settings: Settings, hand: Hand) -> Iterator[Departure]:
         publisher.close()
 
 
-def _adder(url: str) -> Callable[..., None]:
-    def add(commands: list[Command]) -> None:
+def _adder(url: str) -> Callable[[Sequence[Command]], None]:
+    def add(commands: Sequence[Command]) -> None:
         with open_redis(url, "FACEID_BROKER_URL") as redis, redis.pipeline(transaction=False) as pipe:
             for command in commands:
                 pipe.execute_command(*command)
@@ -136,7 +136,7 @@ def _carry_out(shelf: Shelf, chosen: Selection, found: Survey, departure: Depart
             bar = progress.add_task(done, total=found.total)
             move(shelf, chosen.on(shelf), departure, pace, tally, lambda count: progress.advance(bar, count))
     except KeyboardInterrupt:
-        complain("Interrupted.", "Run the same command again for the rest: nothing is done twice.")
+        complain("Interrupted.", "Run the same command again for the rest.")
         return 1
     finally:
         _tell_tally(tally, done)

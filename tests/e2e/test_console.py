@@ -1,0 +1,355 @@
+"""The operator's commands against the whole pipeline: real processes over real sockets."""
+
+import asyncio
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from deploy.local.program import Program
+from deploy.local.stack import DEMO_SECRET, Stack
+from shared.envelope import Envelope
+from shared.parked import Parked
+from shared.publisher import Publisher
+from shared.shelf import Shelf, put_commands
+from tests.e2e.commands import Faceid
+from tests.e2e.load import CALLBACKS, biz_id, bodies, decisions, post_all, signed, wait_until
+
+pytestmark = pytest.mark.server
+FORM = "application/x-www-form-urlencoded"
+PRIVATE = "a private remark"
+SETTINGS = {
+    "FACEID_READ_SPACING_SECONDS": "0.2,0.4",
+    "FACEID_HINT_DELAY_SECONDS": "0.2",
+    "FACEID_LEASE_SECONDS": "5",
+}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One pipeline for all tests, each of which has cases of its own."""
+    with Stack(tmp_path_factory.mktemp("console") / "stack", settings=SETTINGS).running() as running:
+        yield running
+
+
+@pytest.fixture
+def redis(stack: Stack) -> "Iterator[Redis]":
+    with Redis.from_url(stack.redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def faceid(stack: Stack) -> Faceid:
+    return Faceid({name: value for name, value in stack.env.items() if name.startswith("FACEID_")})
+
+
+def callback(number: int, secret: str = DEMO_SECRET) -> bytes:
+    """A signed callback of a case of its own, with something private in it."""
+    payload: dict[str, Any] = json.loads(json.dumps(CALLBACKS["clean-pass"]))
+    payload["biz_info"] |= {"biz_id": biz_id(number), "biz_no": f"order-{number}", "biz_extra_data": PRIVATE}
+    return signed(payload, secret)
+
+
+def decide(stack: Stack, redis: "Redis", *load: bytes) -> None:
+    """Post callbacks and wait for their decisions."""
+    before = len(decisions(redis))
+    asyncio.run(post_all(stack.notify_url, load))
+    wait_until(lambda: len(decisions(redis)) == before + len(load), what="every decision")
+
+
+def shelf(redis: "Redis", name: Any = "dead") -> Shelf:
+    return Shelf(redis, "faceid", name)
+
+
+def test_a_case_is_told_by_biz_id_and_by_biz_no(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
+    decide(stack, redis, callback(101))
+
+    by_id, by_no = faceid("case", biz_id(101)), faceid("case", "order-101", "--json").records[0]
+
+    lines = {line.partition("  ")[0]: line.partition("  ")[2].strip() for line in by_id.out.splitlines()}
+    assert lines["biz_no"] == "order-101"
+    assert lines["state"].endswith(", published")
+    assert "refused for good: RESULT_NOT_FOUND" in lines["GetResult"]
+    assert "NOT_RECONCILED: GetResult could not confirm the callback" in by_id.out
+    assert [event["kind"] for event in by_no["events"]] == ["arrival", "decision"]
+    assert by_no["biz_id"] == biz_id(101)
+    assert by_no["published"] is not None
+
+
+def test_what_the_customer_sent_along_is_shown_only_when_asked(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
+    decide(stack, redis, callback(102))
+
+    hidden = faceid("case", biz_id(102)).out + faceid("case", biz_id(102), "--json").out
+
+    assert PRIVATE not in hidden
+    assert PRIVATE in faceid("case", biz_id(102), "--reveal").out
+
+
+def test_an_unknown_case_exits_with_3(faceid: Faceid) -> None:
+    ran = faceid("case", "1795334000,nobody")
+
+    assert (ran.code, ran.out) == (3, "")
+    assert "knows no case 1795334000,nobody" in ran.err
+
+
+def test_a_case_that_waits_says_for_what(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
+    payload: dict[str, Any] = json.loads(json.dumps(CALLBACKS["clean-pass"]))
+    payload["biz_info"]["biz_id"] = waiting = f"{time.time():.0f},waiting"
+    payload["status"] = "PROCESSING"
+    asyncio.run(post_all(stack.notify_url, [signed(payload)]))
+    wait_until(lambda: len(shelf(redis, "later")) == 1, what="the look later")
+
+    told = faceid("case", waiting, "--json").records[0]
+
+    assert told["state"] == "waiting"
+    assert [event["kind"] for event in told["events"]] == ["arrival", "later"]
+    assert "waits before reconcile (open_case), due in 1h " in told["events"][1]["text"]
+
+
+def test_a_replayed_dead_letter_is_decided_and_its_case_tells_of_it(
+    stack: Stack, redis: "Redis", faceid: Faceid
+) -> None:
+    envelope = Envelope.arrived("default", "notify", "POST", callback(103), FORM, "", time.time())
+    letter = Parked(envelope.id, "verify", "error", "KeyError at verify.py:1 in run", time.time())
+    letter = replace(letter, account="default", biz_id=biz_id(103), post=envelope.post("faceid.callbacks"))
+    for command in put_commands("faceid", "dead", letter):
+        redis.execute_command(*command)
+
+    ran = faceid("dead", "replay", "--biz-id", biz_id(103), "--note", "mended in 1.4.2")
+    wait_until(lambda: biz_id(103) in {decision["biz_id"] for decision in decisions(redis)}, what="the decision")
+
+    assert (ran.code, ran.out) == (0, "1 replayed\n")
+    events = faceid("case", biz_id(103), "--json").records[0]["events"]
+    (replay,) = [event for event in events if event["kind"] == "replay"]
+    assert '(verify: error): "mended in 1.4.2"' in replay["text"]
+
+
+def test_what_workers_can_not_read_can_be_listed_and_replayed(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
+    redis.xadd("faceid.callbacks", {"who": "a stranger", "body": "x", "headers": "no JSON"})
+    stranger = Envelope.arrived("stranger", "notify", "POST", b"x", FORM, "", time.time())
+    Publisher(stack.redis_url, 5).publish([stranger.post("faceid.callbacks")])
+    wait_until(lambda: len(shelf(redis)) == 2, what="the dead letters")
+
+    first = {record["reason"]: record["id"] for record in faceid("dead", "list", "--json").records}
+    ran = faceid("dead", "replay", "--all")
+    wait_until(lambda: len(shelf(redis)) == 2, what="the dead letters' return")
+    again = {record["reason"]: record["id"] for record in faceid("dead", "list", "--json").records}
+
+    assert set(first) == {"undecodable", "unknown_account"}
+    assert (ran.code, ran.out) == (0, "2 replayed\n")
+    assert again["unknown_account"] == first["unknown_account"] == stranger.id
+    shown = faceid("dead", "show", again["undecodable"], "--reveal", "--json").records[0]
+    assert shown["entry"] == {"who": "a stranger", "body": "x", "headers": "no JSON"}
+    assert faceid("dead", "drop", "--all", "--yes").out.endswith("2 dropped\n")
+
+
+def test_an_unverified_callback_is_decided_when_replayed_after_the_secret_was_mended(
+    stack: Stack, redis: "Redis", faceid: Faceid
+) -> None:
+    asyncio.run(post_all(stack.notify_url, [callback(104, secret="rotated")]))
+    wait_until(lambda: len(shelf(redis, "unverified")) == 1, what="the unverified callback")
+    for worker in stack.workers:
+        worker.stop()
+    env = stack.env | {"FACEID_API_SECRETS": f"{DEMO_SECRET},rotated"}
+    mended = Program("mended", (sys.executable, "-m", "console.main", "worker"), env, stack.folder)
+    mended.start()
+    try:
+        assert faceid("unverified", "replay", "--reason", "bad_signature").out == "1 replayed\n"
+        wait_until(lambda: biz_id(104) in {decision["biz_id"] for decision in decisions(redis)}, what="the decision")
+    finally:
+        mended.stop()
+        for worker in stack.workers:
+            worker.start()
+
+
+def test_tailing_the_results_takes_nothing_away(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
+    decide(stack, redis, *bodies(12, names=("clean-pass", "official-page-example"), first=200))
+    before = redis.xinfo_stream("faceid.decisions")
+
+    last, whole = faceid("results", "tail", "--no-follow"), faceid("results", "tail", "--no-follow", "--from-start")
+    events = faceid("results", "tail", "--no-follow", "--from-start", "--json").records
+
+    assert redis.xinfo_stream("faceid.decisions") == before
+    assert len(last.out.splitlines()) == 10
+    assert len(whole.out.splitlines()) == len(events) == len(decisions(redis))
+    assert PRIVATE not in whole.out
+    assert [event["data"] for event in events] == decisions(redis)
+
+
+def test_tailing_can_be_narrowed_to_an_outcome_and_an_account(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
+    decide(stack, redis, *bodies(4, names=("clean-pass", "official-page-example"), first=300))
+    rejected = faceid("results", "tail", "--no-follow", "--from-start", "--outcome", "REJECTED", "--account", "default")
+    nobody = faceid("results", "tail", "--no-follow", "--from-start", "--account", "nobody")
+
+    assert {line.split()[1] for line in rejected.out.splitlines()} == {"REJECTED"}
+    assert "ATTACK_SYNTHETIC_FACE" in rejected.out
+    assert nobody.out == ""
+
+
+def test_tailing_follows_new_decisions_until_it_is_interrupted(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
+    decide(stack, redis, callback(401))
+    process = faceid.start("results", "tail", "--json")
+    assert process.stdout is not None
+    for _ in range(min(10, len(decisions(redis)))):
+        process.stdout.readline()
+
+    decide(stack, redis, callback(402))
+
+    assert json.loads(process.stdout.readline())["subject"] == biz_id(402)
+    process.send_signal(2)
+    assert (process.wait(10), process.stderr and process.stderr.read()) == (0, "")
+
+
+def test_results_on_another_broker_are_not_tailed(faceid: Faceid) -> None:
+    ran = faceid("results", "tail", FACEID_RESULTS_URL="amqp://user:private@127.0.0.1//")
+
+    assert (ran.code, ran.out) == (2, "")
+    assert "not on Redis" in ran.err
+    assert "private" not in ran.err
+
+
+def test_the_status_counts_what_rests_and_where(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
+    Publisher(stack.redis_url, 5).publish(
+        [Envelope.arrived("ghost", "notify", "POST", b"x", FORM, "", time.time()).post("faceid.callbacks")]
+    )
+    wait_until(lambda: len(shelf(redis)) == 1, what="the dead letter")
+
+    (status,) = faceid("status", "--json").records
+    shown = faceid("status")
+
+    assert status["shelves"]["dead"] == {
+        "total": 1,
+        "reasons": {"verify": {"unknown_account": 1}},
+        "estimated": False,
+    }
+    assert [queue["stage"] for queue in status["queues"]] == ["verify", "reconcile", "classify", "publish"]
+    assert (status["backlog"], status["results"]["decisions"]) == (0, len(decisions(redis)))
+    assert "1 unknown_account" in shown.out
+    assert faceid("dead", "drop", "--all", "--yes").code == 0
+
+
+def test_the_status_sees_live_workers_and_messages_that_nobody_takes(
+    stack: Stack, redis: "Redis", faceid: Faceid
+) -> None:
+    (idle,) = faceid("status", "--json").records
+    assert (idle["readers"] or len(idle["workers"])) >= 2
+
+    for worker in stack.workers:
+        worker.stop()
+    try:
+        asyncio.run(post_all(stack.notify_url, bodies(3, first=500)))
+        (stopped,) = faceid("status", "--json").records
+        assert stopped["queues"][0]["waiting"] == 3
+        assert stopped["queues"][0]["oldest_seconds"] < 60
+        assert (stopped["readers"], stopped["workers"]) in [(0, []), (None, [])]
+    finally:
+        for worker in stack.workers:
+            worker.start()
+        wait_until(lambda: redis.xlen("faceid.callbacks") == 0, what="the queue's end")
+
+
+def test_watching_the_status_prints_it_again_and_again(faceid: Faceid) -> None:
+    process = faceid.start("status", "--watch", "--json")
+    assert process.stdout is not None
+    first, second = (json.loads(process.stdout.readline()) for _ in range(2))
+
+    process.send_signal(2)
+
+    assert second["at"] > first["at"]
+    assert process.wait(10) == 0
+
+
+def test_the_doctor_finds_a_server_for_the_demo_fit_but_for_its_limits(faceid: Faceid) -> None:
+    ran = faceid("doctor", "--json")
+
+    levels = {record["check"]: record["level"] for record in ran.records}
+    assert ran.code == 0
+    assert {name for name, level in levels.items() if level == "warn"} == {"memory", "port"}
+
+
+def test_the_doctor_exits_with_1_when_something_fails(faceid: Faceid, redis: "Redis") -> None:
+    redis.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        ran = faceid("doctor", FACEID_API_SECRETS="")
+    finally:
+        redis.config_set("maxmemory-policy", "noeviction")
+
+    assert ran.code == 1
+    assert "Set maxmemory-policy noeviction" in ran.out
+    assert "FACEID_API_SECRETS" in ran.out
+
+
+def test_a_signed_text_is_verified_and_posted_and_decided(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
+    data = json.dumps(CALLBACKS["clean-pass"] | {"biz_info": {"biz_id": biz_id(601)}}).encode()
+
+    body = faceid("sign", stdin=data + b"\n").out.encode()
+
+    assert DEMO_SECRET.encode() not in body
+    verified = faceid("verify", stdin=body)
+    assert (verified.code, verified.out.splitlines()[1]) == (0, f"biz_id:   {biz_id(601)}")
+    decide(stack, redis, body)
+
+
+def test_a_forged_body_does_not_verify(faceid: Faceid) -> None:
+    ran = faceid("verify", stdin=callback(602, secret="guessed"))
+
+    assert (ran.code, ran.out) == (1, "unverified: bad_signature: no secret of the account gives this signature\n")
+
+
+def test_several_accounts_sign_each_with_its_own_secret(faceid: Faceid, tmp_path: Path) -> None:
+    accounts = tmp_path / "accounts.toml"
+    tables = (f'[{name}]\napi_secrets = "{name}-secret"\nreconcile = "never"\n' for name in ("shop", "bank"))
+    accounts.write_text("".join(tables))
+    known = {"FACEID_ACCOUNTS": str(accounts)}
+
+    body = faceid("sign", "--account", "shop", stdin=b'{"biz_info": {"biz_id": "1,a"}}', **known).out.encode()
+
+    assert faceid("verify", "--account", "shop", stdin=body, **known).code == 0
+    assert faceid("verify", "--account", "bank", stdin=body, **known).code == 1
+    assert faceid("verify", stdin=body, **known).code == 2
+
+
+def test_a_policy_is_explained_or_refused_with_all_its_faults(faceid: Faceid, tmp_path: Path) -> None:
+    mine, broken = tmp_path / "mine.toml", tmp_path / "broken.toml"
+    mine.write_text(faceid("policy", "show").out.replace("default-1", "strict-1").replace('"1e-4"', '"1e-5"', 1))
+    broken.write_text('version = ""\n[faces]\nmargin = -1\n')
+
+    good, bad = faceid("policy", "check", str(mine)), faceid("policy", "check", str(broken))
+
+    assert (good.code, "A face matches at or above the vendor's 1e-" in good.out) == (0, True)
+    assert "strict-1" in faceid("policy", "check", FACEID_POLICY=str(mine)).out
+    assert (bad.code, bad.err.count("\n")) == (1, 3)
+
+
+def test_help_is_quick_and_teaches_by_example() -> None:
+    words = [sys.executable, "-X", "importtime", "-m", "console.main", "--help"]
+
+    ran = subprocess.run(words, capture_output=True, text=True, check=True, env=dict(os.environ))
+
+    assert "dead" in ran.stdout
+    heavy = {"redis", "kombu", "pydantic", "structlog", "starlette", "asyncio"}
+    assert not heavy & {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(f"{shelf} {word}" for shelf in ("dead", "unverified") for word in ("list", "show", "replay", "drop")),
+        *("results tail", "case", "status", "sign", "verify", "policy check", "policy show", "doctor"),
+    ],
+)
+def test_every_command_has_an_example_in_its_help(faceid: Faceid, command: str) -> None:
+    ran = faceid(*shlex.split(command), "--help")
+
+    assert ran.code == 0
+    _, _, example = " ".join(ran.out.split()).partition("Example: ")
+    assert f"faceid {command}" in example
