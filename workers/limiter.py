@@ -39,10 +39,10 @@ class Limiter:
             self._leave()
 
     def too_many(self) -> None:
-        """The vendor refused a call for there being too many."""
+        """The vendor refused a call for there being too many: half of those in flight will do."""
         if self._clock() - self._halved_at >= HALVING_REST:
             self._halved_at = self._clock()
-            self._size = max(1.0, self._size / 2)
+            self._size = max(1.0, min(self._size, self._in_flight) / 2)
 
     def went_well(self) -> None:
         """A call was let through: one place more for every round of them."""

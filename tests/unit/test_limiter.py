@@ -1,4 +1,6 @@
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from workers.limiter import HALVING_REST, Limiter
 
@@ -14,6 +16,14 @@ class Clock:
 async def settle() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def in_flight(limiter: Limiter, calls: int) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for _ in range(calls):
+            await stack.enter_async_context(limiter.slot())
+        yield
 
 
 async def test_no_more_than_its_size_are_in_flight() -> None:
@@ -34,12 +44,20 @@ async def test_no_more_than_its_size_are_in_flight() -> None:
 async def test_a_crowd_of_refusals_halves_it_once() -> None:
     clock = Clock()
     limiter = Limiter(64, clock)
-    for _ in range(50):
+    async with in_flight(limiter, 64):
+        for _ in range(50):
+            limiter.too_many()
+        assert limiter.size == 32
+        clock.now += HALVING_REST
         limiter.too_many()
-    assert limiter.size == 32
-    clock.now += HALVING_REST
-    limiter.too_many()
-    assert limiter.size == 16
+        assert limiter.size == 16
+
+
+async def test_places_that_nobody_has_taken_do_not_count_when_it_is_halved() -> None:
+    limiter = Limiter(512, Clock())
+    async with in_flight(limiter, 10):
+        limiter.too_many()
+    assert limiter.size == 5
 
 
 def test_it_never_falls_below_one_and_climbs_by_one_a_round() -> None:

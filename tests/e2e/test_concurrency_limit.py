@@ -1,0 +1,54 @@
+"""The vendor's limit of calls at a time: workers come down to it, all together, and lose nothing."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from deploy.local.player import Player
+from deploy.local.sessions import Session
+from deploy.local.stack import Stack
+from tests.e2e.load import decisions, wait_until
+
+pytestmark = pytest.mark.server
+
+LIMIT = 3
+SESSIONS = 120
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Two workers that would call 1,024 times at once, and a vendor who takes three calls at a time."""
+    settings = {
+        "FACEID_SIMULATOR_CONCURRENCY_LIMIT": str(LIMIT),
+        "FACEID_SIMULATOR_GET_RESULT_SECONDS": "0.02",
+    }
+    with Stack(tmp_path_factory.mktemp("limit"), settings=settings).running() as running:
+        yield running
+
+
+async def play(stack: Stack, count: int) -> None:
+    async for _ in Player(stack, at_once=40).play([Session("pass", "APPROVED", 1)] * count):
+        pass
+
+
+def stats(stack: Stack) -> dict[str, Any]:
+    return asyncio.run(Player(stack).remote.stats())
+
+
+def test_under_the_limit_every_case_is_decided_by_one_read(stack: Stack) -> None:
+    with Redis.from_url(stack.redis_url) as redis:
+        asyncio.run(play(stack, SESSIONS))
+        wait_until(lambda: len(decisions(redis)) == SESSIONS, seconds=60)
+        made = decisions(redis)
+        reads = {redis.hget(key, "reads") for key in redis.scan_iter("faceid:case:*")}
+        alerts = redis.xlen("faceid.alerts")
+    seen = stats(stack)
+    refused = seen["answers"]["CONCURRENCY_LIMIT_EXCEEDED"]
+    print(f"{SESSIONS} sessions, limit {LIMIT}: {seen['calls']} calls, {refused} of them refused")
+    assert {(decision["outcome"], decision["reconciled"]) for decision in made} == {("APPROVED", True)}
+    assert (reads, alerts) == ({b"1"}, 0)
+    assert (seen["max_in_flight"], seen["max_reads"]) == (LIMIT, 1)
+    assert refused < 3 * SESSIONS
