@@ -2,24 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from rich.table import Table
 
-from console.say import complain, out
+from console.say import COLOURS, complain, out
 from deploy.local.example import example_body
 from deploy.local.player import Played
 from deploy.local.report import Arrived, Report, by_reason, latencies, percentile
 from deploy.local.stack import DEMO_SECRET, Stack
 from shared.decision import Outcome, in_words
-
-COLOURS: Final = {
-    Outcome.APPROVED: "green",
-    Outcome.REJECTED: "red",
-    Outcome.REVIEW: "yellow",
-    Outcome.INCOMPLETE: "cyan",
-    Outcome.UNDETERMINED: "magenta",
-}
 
 
 @dataclass(frozen=True, slots=True)

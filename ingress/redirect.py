@@ -18,7 +18,7 @@ FINISHED_PAGE: Final = b"""<!doctype html>
 
 def redirect_target(url: str, query: str) -> str:
     """`url` with the request's query parameters added before its fragment; `data` and `sign` never."""
-    kept = "&".join(part for part in query.split("&") if part and _name(part) not in NEVER_PASSED)
+    kept = "&".join(part for part in query.split("&") if part and NEVER_PASSED.isdisjoint(_names(part)))
     if not kept:
         return url
     base, hash_sign, fragment = url.partition("#")
@@ -26,5 +26,6 @@ def redirect_target(url: str, query: str) -> str:
     return f"{base}{joint}{kept}{hash_sign}{fragment}"
 
 
-def _name(part: str) -> str:
-    return unquote_plus(part.partition("=")[0]).strip().lower()
+def _names(part: str) -> set[str]:
+    """The parameter's name; several where somebody may take `;` for a separator too."""
+    return {unquote_plus(pair.partition("=")[0]).strip().lower() for pair in part.split(";")}

@@ -1,7 +1,7 @@
 """What travels: one callback, or what a stage has made of it, and where it came from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, Final, Literal, Self, get_args
 from uuid import uuid4
@@ -32,9 +32,9 @@ class Envelope:
     method: Method
     received_at: float
     """Unix seconds by the ingress's clock."""
-    body: bytes
+    body: bytes = field(repr=False)
     content_type: str = ""
-    query: str = ""
+    query: str = field(default="", repr=False)
     """The raw query string of the request, without `?`."""
     attempts: int = 0
     """Failed attempts of the present stage."""

@@ -1,7 +1,7 @@
 """An item that rests outside the queues: a dead letter, an unverified callback, or one that is due later."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from shared.post import Post
@@ -28,7 +28,7 @@ class Parked:
     account: str = ""
     biz_id: str = ""
     post: Post | None = None
-    entry: tuple[tuple[bytes, bytes], ...] = ()
+    entry: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
 
     def dump(self) -> bytes:
         """As JSON; bytes that need not be text are kept one character a byte (latin-1)."""

@@ -1,7 +1,7 @@
 """A message to be published: a queue, and what stands in it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,6 +9,6 @@ class Post:
     """One message for one queue, by the queue's full name."""
 
     queue: str
-    body: bytes
+    body: bytes = field(repr=False)
     content_type: str
-    headers: Mapping[str, str | int | float]
+    headers: Mapping[str, str | int | float] = field(repr=False)

@@ -5,6 +5,7 @@ below leaves this file.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Self
@@ -27,6 +28,9 @@ UNREAD: Final = frozenset({TOO_MANY, "AUTHENTICATION_ERROR", "AUTHORIZATION_ERRO
 
 QUICK: Final = frozenset({TOO_MANY, "NO_CONNECTION"})
 """Those of them that may be over in a moment."""
+
+MAY_BE_ERROR: Final = re.compile(rb'"(?:error|ERROR|error_message)"')
+"""A result may hold it too, further down; parsing tells."""
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 
@@ -125,9 +129,9 @@ def judge(status: int, body: bytes, retry_after: str | None = None) -> Answer:
     """What an HTTP answer means: by its error_message up to the colon, not by its code."""
     if len(body) > MAX_ANSWER_BYTES:
         return Failed("TOO_LARGE")
-    if status == 200:
+    code = _error_code(body) if status != 200 or MAY_BE_ERROR.search(body) else ""
+    if status == 200 and not code:
         return Answered(body)
-    code = _error_code(body)
     if code in FINAL:
         return Refused(code)
     if code in UNREAD:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import uuid4
 
+import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -17,6 +18,9 @@ from workers.getresult import TOO_MANY, Answer, Answered, Failed, Refused, Unrea
 from workers.limiter import Limiter
 from workers.strict_json import NotStrictJson
 
+log = structlog.get_logger()
+
+OUR_FAULT = frozenset({"MISSING_ARGUMENTS", "BAD_ARGUMENTS"})
 FLIGHT_LIVES = 4
 """A read that has not landed after so many time-outs is taken for dead with its worker."""
 UNREAD_REST = 1.0
@@ -133,6 +137,10 @@ class EvidenceReader:
             case Answered(raw):
                 return await self._look_into(case, raw, await self._land(case, flight, "answered", raw))
             case Refused(code):
+                if code in OUR_FAULT:
+                    log.error(
+                        "GetResult says that the call is wrong", code=code, account=account.name, biz_id=case.biz_id
+                    )
                 return Gone(code, await self._land(case, flight, "refused", code))
             case Unread(code, retry_after):
                 await self._land(case, flight, "given_back", code)

@@ -6,7 +6,9 @@ from random import Random
 from typing import Any, Protocol
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import MasterDownError, OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.envelope import Envelope, Undecodable
 from shared.logs import where
@@ -21,8 +23,10 @@ log = structlog.get_logger()
 
 POISON_DELIVERIES = 5
 """A message that was delivered so often before and never settled kills its workers."""
-OUTAGE_BASE, OUTAGE_CAP = 1.0, 60.0
-"""Seconds of backoff while the ledger can't be reached."""
+RETRY_BASE, RETRY_CAP = 1.0, 60.0
+"""Seconds of backoff after the first failed attempt, and at most; while the ledger is away it stays at the first."""
+AWAY = (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OutOfMemoryError, MasterDownError)
+"""The ledger is away, full or no primary now: not the item's fault, so no attempt is spent."""
 
 
 class StageRun(Protocol):
@@ -88,20 +92,27 @@ class Runner:
     async def _attempt(self, item: Item) -> Outcome:
         try:
             return await self._stages[item.stage].run(item.envelope, item.value)
-        except RedisError as error:
-            wait = full_jitter(item.envelope.attempts + 1, OUTAGE_BASE, OUTAGE_CAP, self._random)
+        except AWAY as error:
             log.warning("ledger away", stage=item.stage, error=type(error).__name__)
-            return outcome.Later(wait, "ledger_away")
+            return outcome.Later(self._rest(item), "ledger_away")
+        except RedisError as error:  # it answers, and refuses: that may pass, or not
+            log.warning("ledger refuses", stage=item.stage, error=type(error).__name__)
+            return outcome.Later(self._rest(item), "ledger_refuses", attempt=True)
         except Exception as error:  # a fault of ours: the item waits for its mending among the dead letters
             return outcome.Dead("error", f"{type(error).__name__} at {where(error)}")
+
+    def _rest(self, item: Item) -> float:
+        return full_jitter(item.envelope.attempts + 1, RETRY_BASE, RETRY_CAP, self._random)
 
 
 def _close(item: Item, result: Outcome, started: float) -> None:
     """The one line of an attempt: what it was, how it ended, how long it took."""
     kind = type(result).__name__.lower()
     why = getattr(result, "why", "") or getattr(result, "reason", "")
-    write = log.error if kind == "dead" else log.info
     envelope = item.envelope
+    write = log.info
+    if isinstance(result, outcome.Dead):
+        write = log.bind(detail=result.detail).error
     write(
         "settled",
         stage=item.stage,

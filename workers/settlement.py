@@ -83,7 +83,7 @@ class Settler:
             queue_name(self._prefix, delivery.queue), delivery.body, delivery.content_type, dict(delivery.headers)
         )
         parked = Parked(
-            id=f"{delivery.queue}:{delivery.tag}",
+            id=f"{delivery.queue}:{delivery.tag.partition('/')[0]}",  # the entry's, whoever found it
             stage=BY_QUEUE[delivery.queue].stage,
             reason="undecodable",
             detail=detail,

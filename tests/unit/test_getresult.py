@@ -62,6 +62,16 @@ def test_a_200_is_kept_byte_for_byte_whatever_it_is() -> None:
     assert judge(200, b"\xff not json") == Answered(b"\xff not json")
 
 
+def test_a_200_with_a_message_is_what_the_message_says() -> None:
+    assert judge(200, answer("CONCURRENCY_LIMIT_EXCEEDED")) == Unread("CONCURRENCY_LIMIT_EXCEEDED")
+    assert judge(200, answer("DATA_DESTROYED", "ERROR")) == Refused("DATA_DESTROYED")
+
+
+def test_a_200_whose_comparison_failed_is_a_result() -> None:
+    result = json.dumps({"status": "OK", "verify_result": {"error_message": "NO_FACE_FOUND"}}).encode()
+    assert judge(200, result) == Answered(result)
+
+
 def test_an_answer_beyond_all_bounds_is_not_kept() -> None:
     assert judge(200, b"x" * (MAX_ANSWER_BYTES + 1)) == Failed("TOO_LARGE")
     assert isinstance(judge(200, b"x" * MAX_ANSWER_BYTES), Answered)

@@ -34,7 +34,20 @@ def test_parameters_are_added_before_the_fragment_as_they_came(url: str, query: 
 
 
 @pytest.mark.parametrize(
-    "part", ["data=x", "sign=x", "data", "sign=", "DATA=x", "Sign=x", "d%61ta=x", "%73ign=x", "+sign=x", "data%20=x"]
+    "part",
+    [
+        "a=1;sign=x",
+        "data=x",
+        "sign=x",
+        "data",
+        "sign=",
+        "DATA=x",
+        "Sign=x",
+        "d%61ta=x",
+        "%73ign=x",
+        "+sign=x",
+        "data%20=x",
+    ],
 )
 def test_data_and_sign_are_left_out_however_they_are_written(part: str) -> None:
     assert redirect_target(SHOP, f"a=1&{part}&b=2") == f"{SHOP}?a=1&b=2"

@@ -17,7 +17,7 @@ from shared.topology import BY_STAGE, Stage
 from workers import outcome
 from workers.delivery import Delivery
 from workers.outcome import Outcome
-from workers.runner import OUTAGE_CAP, Runner, StageRun
+from workers.runner import RETRY_CAP, Runner, StageRun
 from workers.settlement import Settlement, Settler
 
 PERSON = "Jane Doe, born 1990"
@@ -166,7 +166,15 @@ async def test_while_the_ledger_is_away_an_item_waits_and_spends_no_attempt(atte
     stage = Scripted("verify", RedisConnectionError(PERSON))
     shelf, item = parked(await runner({"verify": stage}).run(delivery(attempts=attempts)))
     assert (shelf, item.reason, item.attempts) == ("p:later", "ledger_away", attempts)
-    assert NOW <= item.at <= NOW + OUTAGE_CAP
+    assert NOW <= item.at <= NOW + RETRY_CAP
+
+
+async def test_a_ledger_that_refuses_costs_an_attempt_until_they_are_exhausted() -> None:
+    stage = Scripted("verify", ResponseError("WRONGTYPE"))
+    shelf, item = parked(await runner({"verify": stage}).run(delivery(attempts=1)))
+    assert (shelf, item.reason, item.attempts) == ("p:later", "ledger_refuses", 2)
+    shelf, item = parked(await runner({"verify": stage}).run(delivery(attempts=100)))
+    assert (shelf, item.reason, item.detail) == ("p:dead", "attempts_exhausted", "ledger_refuses")
 
 
 async def test_a_full_ledger_is_as_good_as_one_that_is_away() -> None:
