@@ -25,11 +25,13 @@ SETTINGS: Final = {
     "FACEID_TOKEN_LIFE_SECONDS": "6",
     "FACEID_GETRESULT_TIMEOUT_SECONDS": "1",
     "FACEID_BREAKER_REST_SECONDS": "0.1",
+    "FACEID_SIMULATOR_GET_RESULT_SECONDS": "0.3",
     "FACEID_SIMULATOR_NOTIFY_ATTEMPTS": "100",
     "FACEID_SIMULATOR_NOTIFY_RETRY_SECONDS": "1",
     "FACEID_SIMULATOR_NOTIFY_TIMEOUT_SECONDS": "2",
 }
-"""What takes minutes in production takes seconds here, and the vendor does not give up."""
+"""What takes minutes in production takes seconds here, items are in work long enough to be caught in it, and the vendor
+does not give up."""
 PATROL: Final = 0.2
 """Seconds between two looks of the supervisor."""
 PYTHONPATH: Final = Path(__file__).parent / "clock"

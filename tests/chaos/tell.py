@@ -30,8 +30,9 @@ def tell(console: Console, played: Sequence[Played]) -> None:
 
 
 def _tolls(played: Played) -> Table:
-    table = Table("fault", title=f"{played.round.name}: times in seconds", title_justify="left")
-    for column in ("times", "in all", "work went on after", "at the latest", "longest from 2xx to decision"):
+    title = f"{played.round.name}: seconds until work went on, and from 2xx to decision"
+    table = Table("fault", title=title, title_justify="left")
+    for column in ("times", "lasted", "on after", "at most", "longest wait"):
         table.add_column(column, justify="right")
     for toll in played.tolls:
         times = (_seconds(median, toll.went_on), _seconds(max, toll.went_on), _seconds(max, toll.waits))
