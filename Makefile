@@ -24,6 +24,15 @@ demo: $(STAMP) ## Run the whole pipeline on this machine: 300 sessions, counted
 test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest
 
+SESSIONS ?= 300
+SEED ?= 1
+FAULTS ?= all
+WORKERS ?= 4
+
+.PHONY: chaos
+chaos: $(STAMP) ## Strike real processes and count what is lost: SESSIONS=5000 SEED=1 FAULTS=all|each|... WORKERS=4
+	$(BIN)/python -m tests.chaos.run --sessions $(SESSIONS) --seed $(SEED) --faults $(FAULTS) --workers $(WORKERS)
+
 .PHONY: check
 check: $(STAMP) ## Lint, types, import contracts
 	$(BIN)/ruff check .
