@@ -1,7 +1,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, groupby, islice
+from time import monotonic
 from typing import Final
+
+TRIAL_SECONDS: Final = 0.05
+"""How long an entry over which a consumer died is in work alone: what kills does so at once."""
 
 _serial = count(1)
 
@@ -17,10 +21,17 @@ class Delivery:
     earlier: int = 0
     """How often the entry was delivered before."""
     suspect: bool = False
-    """Consumers died or fell silent over it more than once."""
+    """A consumer died or fell silent over it."""
+    since: float = field(default_factory=monotonic)
+    """When it came, in seconds of the monotonic clock."""
     lost: bool = False
     """The lease ended and the entry is no longer this consumer's."""
     tag: str = field(init=False)
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether it may still turn out to be what kills consumers; after two of them it is until it is settled."""
+        return self.suspect and (self.earlier > 1 or monotonic() - self.since < TRIAL_SECONDS)
 
     def __post_init__(self) -> None:
         # The same entry may come to a consumer twice; its first delivery must not settle the second unseen.

@@ -113,11 +113,11 @@ class Inbox:
             self.member.retire(queue, only=self.member.name)
 
     def _sweep(self, queues: Sequence[str]) -> None:
-        """Take over what others left, as far as there is room; one suspect at a time."""
+        """Take over what others left, as far as there is room; none while one of it is on trial."""
         more = False
         for queue in queues:
             room = self.deliveries.room(self._batch_size)
-            if not room or any(delivery.suspect for delivery in self.deliveries.held()):
+            if not room or any(delivery.on_trial for delivery in self.deliveries.held()):
                 return
             with self._noting_lost_replies():
                 taken, left = self.member.take_over(queue, room, self.deliveries.held_ids(queue))

@@ -14,9 +14,6 @@ from shared.streams.delivery import CHUNK, Delivery, by_queue
 from shared.streams.move import Call
 from shared.streams.options import Options
 
-SUSPECT_AFTER = 2
-"""Deliveries that ended in silence, after which an entry is taken over alone."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
@@ -28,7 +25,7 @@ class _Pending:
 
     @property
     def suspect(self) -> bool:
-        return self.deliveries >= SUSPECT_AFTER and self.consumer != scripts.HANDED_BACK.encode()
+        return self.consumer != scripts.HANDED_BACK.encode()
 
 
 class Member:
@@ -63,11 +60,13 @@ class Member:
     def take_over(self, queue: str, most: int, held: AbstractSet[bytes]) -> tuple[list[Delivery], bool]:
         """Entries whose lease ended or that were handed back, and whether more may be waiting for that.
 
-        An entry over which consumers died twice comes alone, when no other is left: it may kill this one too.
+        What was handed back comes together. An entry over which a consumer died or fell silent comes alone, since it
+        may kill this one too, and would take its neighbours with it for another lease; the least suspect comes first.
         """
         overdue = self._pending(queue, "IDLE", self._lease_ms, "-", "+", most)
         rows = [row for row in overdue if row.entry_id not in held]
-        chosen = {row.entry_id: row for row in rows if not row.suspect} or {row.entry_id: row for row in rows[:1]}
+        suspects = sorted((row for row in rows if row.suspect), key=lambda row: row.deliveries)
+        chosen = {row.entry_id: row for row in [row for row in rows if not row.suspect] or suspects[:1]}
         if not chosen:
             return [], False
         group = (self.key(queue), self._options.group, self.name)
