@@ -22,9 +22,12 @@ def ingress() -> None:
 
     Listens on FACEID_LISTEN. Answers 2xx only for what is stored, 503 while nothing can be.
     """
-    from ingress.serve import serve  # noqa: PLC0415 - each process loads its own room alone
+    from console import startup  # noqa: PLC0415 - a command loads what it needs alone
+    from ingress.serve import serve  # noqa: PLC0415
 
-    serve(_settled("ingress"))
+    settings = _settled("ingress")
+    startup.warn(settings, accounts=False)
+    serve(settings)
 
 
 def worker(
@@ -37,12 +40,14 @@ def worker(
 
     SIGTERM stops reading, finishes what is in work within FACEID_GRACE_SECONDS, and hands back the rest.
     """
+    from console import startup  # noqa: PLC0415
     from workers import fleet, worker  # noqa: PLC0415
 
     chosen = _stages(stages or [])
     settings = _settled("worker")
     if processes > 1:
         raise typer.Exit(fleet.run(chosen, processes, settings.grace_seconds))
+    startup.warn(settings, accounts=True)
     raise typer.Exit(worker.run(settings, chosen))
 
 
