@@ -4,12 +4,26 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 from fakeredis import TcpFakeServer
 from fakeredis._clients._tcp_server import TCPFakeRequestHandler
 from redis import Redis
 from redis.exceptions import ResponseError
 
 from tests.servers import RedisServer, find_server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loggers_follow_their_configuration() -> Iterator[None]:
+    """Loggers that keep what they were first used with would carry one test's set-up into all that follow."""
+    configure = structlog.configure
+
+    def without_cache(**settings: Any) -> None:
+        configure(**{**settings, "cache_logger_on_first_use": False})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", without_cache)
+        yield
 
 
 def started(server: RedisServer | None = None) -> RedisServer:
