@@ -13,7 +13,13 @@ from shared.settings import Settings, account_names
 def build(settings: Settings) -> Ingress:
     """The application of these settings; nothing connects yet."""
     publisher = Publisher(settings.broker_url, settings.store_timeout_seconds)
-    store = Store(publisher, settings.prefix, settings.max_backlog, settings.store_timeout_seconds)
+    store = Store(
+        publisher,
+        settings.prefix,
+        settings.max_backlog,
+        settings.max_memory_share,
+        settings.store_timeout_seconds,
+    )
     return Ingress(
         store, account_names(settings), settings.return_redirect_url, settings.max_body_bytes, clock=time.time
     )

@@ -19,24 +19,28 @@ DEPTH_INTERVAL = 0.5
 
 
 class Store:
-    """Stores envelopes; says no at once while the backlog is over its limit."""
+    """Stores envelopes; says no at once while the backlog or the broker's memory is over its limit."""
 
-    def __init__(self, publisher: Publisher, prefix: str, max_backlog: int, timeout: float) -> None:
-        """`timeout`: seconds that one callback may wait to be stored."""
+    def __init__(
+        self, publisher: Publisher, prefix: str, max_backlog: int, max_memory_share: float, timeout: float
+    ) -> None:
+        """`max_memory_share` of the broker's limit, 0 to 1; `timeout`: seconds that a callback may wait."""
         self._publisher = publisher
         self._queue = queue_name(prefix, CALLBACKS)
         self._inner = tuple(queue_name(prefix, queue) for queue in INNER_QUEUES)
         self._max_backlog = max_backlog
+        self._max_memory_share = max_memory_share
         self._timeout = timeout
         self._thread = ThreadPoolExecutor(1, "publisher")  # kombu is synchronous, and its connection one thread's
         self._posts: GroupCommit[Post, None] = GroupCommit(self._flush)
         self._failing = False
         self.backlog = 0
+        self.memory_share = 0.0
 
     async def put(self, envelope: Envelope) -> None:
         """Return when the queue holds the envelope; raises `NotStored`."""
-        if self.backlog > self._max_backlog:
-            raise NotStored("backlog")
+        if limit := self._over():
+            raise NotStored(limit)
         try:
             async with asyncio.timeout(self._timeout):
                 await self._posts.submit(envelope.post(self._queue))
@@ -44,19 +48,18 @@ class Store:
             raise NotStored("timeout") from None
 
     async def measure(self) -> None:
-        """Look at the backlog once; raises `NotStored`."""
-        loop = asyncio.get_running_loop()
-        self.backlog = await loop.run_in_executor(self._thread, self._publisher.depth, self._inner)
+        """Look at the backlog and the memory once; raises `NotStored`."""
+        self.backlog, self.memory_share = await asyncio.get_running_loop().run_in_executor(self._thread, self._look)
 
     async def watch(self) -> None:
-        """Keep an eye on the backlog, for ever."""
+        """Keep an eye on them, for ever."""
         while True:
             try:
                 await self.measure()
             except NotStored as error:
                 self._note(str(error))
             else:
-                self._note("")
+                self._note(self._over())
             await asyncio.sleep(DEPTH_INTERVAL)
 
     async def ready(self) -> bool:
@@ -66,12 +69,21 @@ class Store:
                 await self.measure()
         except (NotStored, TimeoutError):
             return False
-        return self.backlog <= self._max_backlog
+        return not self._over()
 
     def close(self) -> None:
         """Let go of the broker."""
         self._thread.submit(self._publisher.close)
         self._thread.shutdown()
+
+    def _look(self) -> tuple[int, float]:
+        return self._publisher.depth(self._inner), self._publisher.fullness()
+
+    def _over(self) -> str:
+        """Which limit is exceeded; the workers go on, and with them the room comes back."""
+        if self.backlog > self._max_backlog:
+            return "backlog"
+        return "memory" if self.memory_share > self._max_memory_share else ""
 
     async def _flush(self, posts: Sequence[Post]) -> Sequence[None]:
         started = time.perf_counter()

@@ -76,6 +76,15 @@ class Publisher:
             self.close()
             raise NotStored(type(error).__name__) from error
 
+    def fullness(self) -> float:
+        """The share of its memory limit that the broker uses, as far as it tells; raises `NotStored`."""
+        try:
+            producer = self._producer or self._open()
+            return float(producer.channel.fullness()) if on_redis(self._url) else 0.0
+        except Exception as error:
+            self.close()
+            raise NotStored(type(error).__name__) from error
+
     def close(self) -> None:
         """Let go of the connection; the next call makes a new one."""
         connection, self._connection, self._producer = self._connection, None, None

@@ -116,6 +116,8 @@ class Settings(BaseSettings):
     return_redirect_url: str = ""
     max_body_bytes: Annotated[int, Field(ge=1024, le=16_777_216)] = 262_144
     max_backlog: Annotated[int, Field(ge=1)] = 1_000_000
+    max_memory_share: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Share of Redis's maxmemory above which no callback is taken in: the rest is for the work on those it holds."""
     store_timeout_seconds: Annotated[float, Field(gt=0, le=30)] = 0.8
     """How long a callback may wait to be stored before it is answered 503."""
 

@@ -5,7 +5,7 @@ from queue import Empty
 from typing import Any
 
 from kombu.transport import virtual
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from shared.streams.batch import PublishBatch
 from shared.streams.deliveries import Deliveries
@@ -115,6 +115,15 @@ class Channel(virtual.Channel):
     def _size(self, queue: str) -> int:
         """Messages waiting and in work: settled ones are deleted."""
         return int(self._redis.xlen(self._key(queue)))
+
+    def fullness(self) -> float:
+        """The share of its memory limit that the server uses; 0 where it has none, or does not tell."""
+        try:
+            memory = self._redis.info("memory")
+        except ResponseError:  # managed servers may forbid it
+            return 0.0
+        limit = int(memory.get("maxmemory", 0))
+        return float(memory["used_memory"]) / limit if limit else 0.0
 
     def _purge(self, queue: str) -> int:
         return self._inbox.purge(queue)

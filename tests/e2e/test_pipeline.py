@@ -298,3 +298,23 @@ def test_a_flood_of_made_up_ids_costs_bounded_work(running: MakeStack) -> None:
     assert max(redis.ttl(case) for case in cases) <= 86_400
     assert sum(redis.hexists(case, "refused") for case in cases) == 5
     assert decisions(redis) == []
+
+
+def test_a_nearly_full_redis_is_refused_early_and_taken_in_again_once_there_is_room(running: MakeStack) -> None:
+    stack = running(workers=(), FACEID_MAX_MEMORY_SHARE="0.8")
+    redis = redis_of(stack)
+    used = int(redis.info("memory")["used_memory"])
+    redis.config_set("maxmemory", used + 4_000_000)
+
+    statuses: Counter[int] = Counter()
+    for start in range(1, 40_001, 500):
+        statuses += asyncio.run(post_all(stack.notify_url, bodies(500, first=start)))
+        if statuses[503]:
+            break
+    memory = redis.info("memory")
+    assert statuses[503] > 0
+    assert statuses[200] == redis.xlen("faceid.callbacks")
+    assert memory["used_memory"] < memory["maxmemory"]
+
+    redis.config_set("maxmemory", memory["used_memory"] * 2)
+    wait_until(lambda: asyncio.run(post_all(stack.notify_url, bodies(1)))[200] == 1)

@@ -23,6 +23,7 @@ class Broker:
         self.batches: list[list[Post]] = []
         self.fault = ""
         self.messages = 0
+        self.memory = 0.0
         self.looks = 0
         self.asked: list[Sequence[str]] = []
         self.gate = threading.Event()
@@ -39,6 +40,9 @@ class Broker:
         self._pass()
         self.asked.append(queues)
         return self.messages
+
+    def fullness(self) -> float:
+        return self.memory
 
     def close(self) -> None:
         self.closed = True
@@ -57,7 +61,7 @@ def broker() -> Broker:
 
 @pytest.fixture
 def store(broker: Broker) -> Iterator[Store]:
-    store = Store(cast("Publisher", broker), "p", max_backlog=100, timeout=0.1)
+    store = Store(cast("Publisher", broker), "p", max_backlog=100, max_memory_share=0.9, timeout=0.1)
     yield store
     broker.gate.set()
     if not broker.closed:
@@ -150,3 +154,16 @@ async def test_a_broker_that_goes_and_comes_back_is_logged_once_each(
 async def test_closing_lets_go_of_the_broker(store: Store, broker: Broker) -> None:
     store.close()
     assert broker.closed
+
+
+async def test_while_the_broker_is_nearly_full_nothing_is_taken_in_and_then_it_is_again(
+    store: Store, broker: Broker
+) -> None:
+    broker.memory = 0.95
+    assert not await store.ready()
+    with pytest.raises(NotStored, match="memory"):
+        await store.put(envelope())
+    broker.memory = 0.9
+    assert await store.ready()
+    await store.put(envelope())
+    assert len(broker.batches) == 1

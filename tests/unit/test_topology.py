@@ -42,7 +42,7 @@ class Remembering:
 
 def queues_of_the_ingress() -> set[str]:
     publisher = Remembering()
-    store = Store(cast("Publisher", publisher), "p", max_backlog=1, timeout=1.0)
+    store = Store(cast("Publisher", publisher), "p", max_backlog=1, max_memory_share=1.0, timeout=1.0)
     asyncio.run(store.put(Envelope.arrived("default", "notify", "POST", b"body", "", "", 0.0)))
     store.close()
     return {post.queue for post in publisher.posts}
