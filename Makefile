@@ -22,7 +22,7 @@ demo: $(STAMP) ## Run the whole pipeline on this machine: 300 sessions, counted
 
 .PHONY: test
 test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 SESSIONS ?= 300
 SEED ?= 1

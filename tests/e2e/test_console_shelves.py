@@ -231,7 +231,8 @@ def test_an_interrupted_replay_goes_on_where_it_was_when_run_again(redis: "Redis
 
     assert process.returncode == 1
     assert "Interrupted" in err
-    assert out == f"{60 - left} replayed\n"
+    told = int(out.partition(" ")[0])
+    assert 60 - left - 3 <= told <= 60 - left, "the page in flight may be missing from the count, no more"
     assert 0 < left < 60
     assert faceid("dead", "replay", "--all").out == f"{left} replayed\n"
     assert ids_of(redis) == sorted(f"item-{number}" for number in range(60))
