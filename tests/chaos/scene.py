@@ -5,10 +5,13 @@ import signal
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Final, Self
 
 from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from deploy.local.program import Program
 from deploy.local.redis_server import RedisServer
@@ -32,6 +35,8 @@ SETTINGS: Final = {
 }
 """What takes minutes in production takes seconds here, items are in work long enough to be caught in it, and the vendor
 does not give up."""
+SHIFTS: Final[tuple[tuple[str, ...], ...]] = ((), (), ("verify", "classify"), ("reconcile", "publish"))
+"""The stages of the first worker, the second, ...: some run all, others hand every item on through a queue."""
 PATROL: Final = 0.2
 """Seconds between two looks of the supervisor."""
 PYTHONPATH: Final = Path(__file__).parent / "clock"
@@ -51,7 +56,8 @@ class Scene:
         if self.results is not None:
             settings["FACEID_RESULTS_URL"] = self.results.url
         redis_url = f"redis://127.0.0.1:{self.proxy.port}/0"
-        self.stack = Stack(folder, redis_url=redis_url, worker_stages=[()] * workers, settings=settings)
+        stages = list(islice(cycle(SHIFTS), workers))
+        self.stack = Stack(folder, redis_url=redis_url, worker_stages=stages, settings=settings)
         self.remote = Remote(http_client(), self.stack.simulator_url)
         self.deaths: list[str] = []
         """Processes that ended though nobody had killed them."""
@@ -65,12 +71,12 @@ class Scene:
     @property
     def ledger(self) -> "Redis":
         """Redis itself, past the proxy."""
-        return Redis.from_url(self.redis.url, socket_timeout=5)
+        return _patient(self.redis)
 
     @property
     def decisions(self) -> "Redis":
         """Where the results are."""
-        return Redis.from_url((self.results or self.redis).url, socket_timeout=5)
+        return _patient(self.results or self.redis)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -124,3 +130,8 @@ class Scene:
         self.redis.stop()
         if self.results is not None:
             self.results.stop()
+
+
+def _patient(server: RedisServer) -> "Redis":
+    """A client for ourselves, who wait until a server that was struck has loaded its data again."""
+    return Redis.from_url(server.url, socket_timeout=5, retry=Retry(ConstantBackoff(0.1), 200))
