@@ -14,6 +14,9 @@ from workers.reading import EvidenceReader, Found, Gone, NotFinal, Wait
 from workers.reconciled import Reconciled
 from workers.verify import Verified
 
+RESULT_LIFE = 90_000.0
+"""Seconds that a result can be read after its callback: FaceID keeps it for a day; an hour is given to the clocks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Looks:
@@ -64,24 +67,20 @@ class Reconcile:
             case "decided" | "joined" | "flooded":
                 return outcome.Drop(arrival.verdict)
             case "carry":
-                return await self._carry(account, case, verified, arrival.channels)
+                return await self._carry(account, case, envelope, verified, arrival.channels)
             case "look":
                 return await self._look(account, case, envelope, verified, arrival.channels)
 
-    async def _carry(self, account: Account, case: CaseKey, verified: Verified, channels: tuple[str, ...]) -> Outcome:
+    async def _carry(
+        self, account: Account, case: CaseKey, envelope: Envelope, verified: Verified, channels: tuple[str, ...]
+    ) -> Outcome:
         """Signed, final evidence is here already: GetResult's is wanted beside it."""
         if account.reconcile == "never":
             return outcome.Forward(Reconciled(verified, "", None, None, False, channels))
         reading = await self._reader.read(account, case, signed=True)
         while isinstance(reading, NotFinal):  # ends in a rest, or with the budget
             reading = await self._reader.read(account, case, signed=True)
-        match reading:
-            case Found(raw, result, heard):
-                return outcome.Forward(Reconciled(verified, raw.decode(), result, None, True, heard or channels))
-            case Gone(code, heard):
-                return outcome.Forward(Reconciled(verified, "", None, code, True, heard or channels))
-            case Wait(seconds, why):
-                return outcome.Later(seconds, why)
+        return self._conclude(reading, envelope, verified, channels)
 
     async def _look(
         self, account: Account, case: CaseKey, envelope: Envelope, verified: Verified, channels: tuple[str, ...]
@@ -95,12 +94,21 @@ class Reconcile:
         due = expires if signed else envelope.received_at + self._looks.hint
         if now < due:
             return outcome.Later(due - now, "open_case")
-        match await self._reader.read(account, case, signed=signed):
+        reading = await self._reader.read(account, case, signed=signed)
+        if isinstance(reading, NotFinal):
+            return outcome.Later(expires - now, "open_case") if now < expires else outcome.Drop("never_finished")
+        return self._conclude(reading, envelope, verified, channels)
+
+    def _conclude(
+        self, reading: Found | Gone | Wait, envelope: Envelope, verified: Verified, channels: tuple[str, ...]
+    ) -> Outcome:
+        """What follows from a reading; nobody waits longer for a result than FaceID keeps it."""
+        if isinstance(reading, Wait) and self._clock() > envelope.received_at + RESULT_LIFE:
+            reading = Gone("RESULT_EXPIRED")
+        match reading:
             case Found(raw, result, heard):
                 return outcome.Forward(Reconciled(verified, raw.decode(), result, None, True, heard or channels))
-            case NotFinal():
-                return outcome.Later(expires - now, "open_case") if now < expires else outcome.Drop("never_finished")
-            case Gone(code, heard) if signed:
+            case Gone(code, heard) if verified.callback is not None:
                 return outcome.Forward(Reconciled(verified, "", None, code, True, heard or channels))
             case Gone():
                 return outcome.Drop("hint_without_result")

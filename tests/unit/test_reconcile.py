@@ -28,7 +28,7 @@ from tests.unit.cases import (
 from workers import outcome
 from workers.getresult import Answer, Answered, Failed, Refused, Unread
 from workers.outcome import Outcome
-from workers.reconcile import Looks, Reconcile, born
+from workers.reconcile import RESULT_LIFE, Looks, Reconcile, born
 from workers.reconciled import Reconciled
 from workers.settlement import Item, Settler
 from workers.verify import Verified
@@ -164,6 +164,15 @@ async def test_an_outage_of_the_vendor_costs_no_read_and_no_attempt() -> None:
     desk = Desk(Unread("AUTHENTICATION_ERROR", 30.0))
     assert await desk.run(verified()) == outcome.Later(30.0, "AUTHENTICATION_ERROR")
     assert await desk.redis.hget(KEY, "reads") == b"0"
+
+
+async def test_nobody_waits_longer_for_a_result_than_the_vendor_keeps_it() -> None:
+    desk = Desk(Unread("AUTHENTICATION_ERROR", 30.0))
+    assert await desk.run(verified()) == outcome.Later(30.0, "AUTHENTICATION_ERROR")
+    desk.clock.now += RESULT_LIFE
+    assert isinstance(await desk.run(verified()), outcome.Later)
+    desk.clock.now += 1
+    assert forwarded(await desk.run(verified())).refusal == "RESULT_EXPIRED"
 
 
 @pytest.mark.parametrize("status", ["CANCELLED", "TIMEOUT", "FAILED", "WEBRTC_UNSUPPORTED", "EXPLODED"])
