@@ -1,6 +1,8 @@
 """The quick part of the fuzzing; `make fuzz` does the long one."""
 
 import json
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.hostile import KINDS, SECRET, Attacker, sign
+from tests.fuzz.pipeline import Expected, Found, account, faults, load
 from tests.fuzz.verifier import Broken, outcome, run, table
 from workers import form, signature, strict_json
 
@@ -65,3 +68,42 @@ def test_the_fuzzing_finds_a_hole_that_is_there(
     monkeypatch.setattr(module, name, hole)
     with pytest.raises((Broken, ValueError)):
         run(3000, seed=1)
+
+
+def perfect(bodies: int) -> tuple[Expected, Found]:
+    """What has to become of so many bodies, and that it did."""
+    expected = Expected()
+    for hostile in load(bodies, seed=4):
+        expected.add(hostile)
+    decided = [(biz_id, next(iter(outcomes))) for biz_id, outcomes in expected.outcomes.items()]
+    return expected, Found(
+        Counter({200: bodies}), expected.refused, expected.noted, decided, dead=0, pending=0, died=[]
+    )
+
+
+def test_the_account_adds_up() -> None:
+    expected, found = perfect(100)
+    assert faults(expected, found) == []
+    assert "posted           100  answered 200: 100" in account(found)
+    assert "sum              100" in account(found)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda found: {"decided": found.decided[1:]},
+        lambda found: {"decided": [*found.decided, found.decided[0]]},
+        lambda found: {"decided": [(found.decided[0][0], "ANOTHER"), *found.decided[1:]]},
+        lambda found: {"decided": [*found.decided, ("1462259748,forged", "APPROVED")]},
+        lambda found: {"noted": found.noted + 1},
+        lambda found: {"refused": found.refused - Counter(list(found.refused)[:1])},
+        lambda found: {"refused": found.refused + Counter([("malformed", "", b"x")])},
+        lambda found: {"statuses": Counter({200: 99, 503: 1})},
+        lambda found: {"dead": 1},
+        lambda found: {"pending": 1},
+        lambda found: {"died": ["worker-1"]},
+    ],
+)
+def test_the_account_notices_whatever_is_missing_or_too_much(wrong: Any) -> None:
+    expected, found = perfect(100)
+    assert faults(expected, replace(found, **wrong(found)))
