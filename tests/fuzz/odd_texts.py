@@ -1,5 +1,6 @@
 """Texts of a callback that the vendor should never send: what a parser, or a rule of judgement, could trip over."""
 
+import copy
 import json
 from collections.abc import Callable
 from random import Random
@@ -34,7 +35,7 @@ def _changed(random: Random, text: bytes) -> bytes:
             case 1:
                 part[random.choice(["status", "result", "refs", "unreadable", "result_ref9", "new", ""])] = 1
             case _:
-                part[key] = random.choice(ODD_VALUES)
+                part[key] = copy.deepcopy(random.choice(ODD_VALUES))
     return json.dumps(document, ensure_ascii=random.random() < 0.5).encode()
 
 
