@@ -26,7 +26,7 @@ def ingress() -> None:
     from ingress.serve import serve  # noqa: PLC0415
 
     settings = _settled("ingress")
-    startup.warn(settings, accounts=False)
+    startup.warn(settings, "ingress")
     serve(settings)
 
 
@@ -47,7 +47,7 @@ def worker(
     settings = _settled("worker")
     if processes > 1:
         raise typer.Exit(fleet.run(chosen, processes, settings.grace_seconds))
-    startup.warn(settings, accounts=True)
+    startup.warn(settings, "worker")
     raise typer.Exit(worker.run(settings, chosen))
 
 

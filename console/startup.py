@@ -1,6 +1,7 @@
 """What a process says at its start about its surroundings, without waiting for it."""
 
 import threading
+from typing import Literal
 
 import structlog
 
@@ -9,14 +10,16 @@ from console.facts import gather
 from shared.settings import Settings
 
 log = structlog.get_logger()
+Role = Literal["ingress", "worker"]
 
 
-def warn(settings: Settings, *, accounts: bool) -> None:
-    """Log what `faceid doctor` would find amiss, from a thread of its own; `accounts`: whether to look at them too."""
-    threading.Thread(target=_look, args=(settings,), kwargs={"accounts": accounts}, name="doctor", daemon=True).start()
+def warn(settings: Settings, role: Role) -> None:
+    """Log what `faceid doctor` would find amiss that concerns this process, from a thread of its own."""
+    threading.Thread(target=_look, args=(settings, role), name="doctor", daemon=True).start()
 
 
-def _look(settings: Settings, *, accounts: bool) -> None:
-    for finding in diagnose(gather(settings, accounts=accounts)):
-        if finding.level != "ok":
+def _look(settings: Settings, role: Role) -> None:
+    works = role == "worker"  # which reads secrets and listens nowhere
+    for finding in diagnose(gather(settings, accounts=works)):
+        if finding.level != "ok" and not (works and finding.check == "port"):
             log.warning("doctor", check=finding.check, found=finding.found, todo=finding.todo)
