@@ -135,15 +135,18 @@ class Ledger:
             case _:
                 return Reservation("go", number=value)
 
-    async def land(self, case: CaseKey, flight: str, how: Landing, value: bytes | str, now: float) -> tuple[str, ...]:
+    async def land(
+        self, case: CaseKey, flight: str, how: Landing, value: bytes | str, now: float
+    ) -> tuple[str, ...] | None:
         """End a read: keep its raw answer or its refusal, give it back, or leave it counted. Returns the channels.
 
-        `value`: the raw answer, or the code of what went wrong. Failures in a row open the account's breaker.
+        None when the read had been taken for dead, or had landed before: somebody else may have given up the case by
+        now. `value`: the raw answer, or the code of what went wrong. Failures in a row open the account's breaker.
         """
         keys = (self.key(case), account_key(self._prefix, case.account), *self._outbox)
         words = (flight, how, value, now, self._ttl, case.account, int(self._limits.breaker_rest * 1000))
-        notify, returned = await self._calls.submit(("land", keys, words))
-        return _channels(notify, returned)
+        notify, returned, counted_on = await self._calls.submit(("land", keys, words))
+        return _channels(notify, returned) if counted_on else None
 
     async def set_aside(self, case: CaseKey, raw: bytes) -> None:
         """Make room for another read: the stored answer decides nothing."""

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 from uuid import uuid4
 
 import structlog
@@ -58,6 +59,10 @@ class Wait:
 
 
 Reading = Found | Gone | NotFinal | Wait
+
+LATE: Final = Wait(0.0, "late_landing")
+"""A worker that slept through its read may have lost the item too, and then must decide nothing. If it has not, the
+item comes back at once and finds the answer stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +140,15 @@ class EvidenceReader:
         self._adapt(account, answer)
         match answer:
             case Answered(raw):
-                return await self._look_into(case, raw, await self._land(case, flight, "answered", raw))
+                heard = await self._land(case, flight, "answered", raw)
+                return LATE if heard is None else await self._look_into(case, raw, heard)
             case Refused(code):
                 if code in OUR_FAULT:
                     log.error(
                         "GetResult says that the call is wrong", code=code, account=account.name, biz_id=case.biz_id
                     )
-                return Gone(code, await self._land(case, flight, "refused", code))
+                heard = await self._land(case, flight, "refused", code)
+                return LATE if heard is None else Gone(code, heard)
             case Unread(code, retry_after):
                 await self._land(case, flight, "given_back", code)
                 return Wait(max(retry_after, UNREAD_REST), code)
@@ -167,7 +174,7 @@ class EvidenceReader:
         await self._ledger.set_aside(case, raw)
         return NotFinal()
 
-    async def _land(self, case: CaseKey, flight: str, how: Landing, value: bytes | str) -> tuple[str, ...]:
+    async def _land(self, case: CaseKey, flight: str, how: Landing, value: bytes | str) -> tuple[str, ...] | None:
         """Tell the ledger, however long Redis is away: an answer that was paid for must not be lost."""
         patiently = AsyncRetrying(
             retry=retry_if_exception_type(RedisError), wait=wait_random_exponential(multiplier=0.1, max=2.0)

@@ -3,7 +3,7 @@
 -- ARGV: 1 flight  2 how (answered|refused|given_back|failed)  3 the raw answer, or a code  4 unix seconds
 --       5 time to live of the case, ms  6 the account's name  7 the breaker's shortest rest, ms
 -- An answer is kept whoever brings it: it has cost a read. A read is given back once, and only by its own flight.
--- Returns: count of notify, count of return.
+-- Returns: count of notify, count of return, 1 when it was still counted on (0: taken for dead, or told before).
 local case, account, how = KEYS[1], KEYS[2], ARGV[2]
 local own = redis.call('HGET', case, 'flight') == ARGV[1]
 if how == 'answered' then
@@ -57,4 +57,4 @@ else
 end
 if LIMITS[how] then redis.call('PEXPIRE', account, DAY_MS) end
 local counts = redis.call('HMGET', case, 'count:notify', 'count:return')
-return {tonumber(counts[1] or '0'), tonumber(counts[2] or '0')}
+return {tonumber(counts[1] or '0'), tonumber(counts[2] or '0'), own and 1 or 0}

@@ -14,6 +14,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local reads = tonumber(known[3] or '0')
 local free_at = tonumber(known[4] or '0')
 if free_at > now then return {'wait', free_at - now, 'read_rest'} end
+-- A flight that has not landed by now is taken for dead with its worker, which is told so when it lands all the same.
+if known[6] then redis.call('HDEL', case, 'flight', 'flight_until') end
 if reads >= tonumber(ARGV[2]) then return {'spent', reads} end
 local rested_at = tonumber(known[5] or '0')
 if rested_at > now then return {'wait', rested_at - now, 'read_rest'} end

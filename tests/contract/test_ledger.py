@@ -64,7 +64,7 @@ async def reserve(ledger: Ledger, flight: str | None = None, **terms: Any) -> Re
     return await ledger.reserve(CASE, flight or next(flights), **{"allowed": 3, "life": 40.0, "rests": (0.0,), **terms})
 
 
-async def land(ledger: Ledger, flight: str, how: Any = "failed", value: bytes | str = "TIMEOUT") -> tuple[str, ...]:
+async def land(ledger: Ledger, flight: str, how: Any = "failed", value: bytes | str = "TIMEOUT") -> Any:
     return await ledger.land(CASE, flight, how, value, 2.5)
 
 
@@ -264,6 +264,13 @@ async def test_an_overtaken_flight_gives_nothing_back_and_ends_no_other(ledger: 
     await reserve(ledger, "second")
     await land(ledger, "slow", "given_back")
     assert (case(redis)["reads"], case(redis)["flight"]) == ("2", "second")
+
+
+async def test_a_flight_that_was_given_up_for_dead_is_told_so_when_it_lands(ledger: Ledger) -> None:
+    await reserve(ledger, "slow", life=0.0, allowed=1)
+    assert (await reserve(ledger, allowed=1)).verdict == "spent"
+    assert await land(ledger, "slow", "answered", b"late") is None
+    assert (await reserve(ledger)).raw == b"late"
 
 
 async def test_an_answer_is_kept_whoever_brings_it_and_the_first_one_stands(ledger: Ledger) -> None:

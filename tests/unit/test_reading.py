@@ -20,7 +20,7 @@ from tests.unit.cases import (
 )
 from tests.waiting import eventually
 from workers.getresult import Answer, Answered, Failed, Refused, Unread
-from workers.reading import EvidenceReader, Found, Gone, NotFinal, Reading, Wait
+from workers.reading import LATE, EvidenceReader, Found, Gone, NotFinal, Reading, Wait
 
 
 @pytest.fixture
@@ -267,3 +267,17 @@ async def test_an_answer_that_was_paid_for_is_told_until_the_ledger_is_back(
     assert len(vendor.reads) == 1
     assert await reads_counted(redis) == reads
     assert await redis.hget(KEY, "raw") == (PASS.raw if answer is PASS else None)
+
+
+async def test_a_worker_that_slept_through_its_read_decides_nothing_itself(
+    redis: FakeAsyncRedis, ledger: Ledger
+) -> None:
+    async def be_taken_for_dead() -> None:
+        await redis.hset(KEY, "flight_until", "0")
+        assert await read(new_reader(ledger, Vendor(PASS), budget=1)) == Gone("BUDGET_SPENT")
+
+    vendor = Vendor(PASS)
+    vendor.meanwhile = be_taken_for_dead
+    assert await read(new_reader(ledger, vendor)) == LATE
+    assert isinstance(await read(new_reader(ledger, vendor)), Found)
+    assert len(vendor.reads) == 1
