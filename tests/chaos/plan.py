@@ -16,7 +16,7 @@ FIRST: Final = 2.0
 """Seconds before the first strike."""
 ALONE: Final = 5.0
 """Seconds of quiet after a fault that is to be seen alone."""
-REST: Final = (1.5, 6.0)
+REST: Final = (3.0, 12.0)
 """Seconds between two strikes at the same target, at least and at most."""
 
 
