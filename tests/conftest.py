@@ -10,6 +10,7 @@ from fakeredis._clients._tcp_server import TCPFakeRequestHandler
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from tests.e2e.leaks import in_logs
 from tests.servers import RedisServer, find_server
 
 
@@ -24,6 +25,13 @@ def _loggers_follow_their_configuration() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(structlog, "configure", without_cache)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_log_of_any_test_holds_a_secret(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Searched at the end: what every process that any test has started has logged."""
+    yield
+    assert in_logs(tmp_path_factory.getbasetemp()) == []
 
 
 def started(server: RedisServer | None = None) -> RedisServer:

@@ -5,8 +5,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote, quote_plus
+
+from tests.e2e.planted import USED
 
 SIGN: Final = re.compile(rb"(?<![0-9A-Za-z])[0-9a-f]{40}(?![0-9A-Za-z])")
 """Whatever looks like a signature: nothing else of ours has forty hex digits."""
@@ -38,7 +41,8 @@ def spellings(value: str) -> dict[str, bytes]:
         "latin-1 in JSON": json.dumps(raw.decode("latin-1"))[1:-1].encode(),
         "hex": raw.hex().encode(),
     }
-    return found | {f"base64, shifted by {shift}": _base64(raw, shift) for shift in range(3)}
+    found |= {f"base64, shifted by {shift}": _base64(raw, shift) for shift in range(3)}
+    return {spelling: text for text, spelling in {text: spelling for spelling, text in found.items()}.items()}
 
 
 def _base64(raw: bytes, shift: int) -> bytes:
@@ -57,3 +61,8 @@ def search(traces: Mapping[str, bytes], needles: Mapping[str, str]) -> Iterator[
                     yield Leak(trace, name, spelling)
         if SIGN.search(text):
             yield Leak(trace, "something like a sign", "raw")
+
+
+def in_logs(folder: Path) -> list[Leak]:
+    """All that the logs of processes below a folder say of what the tests use in confidence."""
+    return [leak for path in folder.rglob("*.log") for leak in search({str(path): path.read_bytes()}, USED)]

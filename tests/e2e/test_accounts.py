@@ -22,13 +22,11 @@ from shared.publisher import Publisher
 from shared.shelf import Shelf
 from tests.e2e.commands import Faceid
 from tests.e2e.load import CALLBACKS, biz_id, bodies, decisions, post, signed, wait_until
+from tests.e2e.planted import KEYS, OLD_SOUTH, SECRETS
 from tests.unit.payloads import FORM
 
 pytestmark = pytest.mark.server
 
-KEYS = {"north": "key-north", "south": "key-south", "east": "key-east"}
-SECRETS = {"north": "secret-north", "south": "secret-south-new", "east": "secret-east"}
-OLD_SOUTH = "secret-south-old"
 LENIENT = 'version = "lenient-1"\n[faces]\napprove_rate = "1e-3"\nreview_rate = "1e-3"\n'
 
 

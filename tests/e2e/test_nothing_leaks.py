@@ -1,7 +1,7 @@
 """No secret and nobody's personal data in logs, metrics, listings, answers or exceptions, whatever goes wrong.
 
 A pipeline is run with telling values planted wherever the contract has a place for them, everything that can go wrong
-goes wrong, and all that it has said is searched for them in every spelling. This module runs last.
+goes wrong, and all that it has said is searched for them in every spelling.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 from uuid import uuid4
@@ -19,7 +20,7 @@ from pyreqwest.client import Client
 from redis import Redis
 
 from deploy.local.redis_server import RedisServer
-from deploy.local.stack import DEMO_KEY, DEMO_SECRET, Stack
+from deploy.local.stack import Stack
 from deploy.simulator.browser import Browser, get_token, http_client
 from deploy.simulator.faults import Faults, ResultFault
 from deploy.simulator.remote import Remote
@@ -27,30 +28,14 @@ from shared.envelope import Envelope
 from shared.publisher import Publisher
 from shared.shelf import Shelf
 from tests.e2e.commands import Faceid
-from tests.e2e.leaks import search, spellings
+from tests.e2e.leaks import in_logs, search, spellings
 from tests.e2e.load import CALLBACKS, biz_id, decisions, wait_until
-from tests.e2e.test_accounts import OLD_SOUTH, SECRETS
+from tests.e2e.planted import EXTRA, NAME, NEEDLES, USED
 from tests.fuzz.hostile import sign
 from tests.unit.payloads import FORM
 
 pytestmark = pytest.mark.server
 
-NAME: Final = "Wilhelmina Plantagenet-Œuvre 张三丰"
-EXTRA: Final = json.dumps({"name": NAME, "passport": "PLANTED-passport/4711+77"}, ensure_ascii=False)
-NEEDLES: Final = {
-    "api_key": "PLANTED-api-key/1+é",
-    "api_secret": "PLANTED-api-secret/2+=&ü",
-    "an older api_secret": "PLANTED-old-secret/3+=&ü",
-    "the password of Redis": "PLANTED-redis-password-4",
-    "the name in biz_extra_data": NAME,
-    "the passport in biz_extra_data": "PLANTED-passport/4711+77",
-    "an image": "UExBTlRFRC9pbWFnZStub3QtYS1wZXJzb24vLy8rKys",
-    "a field of data": "PLANTED-note-in-data <5> & more",
-    "a field of the query": "PLANTED-session-in-the-query-6",
-    "a field of a form": "PLANTED-field-in-a-form-7",
-    "a forged data": "PLANTED-text-of-a-forger-8",
-    "a secret in broken settings": "PLANTED-broken-setting-9",
-}
 SECRET, OLD = NEEDLES["api_secret"], NEEDLES["an older api_secret"]
 SETTINGS: Final = {
     "FACEID_API_KEY": NEEDLES["api_key"],
@@ -291,11 +276,16 @@ def test_the_search_finds_what_is_there(needle: str, neighbour: bytes) -> None:
         assert list(search({"trace": neighbour + wanted + neighbour}, {needle: NEEDLES[needle]})), spelling
 
 
-def test_no_log_of_the_whole_test_run_holds_a_secret_or_a_sign(
-    run: Run, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Of every process that any test before this one has started."""
-    used = [DEMO_KEY, DEMO_SECRET, *NEEDLES.values(), *SECRETS.values(), OLD_SOUTH, EXTRA]
-    logs = {str(path): path.read_bytes() for path in tmp_path_factory.getbasetemp().rglob("*.log")}
-    assert logs
-    assert list(search(logs, {f"secret {number}": value for number, value in enumerate(used)})) == []
+def test_no_log_of_any_test_holds_a_secret_or_a_sign(run: Run, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Of every process that any test before this one has started; the session's end searches those of all."""
+    assert run.stack.folder.is_relative_to(tmp_path_factory.getbasetemp())
+    assert in_logs(tmp_path_factory.getbasetemp()) == []
+
+
+@pytest.mark.parametrize("said", [*USED.values(), "0123456789abcdef0123456789abcdef01234567"])
+def test_the_search_of_logs_finds_what_one_of_them_says(said: str) -> None:
+    with TemporaryDirectory() as folder:  # not below the folder that is searched at the session's end
+        log = Path(folder) / "stack" / "worker-1.log"
+        log.parent.mkdir()
+        log.write_text(f'{{"event": "settled", "why": "{said}"}}')
+        assert in_logs(Path(folder))

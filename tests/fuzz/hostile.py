@@ -63,7 +63,7 @@ def biz_id(number: int) -> str:
 
 
 class Attacker:
-    """Makes hostile bodies; the same seed and number give the same one, on whatever machine."""
+    """Makes hostile bodies; the same seed and number give the same one."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
