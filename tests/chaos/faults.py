@@ -28,6 +28,10 @@ async def kill(scene: Scene, strike: Strike) -> None:
     scene.revive(strike.target)
 
 
+async def restart(scene: Scene, strike: Strike) -> None:
+    await asyncio.to_thread(scene.restart, strike.target)
+
+
 async def stop(scene: Scene, strike: Strike) -> None:
     scene.victims[strike.target].send(signal.SIGSTOP)
     await asyncio.sleep(strike.seconds)
@@ -125,9 +129,11 @@ async def crash_all(scene: Scene, strike: Strike) -> None:
 
 ACTS: Final[Mapping[str, Act]] = {
     "kill-worker": kill,
+    "restart-worker": restart,
     "stop-worker": stop,
     "step-clock": step_clock,
     "kill-ingress": kill,
+    "restart-ingress": restart,
     "stop-ingress": stop,
     "kill-redis": kill_redis,
     "pause-redis": pause_redis,

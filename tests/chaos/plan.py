@@ -34,9 +34,11 @@ class Fault:
 
 FAULTS: Final[Mapping[str, Fault]] = {
     "kill-worker": Fault("worker", "kill -9, and a start by the supervisor after that time", 0.2, 2.0),
+    "restart-worker": Fault("worker", "SIGTERM, and a start when it has ended", rest=10.0),
     "stop-worker": Fault("worker", "SIGSTOP for longer than its lease, then SIGCONT", 2.5, 5.0),
     "step-clock": Fault("worker", "its wall clock jumps by up to 10 s, ahead or back, and returns", 1.0, 4.0),
     "kill-ingress": Fault("ingress", "kill -9, and a start by the supervisor after that time", 0.2, 2.0),
+    "restart-ingress": Fault("ingress", "SIGTERM, and a start when it has ended", rest=10.0),
     "stop-ingress": Fault("ingress", "SIGSTOP, then SIGCONT", 0.5, 3.0),
     "kill-redis": Fault("redis", "kill -9, and a start after that time", 0.2, 2.0),
     "pause-redis": Fault("redis", "SIGSTOP, then SIGCONT", 0.5, 4.0),

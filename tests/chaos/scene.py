@@ -27,6 +27,7 @@ SETTINGS: Final = {
     "FACEID_HINT_DELAY_SECONDS": "1",
     "FACEID_TOKEN_LIFE_SECONDS": "6",
     "FACEID_GETRESULT_TIMEOUT_SECONDS": "1",
+    "FACEID_GRACE_SECONDS": "5",
     "FACEID_BREAKER_REST_SECONDS": "0.1",
     "FACEID_SIMULATOR_GET_RESULT_SECONDS": "0.3",
     "FACEID_SIMULATOR_NOTIFY_ATTEMPTS": "100",
@@ -37,6 +38,8 @@ SETTINGS: Final = {
 does not give up."""
 SHIFTS: Final[tuple[tuple[str, ...], ...]] = ((), (), ("verify", "classify"), ("reconcile", "publish"))
 """The stages of the first worker, the second, ...: some run all, others hand every item on through a queue."""
+STOPS_WITHIN: Final = 10.0
+"""Seconds: the grace period, and as much again for a Redis that hangs."""
 PATROL: Final = 0.2
 """Seconds between two looks of the supervisor."""
 PYTHONPATH: Final = Path(__file__).parent / "clock"
@@ -101,6 +104,14 @@ class Scene:
         """Start what was killed, as its supervisor would."""
         self.victims[name].start()
         self._killed.discard(name)
+
+    def restart(self, name: str) -> None:
+        """Stop it in good order and start it again; one that has to be killed for it counts as dead."""
+        self._killed.add(name)
+        code = self.victims[name].stop(STOPS_WITHIN)
+        if code not in {0, -signal.SIGTERM}:  # uvicorn ends by the signal it was sent
+            self.deaths.append(f"{name} was stopped and exited with {code}")
+        self.revive(name)
 
     def step_clock(self, name: str, seconds: float) -> None:
         """Let the wall clock of a process be so many seconds ahead."""
