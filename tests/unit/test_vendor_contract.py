@@ -73,7 +73,7 @@ def test_every_line_has_a_test() -> None:
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
 def test_every_test_that_the_docs_name_exists(page: str) -> None:
     named = sorted(set(NAMED.findall((DOCS / page).read_text())))
-    found = {file: names_in(TESTS / file) if (TESTS / file).exists() else set() for file, _ in named}
+    found = {file: names_in(TESTS / file) if (TESTS / file).exists() else set() for file in {file for file, _ in named}}
     assert [f"{file}::{test}" for file, test in named if test not in found[file]] == []
 
 
