@@ -1,8 +1,10 @@
 """Breaks a running pipeline in every way there is, and counts: python -m tests.chaos.run --help."""
 
 import asyncio
+import json
 import shutil
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -37,13 +39,13 @@ def main(
     played = [_play(one, home / f"{number}", seed, workers) for number, one in enumerate(plan, 1)]
     tell(console, played)
     if any(one.violations for one in played):
-        console.print(f"[bold red]Promises were broken.[/] Seed {seed}; the logs and the data are in {home}")
+        console.print(f"[bold red]Promises were broken.[/] Seed {seed}; logs, data and history.json are in {home}")
         raise typer.Exit(1)
     shutil.rmtree(home)
 
 
 def _play(plan: Round, folder: Path, seed: int, workers: int) -> Played:
-    _announce(plan)
+    console.print(f"\n[bold]{plan.name}[/]: {plan.sessions} guests, {len(plan.strikes)} strikes")
     columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[striking]}"), console=console) as progress:
         gone = progress.add_task("guests", total=plan.sessions, striking="")
@@ -54,13 +56,9 @@ def _play(plan: Round, folder: Path, seed: int, workers: int) -> Played:
             progress.update(gone, completed=standing.gone, striking=striking)
             progress.update(decided, completed=standing.decided)
 
-        return asyncio.run(play(plan, folder, seed, workers, show))
-
-
-def _announce(plan: Round) -> None:
-    console.print(f"\n[bold]{plan.name}[/]: {plan.sessions} guests, {plan.pace:.1f} a second")
-    for strike in plan.strikes:
-        console.print(f"  {strike.at:7.2f} s  {strike.fault} of {strike.target} for {strike.seconds:.2f} s")
+        played = asyncio.run(play(plan, folder, seed, workers, show))
+    (folder / "history.json").write_text(json.dumps(asdict(played), default=sorted, indent=1))
+    return played
 
 
 if __name__ == "__main__":
