@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import signal
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -34,6 +35,7 @@ def main(
         plan = rounds("crash-all" if crash_all else faults, sessions, seed, workers)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is stopped
     home = Path(tempfile.mkdtemp(prefix="faceid-chaos-"))
     console.print(f"seed {seed}; logs in {home}")
     played = [_play(one, home / f"{number}", seed, workers) for number, one in enumerate(plan, 1)]
