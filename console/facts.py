@@ -9,7 +9,7 @@ from redis.exceptions import RedisError, ResponseError
 from console.checks import Facts, RedisFacts
 from console.connect import code, new_client
 from console.trouble import Misused
-from shared.publisher import open_connection
+from shared.brokers import open_connection
 from shared.settings import Settings, SettingsError, account_names, load_accounts
 from workers.policy import Policy, PolicyError
 

@@ -14,7 +14,7 @@ from console.trouble import Misused
 from shared.alert import Alert
 from shared.cloudevent import from_event
 from shared.decision import Decision
-from shared.publisher import on_redis
+from shared.engine import engine_of
 from shared.settings import load_settings
 from shared.topology import ALERTS, DECISIONS, queue_name
 
@@ -46,7 +46,7 @@ class Wanted:
 def tail(wanted: Wanted, *, from_start: bool, follow: bool, json: bool) -> None:
     """Print messages until there are no more, or, with `follow`, until Ctrl-C."""
     settings = load_settings()
-    if not on_redis(settings.results_url):
+    if engine_of(settings.results_url) != "streams":
         raise Misused(
             "The results are not on Redis, and reading another broker's queue would consume them.",
             "Bind a queue of your own to the exchange instead, or set FACEID_RESULTS_URL to a Redis URL.",

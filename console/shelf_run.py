@@ -19,8 +19,9 @@ from console.say import as_json, complain, err, out, plain, tabulate, tell
 from console.selection import Kind, Selection, Survey, size, survey
 from console.times import rfc3339, span
 from console.trouble import NotFound
+from shared.brokers import open_connection, open_publisher
+from shared.engine import engine_of
 from shared.parked import Parked
-from shared.publisher import Publisher, on_redis, open_connection
 from shared.settings import Settings, load_settings
 from shared.shelf import Command, Name, Shelf
 from shared.topology import BY_STAGE, queue_name
@@ -111,9 +112,11 @@ def _replaying(settings: Settings, hand: Hand) -> Iterator[Departure]:
         with open_connection(settings.broker_url) as connection:
             yield Replay(hand, connection.channel())
         return
-    publisher = Publisher(settings.broker_url, TIMEOUT)
+    publisher = open_publisher(settings.broker_url, TIMEOUT)
     try:
-        yield ReplayElsewhere(hand, publisher, _adder(settings.broker_url) if on_redis(settings.broker_url) else None)
+        yield ReplayElsewhere(
+            hand, publisher, _adder(settings.broker_url) if engine_of(settings.broker_url) == "streams" else None
+        )
     finally:
         publisher.close()
 

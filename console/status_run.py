@@ -14,7 +14,7 @@ from console.gauges import Sources, Status, read_status
 from console.say import as_json, out, plain, tabulate, tell
 from console.status_view import as_record, view
 from console.trouble import Trouble
-from shared.publisher import on_redis
+from shared.engine import engine_of
 from shared.settings import Settings, account_names, load_settings
 
 INTERVAL: Final = 2.0
@@ -73,7 +73,7 @@ def _status(settings: Settings) -> Status:
 
 @contextmanager
 def _if_redis(url: str, setting: str) -> "Iterator[Redis | None]":
-    if not on_redis(url):
+    if engine_of(url) != "streams":
         yield None
         return
     with open_redis(url, setting) as redis:

@@ -6,13 +6,13 @@ import uvicorn
 
 from ingress.app import Ingress
 from ingress.store import Store
-from shared.publisher import Publisher
+from shared.brokers import open_publisher
 from shared.settings import Settings, account_names
 
 
 def build(settings: Settings) -> Ingress:
     """The application of these settings; nothing connects yet."""
-    publisher = Publisher(settings.broker_url, settings.store_timeout_seconds)
+    publisher = open_publisher(settings.broker_url, settings.store_timeout_seconds)
     store = Store(
         publisher,
         settings.prefix,

@@ -10,6 +10,8 @@ from pydantic_core import to_json
 
 from shared.alert import Alert
 from shared.decision import Decision
+from shared.post import Post
+from shared.topology import ALERTS, DECISIONS, queue_name
 
 CONTENT_TYPE: Final = "application/cloudevents+json"
 DECISION_TYPE: Final = "faceid.decision.v1"
@@ -35,6 +37,25 @@ def to_event(message: Decision | Alert) -> bytes:
     if message.biz_id is None:
         del event["subject"]
     return to_json(event)
+
+
+def to_post(message: Decision | Alert, prefix: str) -> Post:
+    """The message on its way to those who consume it."""
+    decision = isinstance(message, Decision)
+    return Post(
+        queue=queue_name(prefix, DECISIONS if decision else ALERTS),
+        body=to_event(message),
+        content_type=CONTENT_TYPE,
+        headers={"ce-id": message.id},
+        topic=topic(message),
+    )
+
+
+def topic(message: Decision | Alert) -> str:
+    """`decision.ACCOUNT.OUTCOME` or `alert.ACCOUNT.KIND`, the outcome in lower case."""
+    if isinstance(message, Decision):
+        return f"decision.{message.account}.{message.outcome.lower()}"
+    return f"alert.{message.account}.{message.kind}"
 
 
 def from_event(body: bytes | str) -> Decision | Alert:

@@ -12,3 +12,6 @@ class Post:
     body: bytes = field(repr=False)
     content_type: str
     headers: Mapping[str, str | int | float] = field(repr=False)
+    topic: str = ""
+    """Where it may be routed by what it says, as a broker with exchanges can: its routing key there. Empty for a
+    message of ours alone."""

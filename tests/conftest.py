@@ -1,6 +1,7 @@
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from fakeredis._clients._tcp_server import TCPFakeRequestHandler
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from deploy.local.rabbit_server import NoRabbit, RabbitServer
 from tests.e2e.leaks import in_logs
 from tests.servers import RedisServer, find_server
 
@@ -64,6 +66,46 @@ def private_server() -> Iterator[RedisServer]:
     server = started(RedisServer(unix_socket=True))
     yield server
     server.stop()
+
+
+RABBIT_VHOSTS = 60
+
+
+@pytest.fixture(scope="session")
+def rabbit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """A real RabbitMQ shared by all tests, which must leave it running and its settings as they were."""
+    server = _rabbit(tmp_path_factory.mktemp("rabbit"), RABBIT_VHOSTS)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def _vhosts() -> Iterator[int]:
+    return iter(range(RABBIT_VHOSTS))
+
+
+@pytest.fixture
+def rabbit_url(rabbit_server: RabbitServer, _vhosts: Iterator[int]) -> str:
+    """A virtual host of the shared RabbitMQ that no test has used."""
+    return rabbit_server.url(next(_vhosts))
+
+
+@pytest.fixture
+def private_rabbit(tmp_path: Path) -> Iterator[RabbitServer]:
+    """A RabbitMQ of the test's own, at `url()`: kill it, pause it, fill it. It takes six seconds to start."""
+    server = _rabbit(tmp_path / "rabbit", 1)
+    yield server
+    server.stop()
+
+
+def _rabbit(folder: Path, vhosts: int) -> RabbitServer:
+    """A running node; skips the test when the machine has none, fails it in CI."""
+    try:
+        server = RabbitServer(folder, vhosts)
+    except NoRabbit as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+    server.start()
+    return server
 
 
 class FakeRedisHandler(TCPFakeRequestHandler):

@@ -8,11 +8,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from shared.alert import Alert, AlertKind
-from shared.cloudevent import CONTENT_TYPE, to_event
+from shared.cloudevent import to_post
 from shared.parked import Parked
 from shared.post import Post
 from shared.shelf import Shelf
-from shared.topology import ALERTS, queue_name
 from workers.source import Source, SourceDown
 
 log = structlog.get_logger()
@@ -25,7 +24,7 @@ class Chores:
         self, source: Source, redis: "Redis", prefix: str, unverified_max: int, clock: Callable[[], float]
     ) -> None:
         self._source = source
-        self._alerts = queue_name(prefix, ALERTS)
+        self._prefix = prefix
         self._later = Shelf(redis, prefix, "later")
         self._outbox = Shelf(redis, prefix, "outbox")
         self._unverified = Shelf(redis, prefix, "unverified")
@@ -52,4 +51,4 @@ class Chores:
             AlertKind(parked.reason), parked.account, parked.at, parked.biz_id or None, cause=parked.detail or None
         )
         log.warning("alert", kind=parked.reason, account=parked.account, biz_id=parked.biz_id, cause=parked.detail)
-        return Post(self._alerts, to_event(alert), CONTENT_TYPE, {"ce-id": alert.id})
+        return to_post(alert, self._prefix)

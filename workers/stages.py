@@ -3,12 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from shared.alert import Alert
-from shared.cloudevent import CONTENT_TYPE, to_event
+from shared.cloudevent import to_post
 from shared.decision import Decision
 from shared.envelope import Envelope
 from shared.ledger import CaseKey, Ledger
 from shared.post import Post
-from shared.topology import ALERTS, DECISIONS, queue_name
 from workers import outcome
 from workers.classify import classify
 from workers.decided import Decided, alerts, decide
@@ -82,7 +81,5 @@ class Publish:
         return outcome.Publish(posts, (self._ledger.key(case), "published", decision.id))
 
     def _posts(self, decision: Decision) -> tuple[Post, ...]:
-        return (self._post(DECISIONS, decision), *(self._post(ALERTS, alert) for alert in alerts(decision)))
-
-    def _post(self, queue: str, message: Decision | Alert) -> Post:
-        return Post(queue_name(self._prefix, queue), to_event(message), CONTENT_TYPE, {"ce-id": message.id})
+        messages: list[Decision | Alert] = [decision, *alerts(decision)]
+        return tuple(to_post(message, self._prefix) for message in messages)

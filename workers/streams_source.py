@@ -9,8 +9,10 @@ from kombu.messaging import Consumer
 from redis import Redis
 from redis.exceptions import RedisError
 
+from shared.brokers import open_connection, open_publisher
+from shared.kombu_publisher import open_channel
 from shared.post import Post
-from shared.publisher import NotStored, Publisher, open_channel, open_connection
+from shared.publisher import NotStored, Publisher
 from shared.shelf import Command, Shelf
 from shared.streams import Channel, Message, Move
 from workers.delivery import Delivery
@@ -48,7 +50,7 @@ class StreamsSource:
         self._prefetch = prefetch
         self._results = results
         self._ledger = ledger
-        self._inner = Publisher(url, INNER_TIMEOUT)
+        self._inner = open_publisher(url, INNER_TIMEOUT)
         self._opened: Channel | None = None
         self._batch: list[Delivery] = []
 

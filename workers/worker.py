@@ -12,8 +12,8 @@ import uvloop
 from redis import Redis
 from redis import asyncio as redis_asyncio
 
+from shared.brokers import open_publisher
 from shared.ledger import Ledger, Limits
-from shared.publisher import Publisher
 from shared.settings import Account, Settings, load_accounts
 from shared.topology import BY_STAGE, STAGES, Stage, queue_name
 from workers.chores import Chores
@@ -143,6 +143,6 @@ def open_source(settings: Settings, stages: Sequence[Stage], redis: "Redis") -> 
         {queue_name(settings.prefix, BY_STAGE[name].reads): BY_STAGE[name].reads for name in stages},
         settings.prefetch,
         settings.lease_seconds,
-        None if results_here else Publisher(settings.results_url, PUBLISH_TIMEOUT),
+        None if results_here else open_publisher(settings.results_url, PUBLISH_TIMEOUT),
         None if ledger_here else redis,
     )

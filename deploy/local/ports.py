@@ -12,6 +12,10 @@ class NotListening(Exception):
     """Nobody listens where somebody should by now."""
 
 
+class StillListening(Exception):
+    """Somebody listens where nobody should any more."""
+
+
 def free_port() -> int:
     """A port that is free on the loopback address now, outside the range of outgoing connections."""
     while True:
@@ -39,4 +43,13 @@ def wait_listening(host: str, port: int, seconds: float = 20.0) -> None:
     while not is_listening(host, port):
         if time.monotonic() > end:
             raise NotListening(f"nobody listens on {host}:{port} after {seconds:g} s")
+        time.sleep(0.02)
+
+
+def wait_free(host: str, port: int, seconds: float = 20.0) -> None:
+    """Return when nobody listens there any more; raises `StillListening` after `seconds`."""
+    end = time.monotonic() + seconds
+    while is_listening(host, port):
+        if time.monotonic() > end:
+            raise StillListening(f"somebody listens on {host}:{port} after {seconds:g} s")
         time.sleep(0.02)

@@ -8,8 +8,10 @@ from typing import cast
 import pytest
 from redis import Redis
 
+from shared.brokers import open_publisher
+from shared.engine import engine_of
 from shared.post import Post
-from shared.publisher import NotStored, Publisher, on_redis
+from shared.publisher import NotStored, Publisher
 from tests.servers import RedisServer
 
 SECONDS = 0.5
@@ -17,7 +19,7 @@ SECONDS = 0.5
 
 @pytest.fixture
 def publisher(any_redis_url: str) -> Iterator[Publisher]:
-    with closing(Publisher(any_redis_url, SECONDS)) as publisher:
+    with closing(open_publisher(any_redis_url, SECONDS)) as publisher:
         yield publisher
 
 
@@ -52,7 +54,7 @@ def test_the_depth_is_that_of_all_queues_together_made_where_missing(publisher: 
     "call", [lambda publisher: publisher.publish(posts(b"x")), lambda publisher: publisher.depth(["q"])]
 )
 def test_a_broker_that_is_not_there_is_told_at_once(call: Callable[[Publisher], object]) -> None:
-    with closing(Publisher("redis://127.0.0.1:1/0", SECONDS)) as publisher:
+    with closing(open_publisher("redis://127.0.0.1:1/0", SECONDS)) as publisher:
         for _ in range(3):
             began = monotonic()
             with pytest.raises(NotStored):
@@ -64,7 +66,7 @@ def test_a_broker_that_is_not_there_is_told_at_once(call: Callable[[Publisher], 
 def test_a_broker_that_hangs_is_told_within_the_timeout_and_one_that_is_back_is_used_again(
     private_server: RedisServer,
 ) -> None:
-    with closing(Publisher(private_server.url, SECONDS)) as publisher:
+    with closing(open_publisher(private_server.url, SECONDS)) as publisher:
         publisher.publish(posts(b"before"))
         private_server.pause()
         began = monotonic()
@@ -84,7 +86,7 @@ def test_a_broker_that_hangs_is_told_within_the_timeout_and_one_that_is_back_is_
 
 @pytest.mark.server
 def test_a_full_broker_is_told_and_one_with_room_again_is_used(private_server: RedisServer) -> None:
-    with closing(Publisher(private_server.url, SECONDS)) as publisher:
+    with closing(open_publisher(private_server.url, SECONDS)) as publisher:
         publisher.publish(posts(b"before"))
         private_server.config_set("maxmemory", 1)
         with pytest.raises(NotStored):
@@ -96,15 +98,17 @@ def test_a_full_broker_is_told_and_one_with_room_again_is_used(private_server: R
 
 
 @pytest.mark.parametrize(
-    ("url", "ours"),
+    ("url", "engine"),
     [
-        ("redis://h/0", True),
-        ("rediss://h", True),
-        ("unix:///tmp/s", True),
-        ("amqp://h", False),
-        ("sqs://", False),
-        ("redis+x://h", False),
+        ("redis://h/0", "streams"),
+        ("rediss://h", "streams"),
+        ("unix:///tmp/s", "streams"),
+        ("amqp://h", "rabbit"),
+        ("amqps://h", "rabbit"),
+        ("sqs://", "stock"),
+        ("stock+redis://h", "stock"),
+        ("redis+x://h", "stock"),
     ],
 )
-def test_redis_urls_mean_our_streams(url: str, ours: bool) -> None:
-    assert on_redis(url) is ours
+def test_the_scheme_of_a_url_names_its_engine(url: str, engine: str) -> None:
+    assert engine_of(url) == engine

@@ -8,6 +8,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from shared.brokers import open_publisher
 from shared.envelope import Envelope
 from shared.parked import Parked
 from shared.post import Post
@@ -78,7 +79,7 @@ def place(request: pytest.FixtureRequest, any_redis_url: str) -> Iterator[Place]
 
 
 def publish(place: Place, *posts: Post) -> None:
-    publisher = Publisher(place.url, 5.0)
+    publisher = open_publisher(place.url, 5.0)
     publisher.publish(posts)
     publisher.close()
 

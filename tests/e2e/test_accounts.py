@@ -15,10 +15,10 @@ from redis import Redis
 
 from deploy.local.stack import Stack
 from deploy.simulator.browser import Browser, Token, get_token, http_client
+from shared.brokers import open_publisher
 from shared.cloudevent import from_event
 from shared.envelope import Envelope
 from shared.parked import Parked
-from shared.publisher import Publisher
 from shared.shelf import Shelf
 from tests.e2e.commands import Faceid
 from tests.e2e.load import CALLBACKS, biz_id, bodies, decisions, post, signed, wait_until
@@ -199,7 +199,7 @@ def test_an_account_that_nobody_set_is_404_at_the_door(stack: Stack) -> None:
 def test_an_account_that_the_worker_does_not_know_is_a_dead_letter(stack: Stack, redis: "Redis") -> None:
     """As when an ingress has newer settings than a worker."""
     envelope = Envelope.arrived("west", "notify", "POST", bodies(1, first=20)[0], FORM, "", time.time())
-    publisher = Publisher(stack.redis_url, 5.0)
+    publisher = open_publisher(stack.redis_url, 5.0)
     publisher.publish([envelope.post("faceid.callbacks")])
     publisher.close()
     wait_until(lambda: bool(shelved(redis, "dead", "west")))

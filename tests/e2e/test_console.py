@@ -17,9 +17,9 @@ from redis import Redis
 
 from deploy.local.program import Program
 from deploy.local.stack import DEMO_SECRET, Stack
+from shared.brokers import open_publisher
 from shared.envelope import Envelope
 from shared.parked import Parked
-from shared.publisher import Publisher
 from shared.shelf import Shelf, put_commands
 from tests.e2e.commands import Faceid
 from tests.e2e.load import CALLBACKS, biz_id, bodies, decisions, post_all, signed, wait_until
@@ -136,7 +136,7 @@ def test_a_replayed_dead_letter_is_decided_and_its_case_tells_of_it(
 def test_what_workers_can_not_read_can_be_listed_and_replayed(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
     redis.xadd("faceid.callbacks", {"who": "a stranger", "body": "x", "headers": "no JSON"})
     stranger = Envelope.arrived("stranger", "notify", "POST", b"x", FORM, "", time.time())
-    Publisher(stack.redis_url, 5).publish([stranger.post("faceid.callbacks")])
+    open_publisher(stack.redis_url, 5).publish([stranger.post("faceid.callbacks")])
     wait_until(lambda: len(shelf(redis)) == 2, what="the dead letters")
 
     first = {record["reason"]: record["id"] for record in faceid("dead", "list", "--json").records}
@@ -218,7 +218,7 @@ def test_results_on_another_broker_are_not_tailed(faceid: Faceid) -> None:
 
 
 def test_the_status_counts_what_rests_and_where(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
-    Publisher(stack.redis_url, 5).publish(
+    open_publisher(stack.redis_url, 5).publish(
         [Envelope.arrived("ghost", "notify", "POST", b"x", FORM, "", time.time()).post("faceid.callbacks")]
     )
     wait_until(lambda: len(shelf(redis)) == 1, what="the dead letter")

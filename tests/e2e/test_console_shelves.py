@@ -14,10 +14,10 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 
+from shared.brokers import open_connection
 from shared.envelope import Envelope
 from shared.ledger import CaseKey, case_key
 from shared.parked import Parked
-from shared.publisher import open_connection
 from shared.shelf import Name, Shelf, put_commands
 from tests.e2e.commands import Faceid
 from tests.e2e.load import wait_until

@@ -24,8 +24,8 @@ from deploy.local.stack import Stack
 from deploy.simulator.browser import Browser, get_token, http_client
 from deploy.simulator.faults import Faults, ResultFault
 from deploy.simulator.remote import Remote
+from shared.brokers import open_publisher
 from shared.envelope import Envelope
-from shared.publisher import Publisher
 from shared.shelf import Shelf
 from tests.e2e.commands import Faceid
 from tests.e2e.leaks import in_logs, search, spellings
@@ -138,7 +138,7 @@ class Run:
 
     def spoil(self) -> None:
         """Put into the queues what no stage can work on."""
-        publisher = Publisher(self.url, 5.0)
+        publisher = open_publisher(self.url, 5.0)
         body = form(payload(20), SECRET)
         stranger = Envelope.arrived("stranger", "notify", "POST", body, FORM, "", time.time())
         garbage = Envelope("garbage", "default", "notify", "POST", time.time(), payload(21).encode(), biz_id=biz_id(21))

@@ -1,0 +1,19 @@
+"""Which engine a broker URL means. Everything that differs between them hangs on this one name."""
+
+from typing import Final, Literal
+
+Engine = Literal["streams", "rabbit", "stock"]
+"""`streams`: Redis Streams through our transport. `rabbit`: RabbitMQ. `stock`: any other transport, as kombu has it."""
+
+STREAMS_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
+RABBIT_SCHEMES: Final = frozenset({"amqp", "amqps", "pyamqp"})
+STOCK_PREFIX: Final = "stock+"
+"""Before a Redis URL: kombu's own Redis transport, which keeps queues in lists."""
+
+
+def engine_of(url: str) -> Engine:
+    """The engine behind a broker URL; `redis://`, `rediss://` and `unix://` always mean our Streams transport."""
+    scheme = url.partition("://")[0].lower()
+    if scheme in STREAMS_SCHEMES:
+        return "streams"
+    return "rabbit" if scheme in RABBIT_SCHEMES else "stock"
