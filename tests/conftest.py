@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from deploy.local.rabbit_server import NoRabbit, RabbitServer
+from tests import npm
 from tests.e2e.leaks import in_logs
 from tests.servers import RedisServer, find_server
 
@@ -106,6 +107,12 @@ def _rabbit(folder: Path, vhosts: int) -> RabbitServer:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
     server.start()
     return server
+
+
+@pytest.fixture(scope="session")
+def node_packages() -> Path:
+    """Where scripts for Node.js find the packages of `tests/node/package.json`; skips without npm, fails in CI."""
+    return npm.installed()
 
 
 class FakeRedisHandler(TCPFakeRequestHandler):
