@@ -85,7 +85,7 @@ def in_a_line(message: Decision | Alert) -> Text:
         at, what, colour = message.decided_at, message.outcome, COLOURS[message.outcome]
         told = ", ".join(reason.code for reason in message.reasons)
     return Text.assemble(
-        f"{at}  ", (f"{what:<12}", colour), plain(f"  {message.account}  {message.biz_id or '-'}  {told}")
+        f"{at}  ", (f"{what:<12}", colour), plain(f"  {message.account or '-'}  {message.biz_id or '-'}  {told}")
     )
 
 

@@ -20,6 +20,11 @@ class AlertKind(StrEnum):
     DATA_SOURCE_ERROR = "data_source_error"
     BREAKER_OPENED = "breaker_opened"
     BREAKER_CLOSED = "breaker_closed"
+    BUDGET_SPENT = "budget_spent"
+    ATTACK_RATE = "attack_rate"
+    BAD_SIGNATURE_RATE = "bad_signature_rate"
+    DEAD_LETTERS_GROWING = "dead_letters_growing"
+    BACKLOG_AGE = "backlog_age"
 
 
 WORDS: Final[dict[AlertKind, str]] = {
@@ -34,6 +39,26 @@ WORDS: Final[dict[AlertKind, str]] = {
         "Every GetResult call of this account fails, so reading pauses; callbacks are still taken in."
     ),
     AlertKind.BREAKER_CLOSED: "GetResult answers again; reading goes on.",
+    AlertKind.BUDGET_SPENT: (
+        "The reads of GetResult that FaceID grants this case are used up, and none brought a result."
+        " The decision says what it rests on instead: look at the case, and at why its reads fail."
+    ),
+    AlertKind.ATTACK_RATE: (
+        "Unusually many decisions of this account name an attack (synthetic face, mask, screen replay, replaced face)."
+        " They are refused as the policy says: look at who is being verified, and at where they come from."
+    ),
+    AlertKind.BAD_SIGNATURE_RATE: (
+        "Unusually many callbacks of this account are signed by none of its secrets. They are set aside, none is lost."
+        " If FaceID's secret was changed, add it to FACEID_API_SECRETS and replay them; else somebody forges callbacks."
+    ),
+    AlertKind.DEAD_LETTERS_GROWING: (
+        "The pipeline fails on more and more items. They wait among the dead letters:"
+        " find the cause by `faceid dead list`, mend it, and replay them."
+    ),
+    AlertKind.BACKLOG_AGE: (
+        "Callbacks wait too long to be worked on. Nothing is lost: look at `faceid status`, and start more workers,"
+        " or mend what holds them up."
+    ),
 }
 
 
@@ -43,9 +68,10 @@ class Alert(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     kind: AlertKind
-    account: str
+    account: str | None
+    """None when it is about the whole pipeline."""
     biz_id: str | None
-    """None when it is about the whole account."""
+    """None when it is about no single case."""
     message: str
     """What happened and what to do, in words."""
     detail: dict[str, Detail]
@@ -55,9 +81,9 @@ class Alert(BaseModel):
     @property
     def id(self) -> str:
         """The same for the same alert, on whatever machine: a repeat can be told by it."""
-        return str(uuid5(_NAMESPACE, f"{self.account}\n{self.kind}\n{self.biz_id}\n{self.at}"))
+        return str(uuid5(_NAMESPACE, f"{self.account or ''}\n{self.kind}\n{self.biz_id}\n{self.at}"))
 
     @classmethod
-    def of(cls, kind: AlertKind, account: str, at: float, biz_id: str | None = None, **detail: Detail) -> Self:
+    def of(cls, kind: AlertKind, account: str | None, at: float, biz_id: str | None = None, **detail: Detail) -> Self:
         """An alert in the words of its kind; `at` is in Unix seconds."""
         return cls(kind=kind, account=account, biz_id=biz_id, message=WORDS[kind], detail=detail, at=timestamp(at))

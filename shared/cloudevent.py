@@ -16,6 +16,9 @@ from shared.topology import ALERTS, DECISIONS, queue_name
 CONTENT_TYPE: Final = "application/cloudevents+json"
 DECISION_TYPE: Final = "faceid.decision.v1"
 ALERT_TYPE: Final = "faceid.alert.v1"
+SOURCE: Final = "faceid"
+NO_ACCOUNT: Final = "_"
+"""Stands in a routing key for the account of what is about the whole pipeline; no account is called that."""
 DECISION_SCHEMA: Final = "urn:faceid:decision:v1"
 ALERT_SCHEMA: Final = "urn:faceid:alert:v1"
 
@@ -27,7 +30,7 @@ def to_event(message: Decision | Alert) -> bytes:
         "specversion": "1.0",
         "id": message.id,
         "type": DECISION_TYPE if decision else ALERT_TYPE,
-        "source": f"faceid/{message.account}",
+        "source": SOURCE if message.account is None else f"{SOURCE}/{message.account}",
         "subject": message.biz_id,
         "time": message.decided_at if isinstance(message, Decision) else message.at,
         "datacontenttype": "application/json",
@@ -52,10 +55,10 @@ def to_post(message: Decision | Alert, prefix: str) -> Post:
 
 
 def topic(message: Decision | Alert) -> str:
-    """`decision.ACCOUNT.OUTCOME` or `alert.ACCOUNT.KIND`, the outcome in lower case."""
+    """`decision.ACCOUNT.OUTCOME` or `alert.ACCOUNT.KIND`, the outcome in lower case; `alert._.KIND` without account."""
     if isinstance(message, Decision):
         return f"decision.{message.account}.{message.outcome.lower()}"
-    return f"alert.{message.account}.{message.kind}"
+    return f"alert.{message.account or NO_ACCOUNT}.{message.kind}"
 
 
 def from_event(body: bytes | str) -> Decision | Alert:

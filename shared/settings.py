@@ -25,7 +25,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ENV_PREFIX = "FACEID_"
 SECRETS_DIR = Path("/run/secrets")
-ACCOUNT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ACCOUNT_NAME = re.compile(r"(?!_$)[A-Za-z0-9_-]{1,64}")
+"""`_` stands in routing keys for no account."""
 LISTEN = re.compile(r"[^:\s]+:(?P<port>[0-9]{1,5})")
 VENDOR_PORTS = (443, 5000, 16003, 8883, 8028)
 """The only ports FaceID calls back to (official page, Callbacks)."""
