@@ -4,13 +4,30 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Timestamp = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
+
+def promised(**keywords: Any) -> Any:
+    """JSON Schema keywords that hold because of how a value is made; no message is checked for them here."""
+    return Field(json_schema_extra=keywords)
+
+
+Timestamp = Annotated[
+    str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", json_schema_extra={"format": "date-time"})
+]
 """RFC 3339 in UTC with milliseconds: `2016-05-03T07:16:03.250Z`."""
+
+AccountName = Annotated[str, promised(pattern="^[A-Za-z0-9_-]{1,64}$")]
+BizId = Annotated[str, promised(pattern=r"^[\x21-\x7e]{1,128}$")]
+EventId = Annotated[
+    str, promised(format="uuid", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+]
+Share = Annotated[float, promised(minimum=0, maximum=1)]
+Percent = Annotated[float, promised(minimum=0, maximum=100)]
+Count = Annotated[int, promised(minimum=0)]
 
 _NAMESPACE: Final = UUID("5c1f7c1e-6a0e-5d0b-9d4e-3f0f3b6f0a51")
 
@@ -71,8 +88,10 @@ class Reason:
     field: str
     """Dotted path in the evidence; several, joined by a comma and a space, for EVIDENCE_MISMATCH."""
     value: float | str | None
+    """What was found there; null where nothing was, or where it can't be said in a word."""
     limit: float | tuple[float, float] | None
-    """The two thresholds, lower first, for FACE_BETWEEN_THRESHOLDS."""
+    """What the value was compared with: the two thresholds, lower first, for FACE_BETWEEN_THRESHOLDS. Null where
+    nothing was compared."""
     effect: Effect
 
 
@@ -81,7 +100,9 @@ class PolicyRef:
     """Which policy decided: its own version label, and the digest of its content."""
 
     version: str
-    digest: str
+    """The label that the policy's author gave it."""
+    digest: Annotated[str, promised(pattern="^[0-9a-f]{64}$")]
+    """SHA-256 of the policy's content, in hex: two policies with one label can be told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +110,28 @@ class Liveness:
     """The liveness check as the evidence has it."""
 
     result: str | None
+    """`PASS` or `FAIL`; null where the evidence does not say."""
     procedure_type: str | None
-    details: dict[str, int]
+    """`flash`, `still` or `distance`; null where the evidence does not say."""
+    details: dict[str, Count]
     """Counters of what went wrong on the way, by the vendor's names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Genuineness:
-    """Spoof scores and their thresholds, each from 0 to 1, by the vendor's names; above the threshold is an attack."""
+    """Spoof scores and their thresholds, each from 0 to 1, by the vendor's names; above the threshold is an attack.
 
-    synthetic_face_confidence: float | None
-    synthetic_face_threshold: float | None
-    mask_confidence: float | None
-    mask_threshold: float | None
-    screen_replay_confidence: float | None
-    screen_replay_threshold: float | None
-    face_replaced: float | None
+    Null: not in the evidence.
+    """
+
+    synthetic_face_confidence: Share | None
+    synthetic_face_threshold: Share | None
+    mask_confidence: Share | None
+    mask_threshold: Share | None
+    screen_replay_confidence: Share | None
+    screen_replay_threshold: Share | None
+    face_replaced: Share | None
+    """Above 0: the face was replaced during the check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +140,10 @@ class Face:
 
     ref: str
     """`result_ref1`, `result_ref2`, ..."""
-    confidence: float | None
-    thresholds: dict[str, float]
-    """By false-accept rate: `1e-3`, `1e-4`, `1e-5`, `1e-6`."""
+    confidence: Percent | None
+    """Null: not in the evidence."""
+    thresholds: dict[str, Percent]
+    """By false-accept rate: `1e-3`, `1e-4`, `1e-5`, `1e-6`; those that came with this comparison."""
 
 
 class Decision(BaseModel):
@@ -124,27 +152,40 @@ class Decision(BaseModel):
     Members that a later version adds are ignored when it is read.
     """
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
-    biz_id: str
+    biz_id: BizId
+    """FaceID's id of the verification; by its habit `<unix seconds>,<uuid>`."""
     biz_no: str | None
+    """The customer's own id of it, given to get_token; null where it is not known."""
     biz_extra_data: str | None = Field(repr=False)
-    account: str
+    """What the customer gave to get_token to be sent back, and may be personal data; null where it is not known."""
+    account: AccountName
+    """The FaceID account, by its name in the settings of the pipeline."""
     outcome: Outcome
-    reasons: tuple[Reason, ...]
+    reasons: Annotated[tuple[Reason, ...], promised(minItems=1)]
+    """All of them, in the order of their codes."""
     policy: PolicyRef
     reconciled: bool
     """Whether GetResult's answer is what was decided on."""
     channels: tuple[Literal["notify", "return"], ...]
+    """On which callbacks of this verification had come in by then."""
     revision: int = Field(ge=1)
-    supersedes: str | None
-    """The id of the revision that this one replaces."""
+    """1 for the first decision on a biz_id; the highest one stands."""
+    supersedes: EventId | None
+    """The id of the revision that this one replaces; null for the first."""
     status: str | None
+    """How the flow ended, in the vendor's word, of which `OK` does not mean passed; null where no evidence says so."""
     liveness: Liveness | None
+    """Null where the evidence has none."""
     genuineness: Genuineness | None
+    """Null where the evidence has none."""
     faces: tuple[Face, ...]
+    """Every comparison of the evidence; empty where none was made."""
     received_at: Timestamp
+    """When the callback that led here came in."""
     decided_at: Timestamp
+    """When it was classified."""
 
     @cached_property
     def id(self) -> str:
