@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.decision import Timestamp, timestamp
+from shared.decision import AccountName, BizId, Timestamp, timestamp
 
 Detail = str | float | None
 
@@ -17,6 +17,7 @@ class AlertKind(StrEnum):
     """What happened; a segment of RabbitMQ's routing key."""
 
     EVIDENCE_CONFLICT = "evidence_conflict"
+    DECISION_SUPERSEDED = "decision_superseded"
     DATA_SOURCE_ERROR = "data_source_error"
     BREAKER_OPENED = "breaker_opened"
     BREAKER_CLOSED = "breaker_closed"
@@ -30,6 +31,10 @@ class AlertKind(StrEnum):
 WORDS: Final[dict[AlertKind, str]] = {
     AlertKind.EVIDENCE_CONFLICT: (
         "Signed evidence that came later contradicts the decision. The decision stands: look at the case."
+    ),
+    AlertKind.DECISION_SUPERSEDED: (
+        "A decision was replaced by another one with a different outcome, because better evidence came or because"
+        " somebody decided it again. Act on the new one: the case says who, when and why."
     ),
     AlertKind.DATA_SOURCE_ERROR: (
         "FaceID reports DATA_SOURCE_ERROR."
@@ -63,20 +68,24 @@ WORDS: Final[dict[AlertKind, str]] = {
 
 
 class Alert(BaseModel):
-    """The `data` of an alert message."""
+    """Something that a person has to know about; the `data` of an alert message.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    Members that a later version adds are ignored when it is read.
+    """
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
     kind: AlertKind
-    account: str | None
-    """None when it is about the whole pipeline."""
-    biz_id: str | None
-    """None when it is about no single case."""
+    account: AccountName | None
+    """The FaceID account, by its name in the settings of the pipeline; null when it is about the whole pipeline."""
+    biz_id: BizId | None
+    """FaceID's id of the verification; null when it is about no single case."""
     message: str
     """What happened and what to do, in words."""
     detail: dict[str, Detail]
     """Facts by name; never personal data, never a secret."""
     at: Timestamp
+    """When it happened."""
 
     @property
     def id(self) -> str:
