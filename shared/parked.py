@@ -35,7 +35,14 @@ class Parked:
         record = {name: value for name, value in asdict(replace(self, post=None, entry=())).items() if value}
         if self.post is not None:
             headers = dict(self.post.headers)
-            record["post"] = [self.post.queue, self.post.body.decode("latin-1"), self.post.content_type, headers]
+            parts = (
+                self.post.queue,
+                self.post.body.decode("latin-1"),
+                self.post.content_type,
+                headers,
+                self.post.topic,
+            )
+            record["post"] = parts if self.post.topic else parts[:-1]
         if self.entry:
             record["entry"] = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in self.entry]
         return json.dumps(record, separators=(",", ":")).encode()
@@ -46,6 +53,7 @@ class Parked:
         record: dict[str, Any] = json.loads(raw)
         post, entry = record.pop("post", None), record.pop("entry", ())
         if post is not None:
-            post = Post(post[0], post[1].encode("latin-1"), post[2], post[3])
+            queue, body, *rest = post
+            post = Post(queue, body.encode("latin-1"), *rest)
         pairs = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in entry)
         return cls(**{"reason": "", "detail": "", "at": 0.0, **record}, post=post, entry=pairs)

@@ -4,8 +4,9 @@ import json
 from dataclasses import dataclass
 from typing import Self
 
-from workers.callback import Callback
+from workers.callback import Callback, NotACallback, is_final
 from workers.classify import Evidence
+from workers.strict_json import NotStrictJson
 from workers.verify import Verified
 
 
@@ -56,3 +57,12 @@ class Reconciled:
             reconcile=record["reconcile"],
             channels=tuple(record["channels"]),
         )
+
+
+def final_result(raw: bytes, biz_id: str) -> Callback | None:
+    """What GetResult answered, if that decides; None for a flow that goes on, and for what can't be read."""
+    try:
+        result = Callback.from_json(raw, biz_id=biz_id)
+    except (NotStrictJson, NotACallback):
+        return None
+    return result if result.biz_id == biz_id and result.status and is_final(result.status) else None
