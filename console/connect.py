@@ -14,6 +14,14 @@ from redis.retry import Retry
 from console.trouble import Misused, Trouble
 
 TIMEOUT: Final = 5.0
+BROKER_OPTIONS: Final = {
+    "connect_timeout": TIMEOUT / 2,
+    "read_timeout": TIMEOUT,
+    "write_timeout": TIMEOUT,
+    "socket_connect_timeout": TIMEOUT / 2,
+    "socket_timeout": TIMEOUT,
+}
+"""For a kombu connection that answers or fails within seconds: the first three are RabbitMQ's, the others Redis's."""
 
 
 def new_client(url: str, setting: str) -> "Redis":

@@ -24,7 +24,7 @@ def demo(
 
     Plays a day of verification sessions with everything that goes wrong on such a day, then counts: every session
     must have exactly one decision. Exits 1 if that is not so. Redis is FACEID_REDIS_URL where that is set, else a
-    server of its own.
+    server of its own; FACEID_BROKER_URL and FACEID_RESULTS_URL may name a RabbitMQ for the queues and the results.
     """
     from console import demo_run  # noqa: PLC0415 - keeps `faceid --help` quick
 

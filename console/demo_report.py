@@ -44,7 +44,9 @@ def tell_kept(stack: Stack) -> None:
     out.print("\n[bold]Everything is still running.[/] Post a signed callback of your own:")
     _plain(f"  curl -i {stack.notify_url} --data-raw '{example_body(DEMO_SECRET)}'")
     out.print("Where to look:")
-    _plain(f"  export FACEID_REDIS_URL={stack.redis_url}")
+    for name in ("FACEID_REDIS_URL", "FACEID_BROKER_URL", "FACEID_RESULTS_URL"):
+        if name in stack.env:
+            _plain(f"  export {name}={stack.env[name]}")
     for command, what in (
         ("faceid results tail", "decisions as they come"),
         ("faceid status", "depth of every stage"),

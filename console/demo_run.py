@@ -1,7 +1,6 @@
 """Runs the demo: starts the stack, plays the sessions, counts the decisions."""
 
 import asyncio
-import os
 import shutil
 import time
 from pathlib import Path
@@ -12,17 +11,17 @@ import typer
 from redis import Redis
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from console.demo_brokers import named_brokers
 from console.demo_report import Run, tell, tell_kept
 from console.say import complain, err, out
 from deploy.local import kept
-from deploy.local.follower import Follower
+from deploy.local.follower import open_follower
 from deploy.local.player import Player
 from deploy.local.ports import is_listening
 from deploy.local.report import count
 from deploy.local.sessions import day
 from deploy.local.stack import Stack
 from shared.shelf import Shelf
-from shared.topology import DECISIONS, INNER_QUEUES, queue_name
 
 VENDOR_PORT: Final = 8028
 PREFIX: Final = "faceid"
@@ -43,7 +42,15 @@ DEMO_SETTINGS: Final = {
 def run(home: Path, sessions: int, seed: int, *, keep: bool) -> int:
     """Play and count in the folder `home`; 0 when every promise held, 1 when not, 2 when it can't start."""
     _make_room(home)
-    stack = Stack(home, redis_url=_redis_url(), ingress_port=_ingress_port(), settings=DEMO_SETTINGS)
+    named = named_brokers(PREFIX)
+    stack = Stack(
+        home,
+        redis_url=named.redis_url,
+        broker_url=named.broker_url,
+        results_url=named.results_url,
+        ingress_port=_ingress_port(),
+        settings=DEMO_SETTINGS,
+    )
     with stack.running(keep=keep):
         played = asyncio.run(_play(stack, sessions, seed))
         good = tell(played, stack)
@@ -69,18 +76,6 @@ def _make_room(home: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
 
 
-def _redis_url() -> str:
-    """The server that FACEID_REDIS_URL names, as long as no other pipeline lives there; empty for our own."""
-    url = os.environ.get("FACEID_REDIS_URL", "")
-    if url and Redis.from_url(url).exists(*(queue_name(PREFIX, queue) for queue in INNER_QUEUES)):
-        complain(
-            "The Redis of FACEID_REDIS_URL serves a pipeline already.",
-            "The demo's workers would take its callbacks. Name another database, such as .../1, or unset it.",
-        )
-        raise typer.Exit(2)
-    return url
-
-
 def _ingress_port() -> int:
     """FaceID's own port where it is free, else any."""
     return 0 if is_listening("127.0.0.1", VENDOR_PORT) else VENDOR_PORT
@@ -88,7 +83,7 @@ def _ingress_port() -> int:
 
 async def _play(stack: Stack, sessions: int, seed: int) -> Run:
     """Play the sessions, and wait until each is decided or the time is over."""
-    follower = Follower(stack.redis_url, queue_name(PREFIX, DECISIONS))
+    follower = open_follower(stack.results_url, PREFIX)
     following = asyncio.create_task(follower.follow())
     player, played, started = Player(stack), [], time.time()
     with _progress() as progress:

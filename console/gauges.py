@@ -1,46 +1,39 @@
-"""What Redis says of the pipeline at one moment."""
+"""The pipeline at one moment: what the ledger's Redis says, and what the brokers say of their queues."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final, Protocol, cast
 
 from redis import Redis
-from redis.exceptions import ResponseError
 
 from shared.ledger import account_key
 from shared.settings import Settings
 from shared.shelf import Name, Shelf
-from shared.streams.scripts import HANDED_BACK
-from shared.topology import GROUP, INNER_QUEUES, RESULT_QUEUES, TOPOLOGY, Row, Stage, queue_name
+from shared.topology import RESULT_QUEUES, TOPOLOGY, Stage, queue_name
 
 SAMPLE: Final = 1000
 """Items of a shelf that are looked at; the reasons of a longer one are estimated from so many."""
-NOTES_IDLE: Final = (7, 2)
-"""The version from which Redis notes when a consumer has asked in vain."""
-READING: Final = 2
-"""Seconds since its last command within which a connection that reads a queue is alive."""
 SHELVES: Final[tuple[Name, ...]] = ("later", "dead", "unverified")
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
-    """Where to ask; None for what is no Redis."""
+class Depth:
+    """How deep a queue of the pipeline's own is. What its broker does not tell is None."""
 
-    ledger: "Redis"
-    broker: "Redis | None"
-    results: "Redis | None"
+    waiting: int | None
+    in_work: int | None
+    oldest_seconds: float | None
+    """Age of the oldest message, waiting or in work; 0 when there is none."""
+    readers: int | None
+    """Consumers that are subscribed to it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class Queue(Depth):
     """A stage's queue."""
 
     stage: Stage
-    waiting: int
-    in_work: int
-    oldest_seconds: float
-    """Age of the oldest message, waiting or in work; 0 when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +44,34 @@ class Worker:
     in_work: int
     silent_seconds: float
     """How long ago it last touched any of its queues."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Those who read a results queue together, each message once. What the broker does not tell is None."""
+
+    name: str
+    """Of their consumer group; empty where the queue itself is all that they share."""
+    consumers: int
+    waiting: int | None
+    """Messages that none of them has been given."""
+    in_work: int | None
+    """Messages that one of them has been given, and has not acknowledged."""
+    behind_seconds: float | None
+    """Age of the oldest message that they have not acknowledged; 0 when there is none."""
+    seen_seconds: float | None
+    """How long ago any of them last asked for messages, or was last given some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """A results queue, which others read."""
+
+    name: str
+    held: int | None
+    """Messages in it; on Redis also those that were read, as long as they are kept."""
+    readers: tuple[Reader, ...] | None
+    """None where the broker does not tell whether anybody reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,36 +95,55 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything at one moment. What is not on a Redis is None."""
+    """Everything at one moment. What a broker does not tell is None."""
 
     at: float
-    queues: tuple[Queue, ...] | None
+    queues: tuple[Queue, ...]
     backlog: int | None
+    """Messages in the stages' queues, as far as the broker counts them."""
     max_backlog: int
     shelves: dict[str, Census]
     workers: tuple[Worker, ...] | None
     readers: int | None
     """Connections that are reading queues, where the broker does not note that an idle worker asks for messages."""
     breakers: tuple[Breaker, ...]
-    results: dict[str, int] | None
-    """Messages in the results queues."""
+    results: tuple[Results, ...]
 
 
-def read_status(sources: Sources, settings: Settings, accounts: Iterable[str]) -> Status:
+class Gauge(Protocol):
+    """One broker, asked without taking anything from anybody."""
+
+    def depth(self, queue: str) -> Depth:
+        """Of a queue that the workers read, by its full name; one that is not there yet is empty."""
+
+    def workers(self, queues: Iterable[str]) -> tuple[Worker, ...] | None:
+        """The consumers of these queues together; None where the broker does not name them."""
+
+    def connections(self) -> int | None:
+        """Connections that are reading queues, where the workers' own traces do not tell who is alive."""
+
+    def results(self, name: str, queue: str) -> Results:
+        """A results queue, by its short name and its full one."""
+
+
+def read_status(ledger: "Redis", broker: Gauge, results: Gauge, settings: Settings, accounts: Iterable[str]) -> Status:
     """Ask all of them."""
-    redis, broker, results, prefix = sources.ledger, sources.broker, sources.results, settings.prefix
-    now = _now(redis)
-    queues = tuple(_queue(broker, prefix, row, now) for row in TOPOLOGY) if broker else None
+    prefix, now = settings.prefix, server_time(ledger)
+    depths = {row.stage: broker.depth(queue_name(prefix, row.reads)) for row in TOPOLOGY}
+    queues = tuple(
+        Queue(depth.waiting, depth.in_work, depth.oldest_seconds, depth.readers, stage)
+        for stage, depth in depths.items()
+    )
     return Status(
         at=now,
         queues=queues,
-        backlog=sum(queue.waiting + queue.in_work for queue in queues) if queues else None,
+        backlog=_backlog(queues),
         max_backlog=settings.max_backlog,
-        shelves={name: census(Shelf(redis, prefix, name)) for name in SHELVES},
-        workers=tuple(_workers(broker, prefix)) if broker else None,
-        readers=_readers(broker) if broker and version(broker) < NOTES_IDLE else None,
-        breakers=tuple(_breakers(redis, prefix, accounts, now)),
-        results={name: results.xlen(queue_name(prefix, name)) for name in RESULT_QUEUES} if results else None,
+        shelves={name: census(Shelf(ledger, prefix, name)) for name in SHELVES},
+        workers=broker.workers(queue_name(prefix, row.reads) for row in TOPOLOGY),
+        readers=broker.connections(),
+        breakers=tuple(_breakers(ledger, prefix, accounts, now)),
+        results=tuple(results.results(name, queue_name(prefix, name)) for name in RESULT_QUEUES),
     )
 
 
@@ -118,49 +158,15 @@ def census(shelf: Shelf) -> Census:
     return Census(total, reasons, estimated=total > SAMPLE)
 
 
-def version(redis: "Redis") -> tuple[int, ...]:
-    """The server's version, as Redis counts: Valkey names the one that it is like."""
-    return tuple(int(part) for part in str(redis.info("server")["redis_version"]).split(".")[:3])
-
-
-def _now(redis: "Redis") -> float:
+def server_time(redis: "Redis") -> float:
+    """Unix seconds by the server's clock."""
     seconds, microseconds = redis.time()
     return seconds + microseconds / 1e6
 
 
-def _queue(redis: "Redis", prefix: str, row: Row, now: float) -> Queue:
-    key = queue_name(prefix, row.reads)
-    length = redis.xlen(key)
-    consumers = _consumers(redis, key)
-    in_work = sum(consumer["pending"] for consumer in consumers if consumer["name"] != HANDED_BACK.encode())
-    first = cast("list[tuple[bytes, Any]]", redis.xrange(key, count=1))
-    age = now - int(first[0][0].partition(b"-")[0]) / 1000 if first else 0.0
-    return Queue(row.stage, max(0, length - in_work), in_work, max(0.0, age))
-
-
-def _workers(redis: "Redis", prefix: str) -> Iterator[Worker]:
-    """The consumers of all inner queues; one that runs several stages is one worker."""
-    known: dict[str, list[dict[str, Any]]] = {}
-    for queue in INNER_QUEUES:
-        for consumer in _consumers(redis, queue_name(prefix, queue)):
-            known.setdefault(consumer["name"].decode(), []).append(consumer)
-    known.pop(HANDED_BACK, None)
-    for name, rows in sorted(known.items()):
-        yield Worker(name, sum(row["pending"] for row in rows), min(row["idle"] for row in rows) / 1000)
-
-
-def _readers(redis: "Redis") -> int:
-    clients = redis.client_list()
-    return sum(client["cmd"] == "xreadgroup" and int(client["idle"]) <= READING for client in clients)
-
-
-def _consumers(redis: "Redis", key: str) -> list[dict[str, Any]]:
-    try:
-        return redis.xinfo_consumers(key, GROUP)
-    except ResponseError as error:
-        if not str(error).startswith(("NOGROUP", "no such key")):
-            raise
-        return []  # nothing was written to the queue yet, or nobody has read it
+def _backlog(queues: Iterable[Queue]) -> int | None:
+    known = [queue.waiting + (queue.in_work or 0) for queue in queues if queue.waiting is not None]
+    return sum(known) if known else None
 
 
 def _breakers(redis: "Redis", prefix: str, accounts: Iterable[str], now: float) -> Iterator[Breaker]:

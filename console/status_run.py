@@ -5,15 +5,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from redis import Redis
 from rich.console import Group
 from rich.live import Live
 
-from console.connect import open_redis
-from console.gauges import Sources, Status, read_status
+from console.connect import BROKER_OPTIONS, open_redis
+from console.gauges import Gauge, Status, read_status
+from console.kombu_gauge import KombuGauge
+from console.rabbit_words import refusal
 from console.say import as_json, out, plain, tabulate, tell
 from console.status_view import as_record, view
-from console.trouble import Trouble
+from console.streams_gauge import StreamsGauge
+from console.trouble import Misused, Trouble
+from shared.brokers import open_connection
 from shared.engine import engine_of
 from shared.settings import Settings, account_names, load_settings
 
@@ -37,9 +40,9 @@ def tell_status(*, watch: bool, json: bool) -> None:
 def _tell(settings: Settings, *, json: bool) -> None:
     status = _status(settings)
     if json:
-        as_json(as_record(status))
+        as_json(as_record(status, settings.prefix))
     else:
-        table, lines = view(status, settings.lease_seconds)
+        table, lines = view(status, settings.prefix, settings.lease_seconds)
         tabulate(table)
         for line in lines:
             tell(line)
@@ -56,7 +59,7 @@ def _watch(settings: Settings) -> None:
     with Live(console=out, auto_refresh=False, screen=out.is_terminal) as live:
         while True:
             try:
-                table, lines = view(_status(settings), settings.lease_seconds)
+                table, lines = view(_status(settings), settings.prefix, settings.lease_seconds)
                 live.update(Group(table, *lines), refresh=True)
             except Trouble as trouble:
                 live.update(plain(trouble.headline, "bold red"), refresh=True)
@@ -66,15 +69,30 @@ def _watch(settings: Settings) -> None:
 def _status(settings: Settings) -> Status:
     with ExitStack() as stack:
         ledger = stack.enter_context(open_redis(settings.redis_url))
-        broker = stack.enter_context(_if_redis(settings.broker_url, "FACEID_BROKER_URL"))
-        results = stack.enter_context(_if_redis(settings.results_url, "FACEID_RESULTS_URL"))
-        return read_status(Sources(ledger, broker, results), settings, sorted(account_names(settings)))
+        broker = stack.enter_context(open_gauge(settings.broker_url, "FACEID_BROKER_URL"))
+        results = stack.enter_context(open_gauge(settings.results_url, "FACEID_RESULTS_URL"))
+        return read_status(ledger, broker, results, settings, sorted(account_names(settings)))
 
 
 @contextmanager
-def _if_redis(url: str, setting: str) -> "Iterator[Redis | None]":
-    if engine_of(url) != "streams":
-        yield None
+def open_gauge(url: str, setting: str) -> Iterator[Gauge]:
+    """The gauge for the broker of a URL; raises `Trouble` when it can't be reached or refuses."""
+    engine = engine_of(url)
+    if engine == "streams":
+        with open_redis(url, setting) as redis:
+            yield StreamsGauge(redis)
         return
-    with open_redis(url, setting) as redis:
-        yield redis
+    try:
+        connection = open_connection(url, **BROKER_OPTIONS)
+    except (ImportError, KeyError):
+        raise Misused(
+            f"kombu has no transport for {setting} here.", "Write redis://..., amqp://..., or install it."
+        ) from None
+    try:
+        connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
+        yield KombuGauge(connection, counts_consumers=engine == "rabbit")
+    except (*connection.connection_errors, *connection.channel_errors) as error:
+        why = refusal(error, setting)
+        raise Trouble(f"The broker of {setting}: {why.found}.", why.todo) from error
+    finally:
+        connection.release()

@@ -1,5 +1,6 @@
 """The status as people and machines read it."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ from rich.text import Text
 
 from console.gauges import SAMPLE, Census, Queue, Status
 from console.say import plain
+from console.status_results import amiss, told
 from console.times import rfc3339, span
 from shared.topology import STAGES, Stage
 
@@ -15,19 +17,22 @@ FULL: Final = 0.8
 """Share of the backlog limit from which it is shown in red."""
 
 
-def as_record(status: Status) -> dict[str, Any]:
-    """For machines."""
-    return asdict(status) | {"at": rfc3339(status.at)}
+def as_record(status: Status, prefix: str) -> dict[str, Any]:
+    """For machines; `amiss` has what people are shown of the results in red."""
+    wrong = [fault for results in status.results for fault in amiss(results, prefix)]
+    return asdict(status) | {"at": rfc3339(status.at), "amiss": wrong}
 
 
-def view(status: Status, lease: float) -> tuple[Table, list[Text]]:
+def view(status: Status, prefix: str, lease: float) -> tuple[Table, list[Text]]:
     """For people: a table of the stages, and lines on the rest. A worker silent for a `lease`, in seconds, is amiss."""
     lines = [_line("backlog", *_backlog(status)), _line("workers", *_workers(status, lease))]
     for breaker in status.breakers:
         rest = f"rests for {span(breaker.open_seconds)}" if breaker.open_seconds else "is being probed"
-        told = f"open: GetResult of account {breaker.account} {rest} ({breaker.code})"
-        lines.append(_line("breaker", told, "bold red"))
-    lines.append(_line("results", *_results(status)))
+        opened = f"open: GetResult of account {breaker.account} {rest} ({breaker.code})"
+        lines.append(_line("breaker", opened, "bold red"))
+    for results in status.results:
+        lines.append(_line("results", told(results)))
+        lines += [_line("", fault, "bold red") for fault in amiss(results, prefix)]
     if any(census.estimated for census in status.shelves.values()):
         lines.append(plain(f"~ estimated from {SAMPLE:,} items of a longer shelf", "dim"))
     return _stages(status), lines
@@ -40,7 +45,7 @@ def _stages(status: Status) -> Table:
     for name in status.shelves:
         total = status.shelves[name].total
         table.add_column(f"{name} {total:,}" if total else name)
-    queues = {queue.stage: queue for queue in status.queues or ()}
+    queues = {queue.stage: queue for queue in status.queues}
     for stage in STAGES:
         table.add_row(stage, *_depth(queues.get(stage)), *(_why(census, stage) for census in status.shelves.values()))
     return table
@@ -49,8 +54,17 @@ def _stages(status: Status) -> Table:
 def _depth(queue: Queue | None) -> tuple[str, str, str]:
     if queue is None:
         return "?", "?", "?"
-    oldest = span(queue.oldest_seconds) if queue.waiting or queue.in_work else "-"
-    return f"{queue.waiting:,}", f"{queue.in_work:,}", oldest
+    return _number(queue.waiting), _number(queue.in_work), _oldest(queue)
+
+
+def _oldest(queue: Queue) -> str:
+    if queue.waiting or queue.in_work:
+        return "?" if queue.oldest_seconds is None else span(queue.oldest_seconds)
+    return "-"
+
+
+def _number(count: int | None) -> str:
+    return "?" if count is None else f"{count:,}"
 
 
 def _why(census: Census, stage: Stage) -> Text:
@@ -65,28 +79,31 @@ def _line(name: str, text: str, style: str = "") -> Text:
 
 def _backlog(status: Status) -> tuple[str, str]:
     if status.backlog is None:
-        return "not known: the queues are not on Redis", "dim"
+        return "not known: the broker does not tell", "dim"
     limit = status.max_backlog
     return f"{status.backlog:,} of {limit:,}", "bold red" if status.backlog >= FULL * limit else ""
 
 
 def _workers(status: Status, lease: float) -> tuple[str, str]:
     if status.workers is None:
-        return "not known: the queues are not on Redis", "dim"
+        return _subscribed(status.queues)
     silent = [worker for worker in status.workers if worker.silent_seconds > lease]
     if status.readers is None:
         alive = len(status.workers) - len(silent)
-        told = f"{alive} alive"
+        shown = f"{alive} alive"
     else:
-        alive, told = status.readers, f"{status.readers} connections are reading queues"
+        alive, shown = status.readers, f"{status.readers} connections are reading queues"
         silent = [worker for worker in silent if worker.in_work]  # without work it may just have nothing to do
     if silent:
         names = ", ".join(f"{worker.name} ({span(worker.silent_seconds)})" for worker in silent)
-        return f"{told}, {len(silent)} silent: {names}", "bold red"
-    return told, "" if alive else "bold red"
+        return f"{shown}, {len(silent)} silent: {names}", "bold red"
+    return shown, "" if alive else "bold red"
 
 
-def _results(status: Status) -> tuple[str, str]:
-    if status.results is None:
-        return "not known: they are not on Redis", "dim"
-    return ", ".join(f"{count:,} {name}" for name, count in status.results.items()) + " in the queue", ""
+def _subscribed(queues: Iterable[Queue]) -> tuple[str, str]:
+    """Where workers have no names, how many read the queue of each stage."""
+    known = {queue.stage: queue.readers for queue in queues if queue.readers is not None}
+    if not known:
+        return "not known: the broker does not tell", "dim"
+    shown = ", ".join(f"{readers:,} on {stage}" for stage, readers in known.items())
+    return shown, "" if all(known.values()) else "bold red"

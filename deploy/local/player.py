@@ -17,6 +17,8 @@ class Played:
 
     biz_id: str
     session: Session
+    number: int
+    """Its place among those that were played, from 1."""
 
 
 class Player:
@@ -34,12 +36,12 @@ class Player:
     async def play(self, sessions: Iterable[Session]) -> AsyncIterator[Played]:
         """Every session, as it ends."""
         waiting: set[asyncio.Task[Played]] = set()
-        for session in sessions:
+        for number, session in enumerate(sessions, 1):
             if len(waiting) >= self._at_once:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     yield task.result()
-            waiting.add(asyncio.create_task(self._play(session)))
+            waiting.add(asyncio.create_task(self._play(number, session)))
         for last in asyncio.as_completed(waiting):
             yield await last
 
@@ -47,14 +49,14 @@ class Player:
         """The most reads that the simulator has counted for any biz_id."""
         return int((await self.remote.stats())["max_reads"])
 
-    async def _play(self, session: Session) -> Played:
+    async def _play(self, number: int, session: Session) -> Played:
         token = await get_token(self._http, self._base_url, self._order(session))
         await self.remote.assign(token.biz_id, session.scenario, session.faults)
         if session.scenario == "timeout":
             await self.remote.time_out(token.biz_id)
         else:
             await self._browser.verify(token.token, returns=session.returns)
-        return Played(token.biz_id, session)
+        return Played(token.biz_id, session, number)
 
     def _order(self, session: Session) -> dict[str, str]:
         number = uuid4().hex

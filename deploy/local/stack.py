@@ -18,13 +18,19 @@ FACEID: Final = (sys.executable, "-m", "console.main")
 
 
 class Stack:
-    """Redis (our own unless `redis_url` names one), the FaceID simulator, the ingress and workers."""
+    """Redis (our own unless `redis_url` names one), the FaceID simulator, the ingress and workers.
+
+    The queues are on that Redis unless `broker_url` names another broker, the results where the queues are unless
+    `results_url` does.
+    """
 
     def __init__(
         self,
         folder: Path,
         *,
         redis_url: str = "",
+        broker_url: str = "",
+        results_url: str = "",
         ingress_port: int = 0,
         worker_stages: Sequence[Sequence[str]] = ((), ()),
         settings: Mapping[str, str] | None = None,
@@ -34,6 +40,8 @@ class Stack:
         self.folder = folder
         self.redis = None if redis_url else RedisServer(folder / "redis")
         self.redis_url = redis_url or (self.redis.url if self.redis else "")
+        self.broker_url = broker_url or self.redis_url
+        self.results_url = results_url or self.broker_url
         self.ingress_url = f"http://127.0.0.1:{(ingress_port := ingress_port or free_port())}"
         self.simulator_url = f"http://127.0.0.1:{(simulator_port := free_port())}"
         self.env = _clean_environment() | {
@@ -44,6 +52,8 @@ class Stack:
             "FACEID_BASE_URL": f"{self.simulator_url}/faceid/lite",
             "FACEID_SIMULATOR_LISTEN": f"127.0.0.1:{simulator_port}",
             "FACEID_SIMULATOR_ANY_PORT": "true",
+            **({"FACEID_BROKER_URL": broker_url} if broker_url else {}),
+            **({"FACEID_RESULTS_URL": results_url} if results_url else {}),
             **(settings or {}),
         }
         self.simulator = self._program("simulator", "simulator")

@@ -232,7 +232,8 @@ def test_the_status_counts_what_rests_and_where(stack: Stack, redis: "Redis", fa
         "estimated": False,
     }
     assert [queue["stage"] for queue in status["queues"]] == ["verify", "reconcile", "classify", "publish"]
-    assert (status["backlog"], status["results"]["decisions"]) == (0, len(decisions(redis)))
+    assert (status["backlog"], status["results"][0]["held"]) == (0, len(decisions(redis)))
+    assert "faceid.decisions: nobody reads it" in shown.out
     assert "1 unknown_account" in shown.out
     assert faceid("dead", "drop", "--all", "--yes").code == 0
 

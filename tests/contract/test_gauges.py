@@ -1,0 +1,112 @@
+"""What the brokers tell of their queues, on the servers themselves."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kombu.connection import Connection
+from redis import Redis
+
+from console.gauges import Depth, Reader, Results
+from console.kombu_gauge import KombuGauge
+from console.status_run import open_gauge
+from console.streams_gauge import StreamsGauge
+from console.trouble import Trouble
+from shared.brokers import open_connection
+
+pytestmark = pytest.mark.server
+QUEUE = "faceid.decisions"
+QUORUM = {"x-queue-type": "quorum"}
+
+
+@pytest.fixture
+def redis(redis_url: str) -> "Iterator[Redis]":
+    with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def rabbit(rabbit_url: str) -> Iterator[Connection]:
+    with open_connection(rabbit_url) as connection:
+        yield connection
+
+
+def fill(connection: Connection, count: int) -> Any:
+    """A quorum queue with so many messages; returns its channel."""
+    channel: Any = connection.channel()
+    channel.queue_declare(QUEUE, durable=True, auto_delete=False, arguments=QUORUM)
+    channel.confirm_select()
+    for _ in range(count):
+        channel.basic_publish_confirm(channel.prepare_message(b"x"), routing_key=QUEUE)
+    return channel
+
+
+def test_a_stream_without_a_group_is_read_by_nobody(redis: "Redis") -> None:
+    assert StreamsGauge(redis).results("decisions", QUEUE) == Results("decisions", 0, ())
+    redis.xadd(QUEUE, {"body": "x"})
+    assert StreamsGauge(redis).results("decisions", QUEUE) == Results("decisions", 1, ())
+
+
+def test_each_group_of_a_stream_has_what_it_was_given_and_what_waits_for_it(redis: "Redis") -> None:
+    old, now = 1000, 90.0
+    seconds, microseconds = redis.time()
+    at = seconds * 1000 + microseconds // 1000 - int(now * 1000)
+    for number in range(5):
+        redis.xadd(QUEUE, {"body": "x"}, id=f"{at + number * old}-1")
+    for group, read, acked in (("audit", 5, 5), ("billing", 3, 1), ("idle", 0, 0)):
+        redis.xgroup_create(QUEUE, group, "0")
+        found: Any = redis.xreadgroup(group, "one", {QUEUE: ">"}, count=read) if read else []
+        for place, _ in (found[0][1] if found else [])[:acked]:
+            redis.xack(QUEUE, group, place)
+
+    readers = {reader.name: reader for reader in StreamsGauge(redis).results("decisions", QUEUE).readers or ()}
+
+    assert (readers["audit"].in_work, readers["audit"].waiting, readers["audit"].behind_seconds) == (0, 0, 0.0)
+    assert (readers["billing"].in_work, readers["billing"].consumers) == (2, 1)
+    assert readers["billing"].behind_seconds == pytest.approx(now - 1, abs=0.9)
+    assert readers["billing"].seen_seconds == pytest.approx(0, abs=5)
+    assert (readers["idle"].consumers, readers["idle"].seen_seconds) == (0, None)
+    assert readers["idle"].behind_seconds == pytest.approx(now, abs=0.9)
+    if redis.xinfo_groups(QUEUE)[0].get("lag") is not None:  # from Redis 7.0
+        assert (readers["billing"].waiting, readers["idle"].waiting) == (2, 5)
+
+
+def test_rabbitmq_tells_what_waits_and_how_many_read_and_no_more(rabbit: Connection) -> None:
+    gauge = KombuGauge(rabbit, counts_consumers=True)
+    assert gauge.depth(QUEUE) == Depth(0, None, None, 0)
+
+    channel = fill(rabbit, 3)
+    assert gauge.depth(QUEUE) == Depth(3, None, None, 0)
+    assert gauge.results("decisions", QUEUE) == Results("decisions", 3, ())
+
+    channel.basic_qos(0, 1, a_global=False)
+    channel.basic_consume(QUEUE, callback=lambda _: None)
+    rabbit.drain_events(timeout=5)
+    assert gauge.results("decisions", QUEUE) == Results("decisions", 2, (Reader("", 1, 2, None, None, None),))
+    assert (gauge.workers([QUEUE]), gauge.connections()) == (None, None)
+
+
+def test_lists_of_kombus_own_transport_are_counted_and_their_readers_unknown(redis_url: str) -> None:
+    url = f"stock+{redis_url}"
+    with open_connection(url) as connection, connection.SimpleQueue(QUEUE) as queue:
+        queue.put("x")
+    with open_gauge(url, "FACEID_RESULTS_URL") as gauge:
+        assert gauge.results("decisions", QUEUE) == Results("decisions", 1, None)
+        assert gauge.results("alerts", "faceid.alerts") == Results("alerts", 0, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "headline"),
+    [
+        (("guest:guest", "guest:private"), "the user or the password is wrong"),
+        (("/v", "/nowhere"), "not found"),
+        (("127.0.0.1:", "127.0.0.1:9/?"), "nobody listens there"),
+    ],
+)
+def test_a_broker_that_can_not_be_asked_says_why(rabbit_url: str, change: tuple[str, str], headline: str) -> None:
+    with pytest.raises(Trouble) as trouble, open_gauge(rabbit_url.replace(*change), "FACEID_BROKER_URL"):
+        pass
+
+    assert headline in trouble.value.headline
+    assert "FACEID_BROKER_URL" in " ".join((trouble.value.headline, *trouble.value.lines))
+    assert "private" not in " ".join((trouble.value.headline, *trouble.value.lines))
