@@ -51,6 +51,10 @@ fuzz: $(STAMP) ## Post hostile bodies: 400,000 to the verifier, 20,000 through t
 	@if $(BIN)/python -c 'import atheris' 2>&-; then $(BIN)/python -m tests.fuzz.guided; else echo 'no atheris here'; fi
 	$(BIN)/python -m tests.fuzz.pipeline
 
+.PHONY: contract
+contract: $(STAMP) ## Write what consumers rely on: schemas, AsyncAPI document, golden messages
+	$(BIN)/python -m contract
+
 .PHONY: fmt
 fmt: $(STAMP) ## Format the code
 	$(BIN)/ruff format .

@@ -1,0 +1,4 @@
+from contract.documents import committed, write
+
+write()
+print(f"{len(committed())} documents in docs/contract/")

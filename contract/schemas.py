@@ -1,0 +1,37 @@
+"""JSON Schemas (2020-12) of what a message holds, and of the whole event, from the models that write and read it."""
+
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+
+from contract.events import AlertEvent, DecisionEvent
+from shared.alert import Alert
+from shared.cloudevent import ALERT_SCHEMA, DECISION_SCHEMA
+from shared.decision import Decision
+
+Schema = dict[str, Any]
+
+SCHEMAS: Final[dict[str, tuple[type[BaseModel], str]]] = {
+    "decision.v1": (Decision, DECISION_SCHEMA),
+    "decision-event.v1": (DecisionEvent, "urn:faceid:decision-event:v1"),
+    "alert.v1": (Alert, ALERT_SCHEMA),
+    "alert-event.v1": (AlertEvent, "urn:faceid:alert-event:v1"),
+}
+"""By name: the model, and the `$id`."""
+
+_OPEN: Final = "Members that are not listed may come within v1: ignore those that you don't know."
+
+
+class _Plain(GenerateJsonSchema):
+    """pydantic's schemas without a title for every member, which would only repeat its name."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        return False
+
+
+def schema(name: str) -> Schema:
+    """One of `SCHEMAS`, complete in itself."""
+    model, urn = SCHEMAS[name]
+    generated = model.model_json_schema(mode="serialization", schema_generator=_Plain)
+    return {"$schema": _Plain.schema_dialect, "$id": urn, "$comment": _OPEN, **generated}
