@@ -4,7 +4,8 @@ A case is one Redis hash. Whatever must be true of it over all workers is one Lu
 between any two lines. Calls made at the same time share a round trip.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -13,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from shared.group_commit import GroupCommit
+from shared.tally import Counted, tally_key
 
 LUA = Path(__file__).parent / "lua"
 NOTED_ARRIVALS = 64
@@ -78,10 +80,12 @@ class Limits:
 class Ledger:
     """Cases in Redis. Every method raises `redis.RedisError` when Redis can't be reached; calling again is safe."""
 
-    def __init__(self, redis: "Redis", prefix: str, limits: Limits) -> None:
+    def __init__(self, redis: "Redis", prefix: str, limits: Limits, clock: Callable[[], float] = time.time) -> None:
+        """`clock`: unix seconds, by which arrivals and decisions are counted by the minute."""
         self._redis = redis
         self._prefix = prefix
         self._limits = limits
+        self._clock = clock
         self._ttl = int(limits.retention * 1000)
         self._outbox = (f"{prefix}:outbox", f"{prefix}:outbox:items")
         self._scripts = {path.stem: path.read_text() for path in LUA.glob("*.lua")}
@@ -101,7 +105,8 @@ class Ledger:
         an alert. `secret`: which one signed it, empty for a hint.
         """
         index = biz_no_key(self._prefix, case.account, biz_no)
-        keys = (self.key(case), index, *self._outbox, f"{self._prefix}:hints:{{{case.account}}}")
+        hints = f"{self._prefix}:hints:{{{case.account}}}"
+        keys = (self.key(case), index, *self._outbox, hints, self._tally(case))
         facts = (item, channel, int(bool(gist)), case.biz_id, biz_no, received_at, secret)
         limits = (int(self._limits.hint_life * 1000), self._limits.hint_cases)
         words = (*facts, self._ttl, NOTED_ARRIVALS, gist, case.account, *limits)
@@ -152,10 +157,18 @@ class Ledger:
         """Make room for another read: the stored answer decides nothing."""
         await self._calls.submit(("set_aside", (self.key(case),), (raw,)))
 
-    async def commit(self, case: CaseKey, decision: bytes) -> tuple[bytes, bool]:
-        """The decision that stands for the case, this one or an earlier one, and whether it is published already."""
-        standing, published = await self._calls.submit(("commit", (self.key(case),), (decision, self._ttl)))
+    async def commit(self, case: CaseKey, decision: bytes, *, attacked: bool = False) -> tuple[bytes, bool]:
+        """The decision that stands for the case, this one or an earlier one, and whether it is published already.
+
+        `attacked`: it names an attack.
+        """
+        counted: Counted = "attacked" if attacked else "clean"
+        keys, words = (self.key(case), self._tally(case)), (decision, self._ttl, counted)
+        standing, published = await self._calls.submit(("commit", keys, words))
         return standing, bool(published)
+
+    def _tally(self, case: CaseKey) -> str:
+        return tally_key(self._prefix, case.account, self._clock())
 
     async def _flush(self, calls: Sequence[Call]) -> Sequence[Any]:
         answers = await self._send(calls)

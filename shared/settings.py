@@ -34,6 +34,7 @@ VENDOR_PORTS = (443, 5000, 16003, 8883, 8028)
 Reconcile = Literal["always", "never"]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Proportion = Annotated[float, Field(gt=0, le=1)]
 Url = Annotated[str, Field(repr=False)]
 """It may hold a password."""
 _HTTP_URL: Final[TypeAdapter[AnyHttpUrl]] = TypeAdapter(AnyHttpUrl)
@@ -146,6 +147,22 @@ class Settings(BaseSettings):
     unverified_max: Annotated[int, Field(ge=0)] = 100_000
     """Unverified callbacks kept; the oldest go first."""
     retention_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
+
+    alert_window_seconds: Annotated[float, Field(ge=60, le=3600)] = 600.0
+    """How far the alerts on rates look back; an alert that lasts is raised once in as long."""
+    alert_attack_share: Proportion = 0.2
+    """Share of an account's decisions that name an attack."""
+    alert_attack_min: Annotated[int, Field(ge=1)] = 10
+    """So many of them at least."""
+    alert_bad_signature_share: Proportion = 0.05
+    """Share of an account's callbacks that none of its secrets has signed."""
+    alert_bad_signature_min: Annotated[int, Field(ge=1)] = 20
+    """So many of them at least."""
+    alert_dead_letters: Annotated[int, Field(ge=0)] = 10
+    """New dead letters in a window; one more raises an alert."""
+    alert_backlog_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 300.0
+    """How long a message may wait to be worked on."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     _split_secrets = field_validator("api_secrets", "read_spacing_seconds", mode="before")(_split)

@@ -47,8 +47,11 @@ class Chores:
             self._source.release(self._outbox, alerts, results=True)
 
     def _alert(self, parked: Parked) -> Post:
+        """As it was raised: whole, or by a script as its facts alone."""
+        log.warning("alert", kind=parked.reason, account=parked.account, biz_id=parked.biz_id, cause=parked.detail)
+        if parked.post is not None:
+            return parked.post
         alert = Alert.of(
             AlertKind(parked.reason), parked.account, parked.at, parked.biz_id or None, cause=parked.detail or None
         )
-        log.warning("alert", kind=parked.reason, account=parked.account, biz_id=parked.biz_id, cause=parked.detail)
         return to_post(alert, self._prefix)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Final, Self
 
 from shared.alert import Alert, AlertKind
 from shared.decision import Decision, PolicyRef, ReasonCode, timestamp
@@ -10,6 +10,10 @@ from shared.envelope import Envelope
 from workers.classify import Verdict
 from workers.policy import Policy
 from workers.reconciled import Reconciled
+
+ATTACKS: Final = frozenset(code for code in ReasonCode if code.startswith("ATTACK_"))
+SPENT: Final = "BUDGET_SPENT"
+"""Stands as the value of a finding where the reads granted for the case brought no result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,15 @@ def decide(envelope: Envelope, reconciled: Reconciled, verdict: Verdict, policy:
 
 def alerts(decision: Decision) -> list[Alert]:
     """What a person has to know about beside the decision; the same alerts for the same decision."""
-    if not any(reason.code is ReasonCode.DATA_SOURCE_ERROR for reason in decision.reasons):
-        return []
+    kinds = []
+    if any(reason.code is ReasonCode.DATA_SOURCE_ERROR for reason in decision.reasons):
+        kinds.append(AlertKind.DATA_SOURCE_ERROR)
+    if any(reason.value == SPENT for reason in decision.reasons if reason.field == "get_result"):
+        kinds.append(AlertKind.BUDGET_SPENT)
     at = datetime.fromisoformat(decision.decided_at).timestamp()
-    return [Alert.of(AlertKind.DATA_SOURCE_ERROR, decision.account, at, decision.biz_id)]
+    return [Alert.of(kind, decision.account, at, decision.biz_id) for kind in kinds]
+
+
+def attacked(decision: Decision) -> bool:
+    """Whether it names an attack."""
+    return any(reason.code in ATTACKS for reason in decision.reasons)

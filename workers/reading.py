@@ -15,6 +15,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from shared.ledger import CaseKey, Landing, Ledger, Reservation
 from shared.settings import Account
 from workers.callback import Callback, NotACallback, is_final
+from workers.decided import SPENT
 from workers.getresult import TOO_MANY, Answer, Answered, Failed, Refused, Unread
 from workers.limiter import Limiter
 from workers.strict_json import NotStrictJson
@@ -110,7 +111,7 @@ class EvidenceReader:
             case "refused":
                 return Gone(reservation.code)
             case "spent":
-                return Gone("BUDGET_SPENT")
+                return Gone(SPENT)
             case "flooded":
                 return Gone("TOO_MANY_HINTS")
             case "wait":

@@ -9,6 +9,7 @@ from shared.ledger import CaseKey, release_command
 from shared.parked import Parked
 from shared.post import Post
 from shared.shelf import Command, Name, put_commands
+from shared.tally import count_commands
 from shared.topology import BY_QUEUE, BY_STAGE, Stage, queue_name
 from workers import outcome
 from workers.delivery import Delivery
@@ -71,7 +72,8 @@ class Settler:
             case outcome.Drop():
                 return Settlement(tag)
             case outcome.Unverified(reason, detail):
-                return Settlement(tag, writes=self._shelve("unverified", item, reason, detail))
+                counts = self._count(item) if reason == "bad_signature" else ()
+                return Settlement(tag, writes=(*self._shelve("unverified", item, reason, detail), *counts))
             case outcome.Later(seconds, why, attempt):
                 return self._later(tag, item, seconds, why, spent=int(attempt))
             case outcome.Dead(reason, detail):
@@ -116,6 +118,9 @@ class Settler:
             post=envelope.post(queue_name(self._prefix, BY_STAGE[item.stage].reads)),
         )
         return put_commands(self._prefix, shelf, parked)
+
+    def _count(self, item: Item) -> tuple[Command, ...]:
+        return count_commands(self._prefix, item.envelope.account, "bad_signature", self._clock())
 
     def _release(self, item: Item) -> tuple[Command, ...]:
         """Another item may carry the case from now on."""

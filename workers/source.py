@@ -28,5 +28,11 @@ class Source(Protocol):
     def release(self, shelf: Shelf, leaving: Sequence[tuple[str, Post]], *, results: bool) -> None:
         """Take items off a shelf and publish a message for each, to the inner queues or to those of results."""
 
+    def oldest(self, queues: Sequence[str]) -> float | None:
+        """When the message that has waited longest in these queues was put there, unix seconds.
+
+        None when none waits. Where the broker can't be asked, as far as is known from what this source has received.
+        """
+
     def close(self) -> None:
         """Hand back what is still in work, and let go. Never raises."""

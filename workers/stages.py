@@ -10,7 +10,7 @@ from shared.ledger import CaseKey, Ledger
 from shared.post import Post
 from workers import outcome
 from workers.classify import classify
-from workers.decided import Decided, alerts, decide
+from workers.decided import Decided, alerts, attacked, decide
 from workers.policy import Policy
 from workers.reconciled import Reconciled
 from workers.verify import Unverified, verify
@@ -75,7 +75,8 @@ class Publish:
     async def run(self, envelope: Envelope, decided: Decided) -> outcome.Outcome:
         """The decision that stands for the case goes out, and nothing when it is out already."""
         case = CaseKey(envelope.account, decided.biz_id)
-        standing, published = await self._ledger.commit(case, decided.dump())
+        found = attacked(decided.decision)
+        standing, published = await self._ledger.commit(case, decided.dump(), attacked=found)
         decision = Decided.load(standing).decision
         posts = () if published else self._posts(decision)
         return outcome.Publish(posts, (self._ledger.key(case), "published", decision.id))

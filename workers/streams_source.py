@@ -87,6 +87,12 @@ class StreamsSource:
                 apart.publish([post for _, post in leaving])
             shelf.take([(item, () if apart else (self._add(post),)) for item, post in leaving])
 
+    def oldest(self, queues: Sequence[str]) -> float | None:
+        """When the oldest message was put there: one in work counts as waiting until it is settled."""
+        with self._reporting():
+            times = [self._channel().oldest(queue) for queue in queues]
+        return min((time for time in times if time is not None), default=None)
+
     def close(self) -> None:
         """Hand back what is in work."""
         with suppress(*self._errors):

@@ -29,6 +29,8 @@ from workers.settlement import Settler
 from workers.source import Source
 from workers.stages import Classify, Publish, Verify
 from workers.streams_source import StreamsSource
+from workers.watch import Watch
+from workers.watch_rules import Share, WatchLimits
 
 log = structlog.get_logger()
 
@@ -115,6 +117,8 @@ class Worker:
         source = open_source(settings, self._names, redis)
         chores = Chores(source, redis, settings.prefix, settings.unverified_max, time.time)
 
+        watch = Watch(source, redis, settings.prefix, sorted(self._accounts), watch_limits(settings), time.time)
+
         def start(batch: Sequence[Delivery]) -> None:
             for delivery in batch:
                 task = loop.create_task(self._work(runner, pump, delivery))
@@ -127,11 +131,26 @@ class Worker:
         def end() -> None:
             loop.call_soon_threadsafe(ended.set)
 
-        pump = Pump(source, deliver, chores.do, end, settings.grace_seconds)
+        def chore() -> None:
+            chores.do()
+            watch.look()
+
+        pump = Pump(source, deliver, chore, end, settings.grace_seconds)
         return pump
 
     async def _work(self, runner: Runner, pump: Pump, delivery: Delivery) -> None:
         pump.finish(await runner.run(delivery))
+
+
+def watch_limits(settings: Settings) -> WatchLimits:
+    """Beyond which an alert is raised."""
+    return WatchLimits(
+        window=settings.alert_window_seconds,
+        attacks=Share(settings.alert_attack_share, settings.alert_attack_min),
+        bad_signatures=Share(settings.alert_bad_signature_share, settings.alert_bad_signature_min),
+        dead_letters=settings.alert_dead_letters,
+        backlog_age=settings.alert_backlog_seconds,
+    )
 
 
 def open_source(settings: Settings, stages: Sequence[Stage], redis: "Redis") -> Source:

@@ -1,6 +1,6 @@
 -- An arrival is counted on its case and told what its item may do.
 -- KEYS: 1 the case (hash)  2 the index from biz_no to biz_id (string)  3 the outbox of alerts (sorted set)  4 its items
---       5 how many cases hints have opened this minute (string)
+--       5 how many cases hints have opened this minute (string)  6 what was counted of the account this minute (hash)
 -- ARGV: 1 item id  2 channel  3 "1" when the item holds signed final evidence  4 biz_id  5 biz_no  6 received_at
 --       7 secret that matched ("" when unsigned)  8 time to live, ms  9 arrivals noted one by one at most
 --       10 gist of the evidence ("" when it holds none)  11 the account's name
@@ -22,6 +22,8 @@ if redis.call('HEXISTS', case, 'arrival:' .. item) == 0 then
     if noted < tonumber(ARGV[9]) then
         redis.call('HSET', case, 'arrival:' .. item, ARGV[2] .. '|' .. ARGV[6] .. '|' .. ARGV[7])
         redis.call('HINCRBY', case, 'noted', 1)
+        -- Only what is noted: a signed callback that is replayed without end must not hide forged ones.
+        if not hint and redis.call('HINCRBY', KEYS[6], 'verified', 1) == 1 then redis.call('EXPIRE', KEYS[6], 7200) end
     end
 end
 if ARGV[5] ~= '' then

@@ -116,6 +116,11 @@ class Channel(virtual.Channel):
         """Messages waiting and in work: settled ones are deleted."""
         return int(self._redis.xlen(self._key(queue)))
 
+    def oldest(self, queue: str) -> float | None:
+        """When the oldest message that is not settled was put there, unix seconds by the server's clock."""
+        first = self._redis.xrange(self._key(queue), count=1)
+        return int(first[0][0].partition(b"-")[0]) / 1000 if first else None
+
     def fullness(self) -> float:
         """The share of its memory limit that the server uses; 0 where it has none, or does not tell."""
         try:

@@ -117,7 +117,9 @@ class OneWorker:
         for command in settlement.writes:
             self.redis.execute_command(*command)
         if first:
-            self.decisions += [json.loads(post.body)["data"] for post in settlement.results]
+            self.decisions += [
+                json.loads(post.body)["data"] for post in settlement.results if post.queue == f"{PREFIX}.decisions"
+            ]
 
     def _clock(self) -> float:
         return self.now

@@ -90,13 +90,21 @@ def test_drop_writes_nothing() -> None:
 
 
 def test_unverified_is_kept_aside_whole() -> None:
-    settled = settler().settle("t", raw(), outcome.Unverified("bad_signature", "no secret"))
+    settled = settler().settle("t", raw(), outcome.Unverified("malformed", "no form"))
     shelf, parked = parked_in(settled.writes)
     assert shelf == "p:unverified"
     assert settled == Settlement("t", writes=settled.writes)
     assert len(settled.writes) == 2
-    assert (parked.stage, parked.reason, parked.detail, parked.at) == ("verify", "bad_signature", "no secret", NOW)
+    assert (parked.stage, parked.reason, parked.detail, parked.at) == ("verify", "malformed", "no form", NOW)
     assert parked.post == RAW.post("p.callbacks")
+
+
+def test_a_bad_signature_is_counted_in_the_move_that_keeps_it_aside() -> None:
+    settled = settler().settle("t", raw(), outcome.Unverified("bad_signature", "no secret"))
+    shelf, parked = parked_in(settled.writes)
+    assert (shelf, parked.reason) == ("p:unverified", "bad_signature")
+    key = "p:tally:{default}:16"  # the minute that NOW is in
+    assert settled.writes[2:] == (("HINCRBY", key, "bad_signature", 1), ("EXPIRE", key, 7200))
 
 
 def test_later_waits_until_its_time_before_its_stage() -> None:

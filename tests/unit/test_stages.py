@@ -13,7 +13,7 @@ from tests.unit.cases import BORN, KEY, Clock, answered, hinted, new_ledger, new
 from tests.unit.payloads import BIZ_ID, SECRET, changed, posted, returned, signed
 from workers import outcome
 from workers.callback import Callback
-from workers.decided import Decided
+from workers.decided import ATTACKS, Decided, attacked
 from workers.policy import Policy
 from workers.reconciled import Reconciled
 from workers.stages import Classify, Publish, Verify
@@ -176,3 +176,37 @@ async def test_a_data_source_error_is_an_alert_beside_its_decision(ledger: Ledge
     assert (decision_post.queue, alert_post.queue) == ("p.decisions", "p.alerts")
     assert (alert.kind, alert.biz_id, alert.at) == ("data_source_error", BIZ_ID, value.decision.decided_at)
     assert alert_post.headers == {"ce-id": alert.id}
+
+
+async def unread(code: str) -> Decided:
+    """Decided without an answer of GetResult, for this reason."""
+    return Decided(await decision_on(Reconciled(verified(), "", None, code, True, ("notify",))))
+
+
+def kinds(published: outcome.Publish) -> list[str]:
+    messages = [from_event(post.body) for post in published.posts]
+    return [message.kind for message in messages if not isinstance(message, Decision)]
+
+
+async def test_a_case_that_its_reads_brought_nothing_for_is_an_alert_beside_its_decision(ledger: Ledger) -> None:
+    first = await publish(ledger, await unread("BUDGET_SPENT"))
+    again = await publish(ledger, await unread("BUDGET_SPENT"))
+    assert kinds(first) == ["budget_spent"]
+    assert first == again, "with one mark for both, so that one of them goes out"
+
+
+@pytest.mark.parametrize("code", ["RESULT_NOT_FOUND", "DATA_DESTROYED", "RESULT_EXPIRED"])
+async def test_a_case_without_a_result_for_another_reason_raises_no_such_alert(ledger: Ledger, code: str) -> None:
+    assert kinds(await publish(ledger, await unread(code))) == []
+
+
+async def test_an_attack_is_what_any_reason_calls_so() -> None:
+    scores = {"liveness_result__face_genuineness__mask_confidence": 0.9}
+    assert attacked((await decided(**scores)).decision)
+    assert not attacked((await decided()).decision)
+    assert {code.name for code in ATTACKS} == {
+        "ATTACK_SYNTHETIC_FACE",
+        "ATTACK_MASK",
+        "ATTACK_SCREEN_REPLAY",
+        "ATTACK_FACE_REPLACED",
+    }
