@@ -14,6 +14,7 @@ from shared.settings import Settings
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
+ON_RABBITMQ: dict[str, Any] = yaml.safe_load((ROOT / "deploy/compose.rabbitmq.yaml").read_text())
 DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 CONSTRAINTS = (ROOT / "constraints.txt").read_text()
@@ -73,6 +74,28 @@ def test_workers_can_be_scaled_and_have_time_to_stop() -> None:
 def test_the_simulator_runs_only_when_asked_for() -> None:
     assert SERVICES["simulator"]["profiles"] == ["simulator"]
     assert all("profiles" not in SERVICES[name] for name in ("redis", "ingress", "worker"))
+
+
+def test_the_queues_move_to_rabbitmq_by_one_url_alone() -> None:
+    services = ON_RABBITMQ["services"]
+    assert set(services) == {"rabbitmq", "ingress", "worker"}
+    for name in ("ingress", "worker"):
+        assert services[name] == {
+            "depends_on": {"rabbitmq": {"condition": "service_healthy"}},
+            "secrets": ["faceid_broker_url"],
+        }
+    assert "broker_url" in Settings.model_fields
+
+
+def test_rabbitmq_keeps_its_data_and_its_password_is_in_a_file() -> None:
+    rabbitmq = ON_RABBITMQ["services"]["rabbitmq"]
+    assert rabbitmq["volumes"] == ["rabbitmq:/var/lib/rabbitmq"]
+    assert rabbitmq["hostname"] == "rabbitmq"
+    assert rabbitmq["healthcheck"]["test"][0] == "CMD"
+    assert "environment" not in rabbitmq
+    sources = {secret if isinstance(secret, str) else secret["source"] for secret in rabbitmq["secrets"]}
+    assert sources | {"faceid_broker_url"} == set(ON_RABBITMQ["secrets"])
+    assert all(secret["file"].startswith("./secrets/") for secret in ON_RABBITMQ["secrets"].values())
 
 
 def test_the_image_is_small_and_not_root() -> None:
