@@ -8,11 +8,14 @@ from ingress.app import Ingress
 from ingress.store import Store
 from shared.brokers import open_publisher
 from shared.settings import Settings, account_names
+from shared.topology import INNER_QUEUES
 
 
 def build(settings: Settings) -> Ingress:
     """The application of these settings; nothing connects yet."""
-    publisher = open_publisher(settings.broker_url, settings.store_timeout_seconds)
+    publisher = open_publisher(
+        settings.broker_url, settings.store_timeout_seconds, prefix=settings.prefix, queues=INNER_QUEUES
+    )
     store = Store(
         publisher,
         settings.prefix,

@@ -1,5 +1,6 @@
 """The way to a broker, whichever engine its URL means: the one place that chooses."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from kombu.connection import Connection
@@ -7,9 +8,17 @@ from kombu.connection import Connection
 from shared.engine import STOCK_PREFIX, engine_of
 from shared.kombu_publisher import KombuPublisher
 from shared.publisher import Publisher
-from shared.topology import GROUP
+from shared.rabbit import RabbitPublisher, Topology, dialer
+from shared.rabbit.topology import QUORUM, UNLIMITED
+from shared.topology import ALERTS, DECISIONS, GROUP, INNER_QUEUES, RESULT_QUEUES, queue_name
 
 STREAMS: Final = "shared.streams:Transport"
+TOPICS: Final = {DECISIONS: "decision.#", ALERTS: "alert.#"}
+"""What each result queue gets of the exchange on RabbitMQ."""
+ALL_QUEUES: Final = (*INNER_QUEUES, *RESULT_QUEUES)
+HEARTBEAT: Final = 20.0
+"""Seconds; those who publish may be busy elsewhere for a while."""
+DAY: Final = 86_400.0
 
 
 def open_connection(url: str, **options: Any) -> Connection:
@@ -19,6 +28,29 @@ def open_connection(url: str, **options: Any) -> Connection:
     return Connection(url.removeprefix(STOCK_PREFIX), transport_options=options)
 
 
-def open_publisher(url: str, timeout: float) -> Publisher:
-    """A publisher, not yet connected; `timeout` in seconds bounds each exchange with the broker."""
+def open_publisher(
+    url: str,
+    timeout: float,
+    *,
+    prefix: str = "faceid",
+    queues: Sequence[str] = ALL_QUEUES,
+    retention_days: float = 30.0,
+) -> Publisher:
+    """A publisher, not yet connected; `timeout` in seconds bounds each exchange with the broker.
+
+    RabbitMQ is told what has to exist before it is used: `queues` are those to publish to, by the short names of the
+    topology, and results expire there after `retention_days` (49.7 at most).
+    """
+    if engine_of(url) == "rabbit":
+        topology = rabbit_topology(prefix, queues)
+        return RabbitPublisher(dialer(url, timeout, HEARTBEAT), topology, timeout, retention_days * DAY)
     return KombuPublisher(open_connection(url, socket_timeout=timeout, socket_connect_timeout=timeout))
+
+
+def rabbit_topology(prefix: str, queues: Sequence[str]) -> Topology:
+    """These of our queues on RabbitMQ, by short names, with the exchange named as the prefix where results are among
+    them. Result queues have no arguments but their type, so that outsiders can declare them too.
+    """
+    arguments = {queue_name(prefix, queue): UNLIMITED if queue in INNER_QUEUES else QUORUM for queue in queues}
+    bindings = {queue_name(prefix, queue): TOPICS[queue] for queue in queues if queue in TOPICS}
+    return Topology(arguments, prefix, bindings)

@@ -60,6 +60,9 @@ class KombuPublisher:
             self.close()
             raise NotStored(type(error).__name__) from error
 
+    def keep(self) -> None:
+        """Nothing to do: Redis gives up no connection for its silence."""
+
     def close(self) -> None:
         """Let go of the connection; the next call makes a new one."""
         connection, self._connection, self._producer = self._connection, None, None

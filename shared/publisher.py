@@ -22,5 +22,8 @@ class Publisher(Protocol):
     def fullness(self) -> float:
         """The share of its memory limit that the broker uses, as far as it tells; 1 when it takes nothing in."""
 
+    def keep(self) -> None:
+        """Keep the connection from being given up; to be called every second or so where nothing else is. Never raises."""
+
     def close(self) -> None:
         """Let go of the connection; the next call makes a new one. Never raises."""

@@ -16,6 +16,7 @@ from shared.publisher import NotStored, Publisher
 from shared.shelf import Command, Shelf
 from shared.streams import Channel, Message, Move
 from workers.delivery import Delivery
+from workers.elsewhere import Outlet, mark, write
 from workers.settlement import Settlement
 from workers.source import SourceDown
 
@@ -48,7 +49,7 @@ class StreamsSource:
         self._errors = (*self._connection.connection_errors, *self._connection.channel_errors, RedisError, NotStored)
         self._queues = queues
         self._prefetch = prefetch
-        self._results = results
+        self._results = None if results is None else Outlet(results, lambda settlement: settlement.results)
         self._ledger = ledger
         self._inner = open_publisher(url, INNER_TIMEOUT)
         self._opened: Channel | None = None
@@ -58,6 +59,7 @@ class StreamsSource:
         """A batch of messages, waited for at most `wait` seconds."""
         with self._reporting():
             self._channel()
+            self._keep()
             with suppress(TimeoutError):
                 self._connection.drain_events(timeout=wait)
         batch, self._batch = self._batch, []
@@ -68,19 +70,19 @@ class StreamsSource:
         with self._reporting():
             self._write_elsewhere(settlements)
             moved = self._channel().move([self._move(settlement) for settlement in settlements])
-            self._mark_elsewhere(
-                [settlement for settlement, ours in zip(settlements, moved, strict=True) if ours or self._results]
-            )
+            out = [settlement for settlement, ours in zip(settlements, moved, strict=True) if ours or self._results]
+            self._note_elsewhere(out)
 
     def renew(self) -> None:
         """Keep the leases."""
         with self._reporting():
+            self._keep()
             self._channel().renew()
 
     def release(self, shelf: Shelf, leaving: Sequence[tuple[str, Post]], *, results: bool) -> None:
         """Take items off a shelf and publish a message for each, in one step where both are on one Redis."""
         with self._reporting():
-            apart = self._results if results else None
+            apart = self._results.publisher if results and self._results is not None else None
             if apart is None and self._ledger is not None:
                 apart = self._inner
             if apart is not None:
@@ -99,7 +101,7 @@ class StreamsSource:
             self._connection.close()
         self._inner.close()
         if self._results is not None:
-            self._results.close()
+            self._results.publisher.close()
 
     def _channel(self) -> Channel:
         if self._opened is None:
@@ -109,6 +111,10 @@ class StreamsSource:
             consumer.consume()
             self._opened = channel
         return self._opened
+
+    def _keep(self) -> None:
+        if self._results is not None:
+            self._results.publisher.keep()
 
     def _note(self, message: Message) -> None:
         queue = self._queues[message.delivery_info["routing_key"]]
@@ -124,24 +130,15 @@ class StreamsSource:
     def _write_elsewhere(self, settlements: Sequence[Settlement]) -> None:
         """What is not on the queues' Redis goes first; a repeat finds it there, or bears the same id."""
         if self._ledger is not None:
-            with self._ledger.pipeline(transaction=False) as pipe:
-                for settlement in settlements:
-                    for command in settlement.writes:
-                        pipe.execute_command(*command)
-                pipe.execute()
+            write(self._ledger, settlements)
         if self._results is not None:
-            self._results.publish([post for settlement in settlements for post in settlement.results])
+            self._results.publish(settlements)
 
-    def _mark_elsewhere(self, settlements: Sequence[Settlement]) -> None:
-        """The ledger's mark comes last, and only for what is out: without it a result may go out twice, with it too
-        early never.
-        """
-        marks = [settlement.once for settlement in settlements if settlement.once is not None]
-        if self._ledger is not None and marks:
-            with self._ledger.pipeline(transaction=False) as pipe:
-                for key, field, value in marks:
-                    pipe.hsetnx(key, field, value)
-                pipe.execute()
+    def _note_elsewhere(self, out: Sequence[Settlement]) -> None:
+        if self._ledger is not None:
+            mark(self._ledger, out)
+        if self._results is not None:
+            self._results.forget(out)
 
     def _move(self, settlement: Settlement) -> Move:
         """What the fenced script does for one message."""

@@ -12,10 +12,9 @@ import uvloop
 from redis import Redis
 from redis import asyncio as redis_asyncio
 
-from shared.brokers import open_publisher
 from shared.ledger import Ledger, Limits
 from shared.settings import Account, Settings, load_accounts
-from shared.topology import BY_STAGE, STAGES, Stage, queue_name
+from shared.topology import STAGES, Stage
 from workers.chores import Chores
 from workers.delivery import Delivery
 from workers.getresult import GetResult
@@ -26,9 +25,8 @@ from workers.reading import EvidenceReader, ReadRules
 from workers.reconcile import Looks, Reconcile
 from workers.runner import Runner, StageRun
 from workers.settlement import Settler
-from workers.source import Source
+from workers.sources import open_source
 from workers.stages import Classify, Publish, Verify
-from workers.streams_source import StreamsSource
 from workers.watch import Watch
 from workers.watch_rules import Share, WatchLimits
 
@@ -37,7 +35,6 @@ log = structlog.get_logger()
 DAY = 86_400.0
 HINT_MARGIN = 600.0
 """Seconds that a hinted case is remembered after it was to be looked at."""
-PUBLISH_TIMEOUT = 5.0
 
 
 def run(settings: Settings, stages: Sequence[Stage] = STAGES) -> int:
@@ -150,18 +147,4 @@ def watch_limits(settings: Settings) -> WatchLimits:
         bad_signatures=Share(settings.alert_bad_signature_share, settings.alert_bad_signature_min),
         dead_letters=settings.alert_dead_letters,
         backlog_age=settings.alert_backlog_seconds,
-    )
-
-
-def open_source(settings: Settings, stages: Sequence[Stage], redis: "Redis") -> Source:
-    """The messages of these stages; connects when first used."""
-    results_here = settings.results_url == settings.broker_url
-    ledger_here = settings.redis_url == settings.broker_url
-    return StreamsSource(
-        settings.broker_url,
-        {queue_name(settings.prefix, BY_STAGE[name].reads): BY_STAGE[name].reads for name in stages},
-        settings.prefetch,
-        settings.lease_seconds,
-        None if results_here else open_publisher(settings.results_url, PUBLISH_TIMEOUT),
-        None if ledger_here else redis,
     )

@@ -37,6 +37,9 @@ class Elsewhere:
             raise NotStored("OperationalError")
         self.posts += posts
 
+    def keep(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

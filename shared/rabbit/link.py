@@ -1,0 +1,96 @@
+"""One open connection to RabbitMQ, whose every call is bounded in time."""
+
+import select
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from amqp import spec
+from kombu.connection import Connection
+
+from shared.rabbit.frames import tolerant_frame_handler
+
+PUBLISH: Final = "Bssbb"
+"""The wire types of basic.publish: ticket, exchange, routing key, mandatory, immediate."""
+
+
+class LinkLost(Exception):
+    """The connection is gone or unusable; the message is the type of the error behind it."""
+
+
+def dialer(url: str, timeout: float, heartbeat: float) -> Connection:
+    """What makes links to the broker, or to one of the brokers, of a kombu URL; nothing connects yet.
+
+    `timeout` in seconds bounds each exchange. A peer that is silent for two to three times `heartbeat` seconds (whole,
+    at least one) is given up by the other side.
+    """
+    options = {"frame_handler": tolerant_frame_handler}
+    return Connection(url, connect_timeout=timeout, heartbeat=max(1, int(heartbeat)), transport_options=options)
+
+
+class Link:
+    """A connection with one channel, for one thread. Once lost it stays so. Every call may raise `LinkLost`."""
+
+    def __init__(self, dialer: Connection) -> None:
+        """Connect; a broker that can't be reached makes the next link try the next one of the URL."""
+        self._amqp: Any = None
+        self.blocked = False
+        """Whether the broker takes nothing in now: its memory or its disk is full."""
+        try:
+            with self.guarded():
+                self._amqp = dialer.transport.establish_connection()
+                self._amqp.sock.settimeout(dialer.connect_timeout)
+                self._amqp.on_blocked, self._amqp.on_unblocked = self._block, self._unblock
+                self.channel = self._amqp.channel()
+                self.channel.auto_decode = False  # bodies stay bytes
+                self._poll = select.poll()
+                self._poll.register(self._amqp.sock, select.POLLIN)
+        except LinkLost:
+            dialer.maybe_switch_next()
+            raise
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Around what uses the channel: any error ends the link, for py-amqp raises sundry types on a broken one."""
+        try:
+            yield
+        except Exception as error:
+            self.drop()
+            raise LinkLost(type(error).__name__) from error
+
+    def drain(self, wait: float = 0.0) -> None:
+        """Handle all that has come in, waited for at most `wait` seconds; sends a heartbeat when one is due."""
+        with self.guarded():
+            self._amqp.heartbeat_tick()
+            while self._readable(wait):
+                self._amqp.blocking_read()
+                wait = 0.0
+
+    def publish(self, exchange: str, routing_key: str, message: Any) -> None:
+        """Send a message that must reach a queue; returns before the broker has it."""
+        # Not basic_publish: it polls the socket before each message, and turns in circles on half a frame.
+        self.channel.send_method(spec.Basic.Publish, PUBLISH, (0, exchange, routing_key, True, False), message)
+
+    def close(self) -> None:
+        """Take leave; the broker hands on at once what was not acknowledged. Never raises."""
+        with suppress(Exception):
+            if self._amqp is not None and not self.blocked:  # one that blocks does not read
+                self._amqp.close()
+        self.drop()
+
+    def drop(self) -> None:
+        """Break the connection. Never raises."""
+        amqp, self._amqp = self._amqp, None
+        if amqp is not None:
+            with suppress(Exception):
+                amqp.collect()
+
+    def _readable(self, wait: float) -> bool:
+        pending = getattr(self._amqp.sock, "pending", None)  # of TLS
+        return bool((pending and pending()) or self._poll.poll(max(0.0, wait) * 1000))
+
+    def _block(self, _reason: str) -> None:
+        self.blocked = True
+
+    def _unblock(self) -> None:
+        self.blocked = False

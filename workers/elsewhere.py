@@ -1,0 +1,54 @@
+"""What a settlement writes to other servers than the one that holds its message: it can't go in one step with it.
+
+So it goes before the message leaves its queue, and a settling that fails midway is tried again: a write to the ledger
+changes nothing when repeated, and what a broker has confirmed is not published a second time.
+"""
+
+from collections.abc import Callable, Sequence
+
+from redis import Redis
+
+from shared.post import Post
+from shared.publisher import Publisher
+from workers.settlement import Settlement
+
+
+def write(ledger: "Redis", settlements: Sequence[Settlement]) -> None:
+    """What goes to the ledger's Redis first. Raises RedisError."""
+    _run(ledger, [command for settlement in settlements for command in settlement.writes])
+
+
+def mark(ledger: "Redis", settlements: Sequence[Settlement]) -> None:
+    """The marks, last, and only for what is out: without one a result may go out twice, with it too early never."""
+    _run(ledger, [("HSETNX", *settlement.once) for settlement in settlements if settlement.once is not None])
+
+
+class Outlet:
+    """Publishes what settlements hold for one broker; each only once, however often its settling is tried."""
+
+    def __init__(self, publisher: Publisher, posts_of: Callable[[Settlement], Sequence[Post]]) -> None:
+        self.publisher = publisher
+        self._posts_of = posts_of
+        self._out: set[str] = set()
+
+    def publish(self, settlements: Sequence[Settlement]) -> None:
+        """All that is not out yet; raises `NotStored`."""
+        due = [settlement for settlement in settlements if settlement.tag not in self._out]
+        self.publisher.publish([post for settlement in due for post in self._posts_of(settlement)])
+        self._out.update(settlement.tag for settlement in due if self._posts_of(settlement))
+
+    def has_sent(self, settlement: Settlement) -> bool:
+        """Whether something of it is out already."""
+        return settlement.tag in self._out
+
+    def forget(self, settlements: Sequence[Settlement]) -> None:
+        """They are settled."""
+        self._out.difference_update(settlement.tag for settlement in settlements)
+
+
+def _run(redis: "Redis", commands: Sequence[tuple[str | bytes | int, ...]]) -> None:
+    if commands:
+        with redis.pipeline(transaction=False) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            pipe.execute()
