@@ -1,0 +1,119 @@
+"""The AsyncAPI document, read by its official parser and compared with where the code really sends things."""
+
+import copy
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from jsonschema import Draft7Validator
+
+from contract.documents import FOLDER, committed
+from shared.cloudevent import from_event, to_post
+from tests.npm import NODE
+
+DOCUMENT: Final[dict[str, Any]] = json.loads((FOLDER / "asyncapi.json").read_text())
+GOLDEN: Final = {name: body for name, body in committed().items() if name.startswith("golden/")}
+MESSAGES: Final[dict[str, Any]] = DOCUMENT["components"]["messages"]
+EXPECTED_FAULT: Final = "asyncapi-latest-version"
+"""There is a 3.1, which adds nothing that is needed here; 3.0 is what most tools read."""
+
+Change = Callable[[dict[str, Any]], object]
+
+
+WRONG: Final[dict[str, Change]] = {
+    "an operation on no channel": lambda document: document["channels"].pop("alerts"),
+    "an unknown schema": lambda document: document["components"]["schemas"].pop("Reason"),
+    "a routing key without its parameter": lambda document: document["channels"]["alertsByTopic"]["parameters"].clear(),
+}
+
+
+def changed(change: Change) -> str:
+    document = copy.deepcopy(DOCUMENT)
+    for message in document["components"]["messages"].values():
+        del message["examples"]  # they take the parser longer than all else
+    change(document)
+    return json.dumps(document)
+
+
+@pytest.fixture(scope="module")
+def parsed(node_packages: Path) -> dict[str, Any]:
+    """What the parser says of the document as it is, and of each wrong one."""
+    texts = {"as it is": json.dumps(DOCUMENT)} | {name: changed(change) for name, change in WRONG.items()}
+    return said_by("asyncapi.mjs", texts, node_packages)
+
+
+def said_by(script: str, asked: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What a script under Node.js answers."""
+    command = ["node", str(folder / script)]
+    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+def test_the_official_parser_finds_no_fault(parsed: dict[str, Any]) -> None:
+    assert [fault for fault in parsed["as it is"]["faults"] if fault["code"] != EXPECTED_FAULT] == []
+
+
+def test_the_official_parser_finds_every_channel_and_every_golden_message(parsed: dict[str, Any]) -> None:
+    assert parsed["as it is"]["channels"] == [channel["address"] for channel in DOCUMENT["channels"].values()]
+    assert sorted(parsed["as it is"]["examples"]) == sorted(Path(name).stem for name in GOLDEN)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_the_official_parser_would_find_a_fault(name: str, parsed: dict[str, Any]) -> None:
+    assert {fault["code"] for fault in parsed[name]["faults"]} - {EXPECTED_FAULT}
+
+
+@pytest.mark.parametrize("noun", MESSAGES)
+def test_every_example_is_valid_in_the_documents_own_schemas(noun: str) -> None:
+    """In draft 7, that is: the official parser checks no examples of AsyncAPI 3."""
+    message = MESSAGES[noun]
+    for part in ("headers", "payload"):
+        validator = Draft7Validator({**message[part], "components": DOCUMENT["components"]})
+        assert [error.json_path for it in message["examples"] for error in validator.iter_errors(it[part])] == []
+        assert not validator.is_valid({})
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_every_message_goes_where_the_document_says(name: str) -> None:
+    post = to_post(from_event(GOLDEN[name]), "faceid")
+    noun = name.split("/")[1]  # decisions, alerts
+    by_queue, by_topic = DOCUMENT["channels"][noun], DOCUMENT["channels"][f"{noun}ByTopic"]
+    assert post.queue == by_queue["address"] == by_queue["bindings"]["amqp"]["queue"]["name"]
+    assert post.content_type == DOCUMENT["defaultContentType"]
+    said = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^.]+)", by_topic["address"]), post.topic)
+    assert said is not None
+    for parameter, value in said.groupdict().items():
+        assert value in by_topic["parameters"][parameter].get("enum", [value])
+
+
+def test_ajv_accepts_every_golden_message_as_what_it_is_and_as_nothing_else(node_packages: Path) -> None:
+    schemas = {name: json.loads(body) for name, body in committed().items() if name.startswith("schemas/")}
+    messages = {name: json.loads(body) for name, body in GOLDEN.items()}
+    data = {f"{name} data": message["data"] for name, message in messages.items()}
+    accepted = said_by("validate.mjs", {"schemas": schemas, "messages": messages | data}, node_packages)
+    for noun in MESSAGES:
+        events = [name for name in messages if name.startswith(f"golden/{noun}s/")]
+        assert accepted[f"schemas/{noun}-event.v1.json"] == events
+        assert accepted[f"schemas/{noun}.v1.json"] == [f"{name} data" for name in events]
+
+
+def test_it_names_no_real_host() -> None:
+    assert {server["host"].partition(":")[0] for server in DOCUMENT["servers"].values()} == {
+        "rabbitmq.example",
+        "redis.example",
+    }
+    assert "://" not in json.dumps(DOCUMENT)
+
+
+def test_packages_from_npm_are_exact_and_have_no_address() -> None:
+    package, lock = (json.loads((NODE / name).read_text()) for name in ("package.json", "package-lock.json"))
+    for name, version in package["devDependencies"].items():
+        assert re.fullmatch(r"\d+\.\d+\.\d+", version), name
+        assert lock["packages"][f"node_modules/{name}"]["version"] == version
+    assert not [name for name, locked in lock["packages"].items() if "resolved" in locked]
