@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
 
 from shared.group_commit import GroupCommit
+from shared.scripts import Call, Scripts
+from shared.superseding import Superseding
 from shared.tally import Counted, tally_key
 
 LUA = Path(__file__).parent / "lua"
@@ -22,7 +23,6 @@ NOTED_ARRIVALS = 64
 
 Verdict = Literal["decided", "joined", "carry", "look", "flooded"]
 Landing = Literal["answered", "refused", "given_back", "failed"]
-Call = tuple[str, Sequence[str], Sequence[Any]]
 
 
 class CaseKey(NamedTuple):
@@ -87,29 +87,37 @@ class Ledger:
         self._limits = limits
         self._clock = clock
         self._ttl = int(limits.retention * 1000)
-        self._outbox = (f"{prefix}:outbox", f"{prefix}:outbox:items")
-        self._scripts = {path.stem: path.read_text() for path in LUA.glob("*.lua")}
-        self._shas: dict[str, str] = {}
-        self._calls: GroupCommit[Call, Any] = GroupCommit(self._flush)
+        self._outbox = outbox_keys(prefix)
+        self._calls: GroupCommit[Call, Any] = GroupCommit(Scripts(redis, LUA).run)
 
     def key(self, case: CaseKey) -> str:
         """The case's key in Redis."""
         return case_key(self._prefix, case)
 
-    async def arrive(
-        self, case: CaseKey, item: str, channel: str, *, gist: str, biz_no: str, received_at: float, secret: str
+    async def arrive(  # noqa: PLR0913 - an arrival has these facts
+        self,
+        case: CaseKey,
+        item: str,
+        channel: str,
+        *,
+        gist: str,
+        data: str,
+        biz_no: str,
+        received_at: float,
+        secret: str,
     ) -> Arrival:
         """Note an arrival; noting it twice counts once.
 
-        `gist`: what its signed evidence says, if that can decide, else empty. Another gist than the first one raises
-        an alert. `secret`: which one signed it, empty for a hint.
+        `gist`: what its signed evidence says, if that can decide, else empty, and `data` the text of it, which is kept
+        of the item that carries the case. Another gist than the first one raises an alert. `secret`: which one signed
+        it, empty for a hint.
         """
         index = biz_no_key(self._prefix, case.account, biz_no)
         hints = f"{self._prefix}:hints:{{{case.account}}}"
         keys = (self.key(case), index, *self._outbox, hints, self._tally(case))
         facts = (item, channel, int(bool(gist)), case.biz_id, biz_no, received_at, secret)
         limits = (int(self._limits.hint_life * 1000), self._limits.hint_cases)
-        words = (*facts, self._ttl, NOTED_ARRIVALS, gist, case.account, *limits)
+        words = (*facts, self._ttl, NOTED_ARRIVALS, gist, case.account, *limits, data)
         verdict, notify, returned = await self._calls.submit(("arrive", keys, words))
         return Arrival(verdict.decode(), _channels(notify, returned))
 
@@ -149,7 +157,7 @@ class Ledger:
         now. `value`: the raw answer, or the code of what went wrong. Failures in a row open the account's breaker.
         """
         keys = (self.key(case), account_key(self._prefix, case.account), *self._outbox)
-        words = (flight, how, value, now, self._ttl, case.account, int(self._limits.breaker_rest * 1000))
+        words = (flight, how, value, now, self._ttl, case.account, int(self._limits.breaker_rest * 1000), case.biz_id)
         notify, returned, counted_on = await self._calls.submit(("land", keys, words))
         return _channels(notify, returned) if counted_on else None
 
@@ -157,43 +165,39 @@ class Ledger:
         """Make room for another read: the stored answer decides nothing."""
         await self._calls.submit(("set_aside", (self.key(case),), (raw,)))
 
-    async def commit(self, case: CaseKey, decision: bytes, *, attacked: bool = False) -> tuple[bytes, bool]:
+    async def commit(
+        self, case: CaseKey, decision: bytes, *, attacked: bool = False, provisional: bool = False
+    ) -> tuple[bytes, bool]:
         """The decision that stands for the case, this one or an earlier one, and whether it is published already.
 
-        `attacked`: it names an attack.
+        `attacked`: it names an attack. `provisional`: GetResult's answer is missing; when that comes, or has come
+        meanwhile, the outbox recalls the case.
         """
         counted: Counted = "attacked" if attacked else "clean"
-        keys, words = (self.key(case), self._tally(case)), (decision, self._ttl, counted)
+        keys: Sequence[str] = (self.key(case), self._tally(case))
+        words: Sequence[bytes | str | int] = (decision, self._ttl, counted)
+        if provisional:
+            keys, words = (*keys, *self._outbox), (*words, *case)
         standing, published = await self._calls.submit(("commit", keys, words))
         return standing, bool(published)
 
+    async def supersede(self, case: CaseKey, superseding: Superseding) -> bool:
+        """Put a decision in another's place, and into the outbox; False when that one does not stand any more."""
+        keys, words = (self.key(case), *self._outbox), superseding.words(self._prefix, self._ttl)
+        return bool(await self._calls.submit(("supersede", keys, words)))
+
     def _tally(self, case: CaseKey) -> str:
         return tally_key(self._prefix, case.account, self._clock())
-
-    async def _flush(self, calls: Sequence[Call]) -> Sequence[Any]:
-        answers = await self._send(calls)
-        if any(isinstance(answer, NoScriptError) for answer in answers):
-            self._shas.clear()
-            again = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-            for place, answer in zip(again, await self._send([calls[place] for place in again]), strict=True):
-                answers[place] = answer
-        return answers
-
-    async def _send(self, calls: Sequence[Call]) -> list[Any]:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for script, keys, words in calls:
-                pipe.evalsha(await self._sha(script), len(keys), *keys, *words)
-            return await pipe.execute(raise_on_error=False)
-
-    async def _sha(self, script: str) -> str:
-        if script not in self._shas:
-            self._shas[script] = await self._redis.script_load(self._scripts[script])
-        return self._shas[script]
 
 
 def case_key(prefix: str, case: CaseKey) -> str:
     """`faceid:case:{ACCOUNT}:BIZ_ID`; the braces keep an account's keys in one slot."""
     return f"{prefix}:case:{{{case.account}}}:{case.biz_id}"
+
+
+def outbox_keys(prefix: str) -> tuple[str, str]:
+    """The shelf of what any worker has to publish, and its items."""
+    return f"{prefix}:outbox", f"{prefix}:outbox:items"
 
 
 def biz_no_key(prefix: str, account: str, biz_no: str) -> str:

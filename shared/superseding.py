@@ -4,11 +4,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
+from typing import Final
 
 from shared.alert import Alert
 from shared.cloudevent import to_post
 from shared.decision import Decision
 from shared.parked import Parked
+
+SCRIPT: Final = Path(__file__).parent / "lua" / "supersede.lua"
 
 
 @dataclass(frozen=True, slots=True)

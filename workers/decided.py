@@ -71,6 +71,11 @@ def alerts(decision: Decision) -> list[Alert]:
     return [Alert.of(kind, decision.account, at, decision.biz_id) for kind in kinds]
 
 
+def provisional(decision: Decision) -> bool:
+    """Whether it was made without GetResult's answer though that was wanted: better evidence may supersede it."""
+    return any(reason.code is ReasonCode.NOT_RECONCILED for reason in decision.reasons)
+
+
 def attacked(decision: Decision) -> bool:
     """Whether it names an attack."""
     return any(reason.code in ATTACKS for reason in decision.reasons)

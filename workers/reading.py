@@ -14,11 +14,11 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from shared.ledger import CaseKey, Landing, Ledger, Reservation
 from shared.settings import Account
-from workers.callback import Callback, NotACallback, is_final
+from workers.callback import Callback
 from workers.decided import SPENT
 from workers.getresult import TOO_MANY, Answer, Answered, Failed, Refused, Unread
 from workers.limiter import Limiter
-from workers.strict_json import NotStrictJson
+from workers.reconciled import final_result
 
 log = structlog.get_logger()
 
@@ -166,11 +166,8 @@ class EvidenceReader:
 
     async def _look_into(self, case: CaseKey, raw: bytes, channels: tuple[str, ...] = ()) -> Reading:
         """A stored answer: it decides, or it makes room for another read."""
-        try:
-            result = Callback.from_json(raw, biz_id=case.biz_id)
-        except (NotStrictJson, NotACallback):
-            result = None
-        if result is not None and result.biz_id == case.biz_id and result.status and is_final(result.status):
+        result = final_result(raw, case.biz_id)
+        if result is not None:
             return Found(raw, result, channels)
         await self._ledger.set_aside(case, raw)
         return NotFinal()

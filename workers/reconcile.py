@@ -59,6 +59,7 @@ class Reconcile:
             envelope.id,
             envelope.channel,
             gist=gist(callback) if callback is not None and is_final(callback.status) else "",
+            data=verified.data,
             biz_no=(callback.biz_info.biz_no or "") if callback else "",
             received_at=envelope.received_at,
             secret="" if verified.secret is None else str(verified.secret),

@@ -10,9 +10,10 @@ from shared.ledger import CaseKey, Ledger
 from shared.post import Post
 from workers import outcome
 from workers.classify import classify
-from workers.decided import Decided, alerts, attacked, decide
+from workers.decided import Decided, alerts, attacked, decide, provisional
 from workers.policy import Policy
 from workers.reconciled import Reconciled
+from workers.superseding import EVIDENCE_CAME, WORKERS, is_better, supersede
 from workers.verify import Unverified, verify
 
 UNKNOWN_ACCOUNT = outcome.Dead("unknown_account", "no such account in this worker's settings")
@@ -73,13 +74,20 @@ class Publish:
         return Decided.load(body)
 
     async def run(self, envelope: Envelope, decided: Decided) -> outcome.Outcome:
-        """The decision that stands for the case goes out, and nothing when it is out already."""
-        case = CaseKey(envelope.account, decided.biz_id)
-        found = attacked(decided.decision)
-        standing, published = await self._ledger.commit(case, decided.dump(), attacked=found)
-        decision = Decided.load(standing).decision
-        posts = () if published else self._posts(decision)
-        return outcome.Publish(posts, (self._ledger.key(case), "published", decision.id))
+        """The decision that stands for the case goes out, and nothing when it is out already.
+
+        One on better evidence than that supersedes it, and goes out by the outbox.
+        """
+        case, fresh = CaseKey(envelope.account, decided.biz_id), decided.decision
+        while True:
+            standing, published = await self._ledger.commit(
+                case, decided.dump(), attacked=attacked(fresh), provisional=provisional(fresh)
+            )
+            decision = Decided.load(standing).decision
+            if not is_better(fresh, decision):
+                posts = () if published else self._posts(decision)
+                return outcome.Publish(posts, (self._ledger.key(case), "published", decision.id))
+            await self._ledger.supersede(case, supersede(standing, decision, fresh, by=WORKERS, note=EVIDENCE_CAME))
 
     def _posts(self, decision: Decision) -> tuple[Post, ...]:
         messages: list[Decision | Alert] = [decision, *alerts(decision)]

@@ -5,6 +5,7 @@
 --       7 secret that matched ("" when unsigned)  8 time to live, ms  9 arrivals noted one by one at most
 --       10 gist of the evidence ("" when it holds none)  11 the account's name
 --       12 time to live of a case that only hints have come for, ms  13 cases that hints may open in a minute
+--       14 the signed text that the gist is of ("" when there is none)
 -- Returns: verdict (decided|joined|carry|look|flooded), count of notify, count of return.
 local case, item, hint = KEYS[1], ARGV[1], ARGV[7] == ''
 if redis.call('HLEN', case) == 0 then
@@ -46,12 +47,17 @@ end
 -- One item carries a case; what arrives while it is under way joins it. Without a carrier one signed item watches it,
 -- and one hint looks: a hint gives up early and never spends the last read, so it can't look in a signed item's place.
 -- A decision that is not published yet is still being carried: its item may come again after its worker's death.
+-- The carrier's text is kept: what the decision rests on, should it have to be made again.
 local verdict = 'joined'
 if redis.call('HEXISTS', case, 'published') == 1 then
     verdict = 'decided'
 elseif ARGV[3] == '1' then
-    redis.call('HSETNX', case, 'carrier', item)
-    if redis.call('HGET', case, 'carrier') == item then verdict = 'carry' end
+    if redis.call('HSETNX', case, 'carrier', item) == 1 then
+        redis.call('HSET', case, 'callback', ARGV[14])
+        verdict = 'carry'
+    elseif redis.call('HGET', case, 'carrier') == item then
+        verdict = 'carry'
+    end
 elseif redis.call('HEXISTS', case, 'carrier') == 0 then
     local role = hint and 'looker' or 'watcher'
     redis.call('HSETNX', case, role, item)

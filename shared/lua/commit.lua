@@ -1,9 +1,21 @@
 -- The first decision of a case is its decision; whoever comes later is handed that one.
 -- KEYS: 1 the case (hash)  2 what was counted of the account this minute (hash)
+--       with a provisional decision too: 3 the outbox (sorted set)  4 its items (hash)
 -- ARGV: 1 the decision (JSON)  2 time to live, ms  3 what it counts as
+--       with a provisional decision too: 4 the account's name  5 biz_id
 -- Returns: the decision that stands, 1 when it is published already.
-if redis.call('HSETNX', KEYS[1], 'decision', ARGV[1]) == 1 and redis.call('HINCRBY', KEYS[2], ARGV[3], 1) == 1 then
-    redis.call('EXPIRE', KEYS[2], 7200)
+local case = KEYS[1]
+if redis.call('HSETNX', case, 'decision', ARGV[1]) == 1 then
+    if redis.call('HINCRBY', KEYS[2], ARGV[3], 1) == 1 then redis.call('EXPIRE', KEYS[2], 7200) end
+    if ARGV[4] then redis.call('HSET', case, 'provisional', 1) end
+    if ARGV[4] and redis.call('HEXISTS', case, 'raw') == 1 then  -- the evidence came after it had been given up
+        local time = redis.call('TIME')
+        local at = string.format('%d.%03d', time[1], math.floor(time[2] / 1000))
+        local id = 'recall:' .. ARGV[4] .. ':' .. ARGV[5]
+        redis.call('ZADD', KEYS[3], at, id)
+        redis.call('HSET', KEYS[4], id, cjson.encode({id = id, stage = 'classify', reason = 'recall', at = tonumber(at),
+            account = ARGV[4], biz_id = ARGV[5]}))
+    end
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return {redis.call('HGET', KEYS[1], 'decision'), redis.call('HEXISTS', KEYS[1], 'published')}
+redis.call('PEXPIRE', case, ARGV[2])
+return {redis.call('HGET', case, 'decision'), redis.call('HEXISTS', case, 'published')}

@@ -51,7 +51,7 @@ async def arrive(ledger: Ledger, item: str = "item", case: CaseKey = CASE, **fac
     """A signed, final notify, but for what is said otherwise."""
     channel = facts.pop("channel", "notify")
     return await ledger.arrive(
-        case, item, channel, **{"gist": "g", "biz_no": "", "received_at": 1.5, "secret": "0", **facts}
+        case, item, channel, **{"gist": "g", "data": "{}", "biz_no": "", "received_at": 1.5, "secret": "0", **facts}
     )
 
 

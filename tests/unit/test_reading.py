@@ -205,7 +205,7 @@ async def test_an_unknown_status_is_an_end(ledger: Ledger) -> None:
 
 async def test_channels_heard_from_during_the_read_are_told(ledger: Ledger) -> None:
     async def arrive(channel: str) -> None:
-        await ledger.arrive(CASE, channel, channel, gist="g", biz_no="", received_at=1.0, secret="0")
+        await ledger.arrive(CASE, channel, channel, gist="g", data="", biz_no="", received_at=1.0, secret="0")
 
     vendor = Vendor(PASS)
     await arrive("notify")

@@ -1,0 +1,229 @@
+"""Superseding in the ledger, by many at once, at any moment, after lost replies: on fakeredis and on a server."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import cast
+
+import pytest
+from redis import Redis
+from redis import asyncio as redis_asyncio
+
+from shared.cloudevent import to_event
+from shared.ledger import CaseKey, Ledger, Limits
+from shared.parked import Parked
+from shared.shelf import Shelf
+from tests.unit.decisions import BORN, dumped, made_on, on_answer, on_callback
+from tests.unit.payloads import BIZ_ID
+from workers.superseding import supersede
+
+CASE = CaseKey("default", BIZ_ID)
+KEY = f"p:case:{{default}}:{BIZ_ID}"
+WORKERS = 5
+OLD = made_on(on_callback())
+STANDING = dumped(OLD)
+SUPERSEDING = supersede(STANDING, OLD, made_on(on_answer(), now=BORN + 60), by="faceid", note="it came")
+
+
+@pytest.fixture
+def redis(any_redis_url: str) -> "Iterator[Redis]":
+    with Redis.from_url(any_redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def ledgers(any_redis_url: str) -> AsyncIterator[list[Ledger]]:
+    """One for each of several workers, each with connections of its own."""
+    clients = [redis_asyncio.Redis.from_url(any_redis_url) for _ in range(WORKERS)]
+    yield [Ledger(client, "p", Limits(retention=86_400.0)) for client in clients]
+    for client in clients:
+        await client.aclose()
+
+
+@pytest.fixture
+def ledger(ledgers: list[Ledger]) -> Ledger:
+    return ledgers[0]
+
+
+def field(redis: "Redis", name: str) -> bytes | None:
+    return cast("bytes | None", redis.hget(KEY, name))
+
+
+def outbox(redis: "Redis") -> list[Parked]:
+    return list(Shelf(redis, "p", "outbox"))
+
+
+def reasons(redis: "Redis") -> list[str]:
+    return [parked.reason for parked in outbox(redis)]
+
+
+async def decide(ledger: Ledger, redis: "Redis", *, published: bool = True) -> None:
+    """A provisional decision stands."""
+    await ledger.commit(CASE, STANDING, provisional=True)
+    if published:
+        redis.hset(KEY, "published", OLD.id)
+
+
+async def late_answer(ledger: Ledger, flight: str = "late", raw: bytes = b"{}") -> None:
+    await ledger.reserve(CASE, flight, allowed=3, life=0.0, rests=(0.0,))
+    await ledger.reserve(CASE, "another", allowed=0, life=0.0, rests=(0.0,))
+    await ledger.land(CASE, flight, "answered", raw, 2.5)
+
+
+# Compare and set
+
+
+async def test_of_many_that_supersede_at_once_one_does(ledgers: list[Ledger], redis: "Redis") -> None:
+    await decide(ledgers[0], redis)
+    rivals = [supersede(STANDING, OLD, made_on(on_answer(), now=BORN + n), by=f"w{n}", note="") for n in range(50)]
+    done = await asyncio.gather(
+        *(ledgers[n % WORKERS].supersede(CASE, rival) for n, rival in enumerate(rivals)), return_exceptions=True
+    )
+    (winner,) = (rival for rival, stands in zip(rivals, done, strict=True) if stands is True)
+    assert field(redis, "decision") == dumped(winner.new)
+    assert json.loads(field(redis, "superseded:1") or b"")["by"] == winner.by
+    assert reasons(redis) == ["superseding", "alert"]
+
+
+async def test_the_old_decision_stays_byte_for_byte_with_who_and_why(ledger: Ledger, redis: "Redis") -> None:
+    await decide(ledger, redis)
+    assert await ledger.supersede(CASE, SUPERSEDING)
+    assert field(redis, "revision:1") == STANDING
+    assert json.loads(field(redis, "superseded:1") or b"") == {"by": "faceid", "note": "it came"}
+    assert (field(redis, "published") or b"").decode() == SUPERSEDING.new.id
+    assert await ledger.commit(CASE, STANDING, provisional=True) == (dumped(SUPERSEDING.new), True)
+
+
+async def test_against_another_decision_than_the_one_that_stands_nothing_happens(
+    ledger: Ledger, redis: "Redis"
+) -> None:
+    other = made_on(on_callback("liveness-fail"))
+    await ledger.commit(CASE, dumped(other))
+    before = redis.hgetall(KEY)
+    assert not await ledger.supersede(CASE, SUPERSEDING)
+    assert (redis.hgetall(KEY), outbox(redis)) == (before, [])
+
+
+async def test_an_undecided_case_is_not_superseded(ledger: Ledger, redis: "Redis") -> None:
+    assert not await ledger.supersede(CASE, SUPERSEDING)
+    assert not redis.exists(KEY)
+
+
+async def test_asked_again_after_a_lost_reply_it_changes_nothing_more(ledger: Ledger, redis: "Redis") -> None:
+    await decide(ledger, redis)
+    assert [await ledger.supersede(CASE, SUPERSEDING) for _ in range(3)] == [True, False, False]
+    assert reasons(redis) == ["superseding", "alert"]
+
+
+# What goes out
+
+
+async def test_the_new_decision_lies_in_the_outbox_as_it_will_be_published(ledger: Ledger, redis: "Redis") -> None:
+    await decide(ledger, redis)
+    await ledger.supersede(CASE, SUPERSEDING)
+    post = outbox(redis)[0].post
+    assert post is not None
+    assert (post.queue, post.body, post.topic) == (
+        "p.decisions",
+        to_event(SUPERSEDING.new),
+        "decision.default.approved",
+    )
+
+
+async def test_a_decision_that_is_not_out_yet_goes_out_before_the_one_that_supersedes_it(
+    ledger: Ledger, redis: "Redis"
+) -> None:
+    await decide(ledger, redis, published=False)
+    await ledger.supersede(CASE, SUPERSEDING)
+    assert reasons(redis) == ["superseded", "alert", "superseding", "alert"]
+    assert [parked.post.body for parked in outbox(redis)[::2] if parked.post] == [
+        to_event(OLD),
+        to_event(SUPERSEDING.new),
+    ]
+    assert redis.hsetnx(KEY, "published", OLD.id) == 0, "the item that carries the old one lets nothing out any more"
+
+
+# When a case is recalled
+
+
+async def test_an_answer_after_a_provisional_decision_recalls_the_case_once(ledger: Ledger, redis: "Redis") -> None:
+    await decide(ledger, redis)
+    for flight in ("first", "second"):
+        await late_answer(ledger, flight)
+    (recall,) = outbox(redis)
+    assert (recall.reason, recall.account, recall.biz_id, recall.post) == ("recall", *CASE, None)
+
+
+async def test_an_answer_that_came_just_before_the_provisional_decision_recalls_the_case_too(
+    ledgers: list[Ledger], redis: "Redis"
+) -> None:
+    await late_answer(ledgers[0])
+    assert outbox(redis) == []
+    await asyncio.gather(*(one.commit(CASE, STANDING, provisional=True) for one in ledgers * 4))
+    assert reasons(redis) == ["recall"]
+
+
+async def test_whichever_comes_first_a_case_is_recalled(ledgers: list[Ledger], redis: "Redis") -> None:
+    for _ in range(10):
+        redis.flushall()
+        await ledgers[0].reserve(CASE, "late", allowed=3, life=0.0, rests=(0.0,))
+        await asyncio.gather(
+            ledgers[1].commit(CASE, STANDING, provisional=True),
+            ledgers[2].land(CASE, "late", "answered", b"{}", 2.5),
+        )
+        assert reasons(redis) == ["recall"]
+
+
+@pytest.mark.parametrize("superseded", [False, True])
+async def test_a_decision_that_rests_on_getresult_is_never_recalled(
+    superseded: bool, ledger: Ledger, redis: "Redis"
+) -> None:
+    if superseded:
+        await decide(ledger, redis)
+        await ledger.supersede(CASE, SUPERSEDING)
+        Shelf(redis, "p", "outbox").take([(parked.id, ()) for parked in outbox(redis)])
+    else:
+        await ledger.commit(CASE, dumped(SUPERSEDING.new))
+    await late_answer(ledger)
+    assert outbox(redis) == []
+    assert field(redis, "provisional") is None
+
+
+async def test_a_revision_that_is_provisional_itself_is_recalled_again(ledger: Ledger, redis: "Redis") -> None:
+    await decide(ledger, redis)
+    by_hand = made_on(on_callback("liveness-fail"), now=BORN + 60)
+    await ledger.supersede(CASE, supersede(STANDING, OLD, by_hand, by="alice", note="a stricter policy"))
+    await late_answer(ledger)
+    assert reasons(redis)[-1] == "recall"
+
+
+@pytest.mark.parametrize("how", ["refused", "failed", "given_back"])
+async def test_a_read_without_an_answer_recalls_nothing(how: str, ledger: Ledger, redis: "Redis") -> None:
+    await decide(ledger, redis)
+    await ledger.land(CASE, "late", how, "TIMEOUT", 2.5)  # type: ignore[arg-type]  # one of the literals
+    assert outbox(redis) == []
+
+
+# The evidence
+
+
+async def test_the_text_of_the_item_that_carries_the_case_is_kept(ledger: Ledger, redis: "Redis") -> None:
+    facts = {"gist": "g", "biz_no": "", "received_at": 1.5, "secret": "0"}
+    for number, text in enumerate(("first", "second")):
+        await ledger.arrive(CASE, f"item-{number}", "notify", data=text, **facts)  # type: ignore[arg-type]  # as named
+    assert field(redis, "callback") == b"first"
+    redis.hdel(KEY, "carrier")  # it ended among the dead letters
+    await ledger.arrive(CASE, "item-1", "notify", data="second", **facts)  # type: ignore[arg-type]
+    assert field(redis, "callback") == b"second"
+
+
+async def test_what_is_no_final_evidence_is_not_kept(ledger: Ledger, redis: "Redis") -> None:
+    await ledger.arrive(CASE, "i", "notify", gist="", data="text", biz_no="", received_at=1.5, secret="0")
+    assert field(redis, "callback") is None
+
+
+async def test_a_superseded_case_is_remembered_as_long_as_it_is_set(ledger: Ledger, redis: "Redis") -> None:
+    await decide(ledger, redis)
+    redis.expire(KEY, 10)
+    await ledger.supersede(CASE, SUPERSEDING)
+    assert redis.ttl(KEY) > 86_000
