@@ -6,12 +6,14 @@ from typing import Final, cast
 
 from redis import Redis
 
+from shared.decision import Decision
 from shared.ledger import CaseKey, biz_no_key, case_key
 from shared.parked import Parked
 from shared.shelf import Name, Shelf
+from shared.superseding import item_id
 
-EVIDENCE: Final = ("raw", "set_aside")
-"""Fields with what GetResult answered: never read, only measured."""
+EVIDENCE: Final = ("callback", "raw", "set_aside")
+"""Fields with what FaceID posted and what GetResult answered: never read, only measured."""
 SHELVES: Final[tuple[Name, ...]] = ("later", "dead", "unverified")
 _ITEM_FIELDS: Final = ("carrier", "watcher", "looker")
 
@@ -25,6 +27,8 @@ class CaseRecord:
     evidence_bytes: dict[str, int]
     """Lengths of the fields that are not read."""
     resting: tuple[tuple[Name, Parked], ...] = ()
+    sending: bool = False
+    """Whether the decision that stands lies in the outbox, where no worker has taken it up yet."""
 
 
 def find(redis: "Redis", prefix: str, accounts: Iterable[str], name: str) -> CaseRecord | None:
@@ -57,6 +61,12 @@ def _read(redis: "Redis", prefix: str, case: CaseKey) -> CaseRecord | None:
     values = cast("list[bytes | None]", redis.hmget(key, names))
     fields = {name: value.decode() for name, value in zip(names, values, strict=True) if value is not None}
     lengths = {name: redis.hstrlen(key, name) for name in EVIDENCE}
-    traced = items(fields, fields)
+    traced, sending = items(fields, fields), _lies_in_outbox(redis, prefix, fields)
     resting = tuple((shelf, parked) for shelf in SHELVES for parked in Shelf(redis, prefix, shelf).get(traced))
-    return CaseRecord(case, fields, {name: length for name, length in lengths.items() if length}, resting)
+    return CaseRecord(case, fields, {name: length for name, length in lengths.items() if length}, resting, sending)
+
+
+def _lies_in_outbox(redis: "Redis", prefix: str, fields: dict[str, str]) -> bool:
+    if not any(name.startswith("superseded:") for name in fields):
+        return False
+    return bool(Shelf(redis, prefix, "outbox").get([item_id(Decision.model_validate_json(fields["decision"]))]))

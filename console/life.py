@@ -47,6 +47,21 @@ class Reads:
 
 
 @dataclass(frozen=True, slots=True)
+class Revision:
+    """A decision that stands no more."""
+
+    decision: Decision
+    by: str
+    """Who superseded it."""
+    note: str
+    """Why."""
+
+    def as_json(self, *, reveal: bool) -> dict[str, Any]:
+        """For machines; personal data only with `reveal`."""
+        return {"decision": shown(self.decision, reveal=reveal), "superseded_by": self.by, "note": self.note}
+
+
+@dataclass(frozen=True, slots=True)
 class Life:
     """All that can be told of a case."""
 
@@ -59,6 +74,8 @@ class Life:
     reads: Reads
     events: tuple[Event, ...]
     decision: Decision | None
+    earlier: tuple[Revision, ...]
+    """Decisions that were superseded, the first one first."""
     published: str | None
     """The id of the event that went out."""
 
@@ -66,7 +83,8 @@ class Life:
         """For machines; personal data only with `reveal`."""
         told = {name: getattr(self, name) for name in ("account", "biz_id", "biz_no", "state", "arrivals", "published")}
         told |= {"reads": asdict(self.reads), "events": [event.as_json() for event in self.events]}
-        return told | {"decision": shown(self.decision, reveal=reveal) if self.decision else None}
+        told |= {"decision": shown(self.decision, reveal=reveal) if self.decision else None}
+        return told | {"earlier": [revision.as_json(reveal=reveal) for revision in self.earlier]}
 
 
 def life(record: CaseRecord, budget: int, now: float) -> Life:
@@ -74,9 +92,10 @@ def life(record: CaseRecord, budget: int, now: float) -> Life:
     fields = record.fields
     decision = Decision.model_validate_json(fields["decision"]) if "decision" in fields else None
     arrivals = {name.partition(":")[2]: int(count) for name, count in fields.items() if name.startswith("count:")}
+    earlier = tuple(_earlier(fields))
     events = [*_arrivals(fields), *_answers(record), *_notes(fields), *_rests(record, now)]
     if decision:
-        events.append(_decided(decision))
+        events += _decisions(earlier, decision)
     return Life(
         account=record.case.account,
         biz_id=record.case.biz_id,
@@ -86,7 +105,8 @@ def life(record: CaseRecord, budget: int, now: float) -> Life:
         reads=_reads(record, budget, now),
         events=tuple(sorted(events, key=lambda event: event.at)),
         decision=decision,
-        published=fields.get("published"),
+        earlier=earlier,
+        published=None if record.sending else fields.get("published"),
     )
 
 
@@ -163,10 +183,19 @@ def _resting(shelf: Name, parked: Parked, now: float) -> str:
     return f"lies in {shelf} before {parked.stage} ({parked.reason}{detail}){tried}"
 
 
-def _decided(decision: Decision) -> Event:
-    basis = "on GetResult's answer" if decision.reconciled else "not reconciled with GetResult"
-    text = f"{decision.outcome} by policy {decision.policy.version}, {basis}; revision {decision.revision}"
-    return Event(datetime.fromisoformat(decision.decided_at).timestamp(), "decision", text)
+def _earlier(fields: dict[str, str]) -> Iterator[Revision]:
+    numbers = sorted(int(name.partition(":")[2]) for name in fields if name.startswith("superseded:"))
+    for number in numbers:
+        told = json.loads(fields[f"superseded:{number}"])
+        yield Revision(Decision.model_validate_json(fields[f"revision:{number}"]), told["by"], told["note"])
+
+
+def _decisions(earlier: tuple[Revision, ...], standing: Decision) -> Iterator[Event]:
+    whys = ("", *(f', decided again by {revision.by}: "{revision.note}"' for revision in earlier))
+    for decision, why in zip((*(revision.decision for revision in earlier), standing), whys, strict=True):
+        basis = "on GetResult's answer" if decision.reconciled else "not reconciled with GetResult"
+        text = f"{decision.outcome} by policy {decision.policy.version}, {basis}; revision {decision.revision}{why}"
+        yield Event(datetime.fromisoformat(decision.decided_at).timestamp(), "decision", text)
 
 
 def _reads(record: CaseRecord, budget: int, now: float) -> Reads:
@@ -186,9 +215,8 @@ def _reads(record: CaseRecord, budget: int, now: float) -> Reads:
 
 def _state(record: CaseRecord, decision: Decision | None) -> str:
     if decision:
-        return (
-            f"{decision.outcome}, published" if "published" in record.fields else f"{decision.outcome}, not published"
-        )
+        out = "published" in record.fields and not record.sending
+        return f"{decision.outcome}, {'published' if out else 'not published'}"
     shelves = {shelf for shelf, _ in record.resting}
     if "dead" in shelves:
         return "stopped: among the dead letters"
