@@ -1,18 +1,22 @@
-"""`faceid results`: look at what the pipeline has decided, without taking it away from anybody."""
+"""`faceid results`: look at what the pipeline has decided without taking it away from anybody, and send it again."""
 
+from math import inf
 from typing import Annotated, Literal
 
 import typer
 
-from console.options import InAccount
+from console.options import Everything, InAccount, Rate, Since, Until
+from console.trouble import Misused
 
 Outcome = Literal["APPROVED", "REJECTED", "REVIEW", "INCOMPLETE", "UNDETERMINED"]
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    group = typer.Typer(help="The results queue: look at decisions without consuming them.", no_args_is_help=True)
+    about = "The results queue: look at decisions without consuming them, or publish them once more."
+    group = typer.Typer(help=about, no_args_is_help=True)
     group.command()(tail)
+    group.command()(resend)
     app.add_typer(group, name="results")
 
 
@@ -38,3 +42,45 @@ def tail(
 
     wanted = results_run.Wanted(account, outcome, alerts=alerts)
     results_run.tail(wanted, from_start=from_start, follow=follow, json=json)
+
+
+def resend(  # noqa: PLR0913 - options of a command
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of events.", show_default=False)
+    ] = None,
+    *,
+    biz_id: Annotated[
+        list[str] | None, typer.Option("--biz-id", help="Of this case; may be given again.", show_default=False)
+    ] = None,
+    account: InAccount = None,
+    outcome: Annotated[Outcome | None, typer.Option(help="Decisions of this outcome.", show_default=False)] = None,
+    since: Since = None,
+    until: Until = None,
+    everything: Everything = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Say how many there are, and publish nothing.")] = False,
+    rate: Rate = None,
+    json: Annotated[bool, typer.Option("--json", help="A summary for machines.")] = False,
+) -> None:
+    """Publish decisions that stand once more, as they were and under the same ids, in no order.
+
+    For a consumer that has lost what it took. --since and --until mean when it was decided. Whoever drops the ids that
+    he has seen notices nothing; what is not published yet is left to the workers. Exits with 3 when something asked for
+    is not there.
+
+    Example: [cyan]faceid results resend --since 2h --plan[/], then the same with
+    [cyan]--rate 200/s[/] instead of --plan
+    """
+    from console import resend_run  # noqa: PLC0415
+    from console.standing import Wanted  # noqa: PLC0415
+
+    wanted = Wanted(
+        ids=frozenset(ids or ()),
+        biz_ids=tuple(biz_id or ()),
+        account=account,
+        outcome=outcome,
+        since=-inf if since is None else since,
+        until=inf if until is None else until,
+    )
+    if everything == wanted.is_narrow:
+        raise Misused("Say which: ids, filters such as --since, or --all, and not both of these.")
+    raise typer.Exit(resend_run.resend(wanted, plan=plan, rate=rate, json=json))

@@ -9,13 +9,13 @@ from itertools import islice
 from typing import Final
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from console.connect import TIMEOUT, open_redis
 from console.departures import Drop, Hand, Replay, ReplayElsewhere, os_user
 from console.letters import counts, details, lines, summary, table
 from console.moving import Departure, Pace, Tally, move
-from console.say import as_json, complain, err, out, plain, tabulate, tell
+from console.progress import progress
+from console.say import as_json, complain, out, plain, tabulate, tell
 from console.selection import Kind, Selection, Survey, size, survey
 from console.times import rfc3339, span
 from console.trouble import NotFound
@@ -24,7 +24,7 @@ from shared.engine import engine_of
 from shared.parked import Parked
 from shared.settings import Settings, load_settings
 from shared.shelf import Command, Name, Shelf
-from shared.topology import BY_STAGE, queue_name
+from shared.topology import BY_STAGE, INNER_QUEUES, queue_name
 
 NOUNS: Final[dict[Name, str]] = {"dead": "dead letters", "unverified": "unverified callbacks"}
 ROWS: Final = 100
@@ -112,7 +112,7 @@ def _replaying(settings: Settings, hand: Hand) -> Iterator[Departure]:
         with open_connection(settings.broker_url) as connection:
             yield Replay(hand, connection.channel())
         return
-    publisher = open_publisher(settings.broker_url, TIMEOUT)
+    publisher = open_publisher(settings.broker_url, TIMEOUT, prefix=settings.prefix, queues=INNER_QUEUES)
     try:
         yield ReplayElsewhere(
             hand, publisher, _adder(settings.broker_url) if engine_of(settings.broker_url) == "streams" else None
@@ -135,9 +135,9 @@ def _carry_out(shelf: Shelf, chosen: Selection, found: Survey, departure: Depart
     """Move the items, showing how far it is; an interruption says what is left to do."""
     tally = Tally()
     try:
-        with _progress() as progress:
-            bar = progress.add_task(done, total=found.total)
-            move(shelf, chosen.on(shelf), departure, pace, tally, lambda count: progress.advance(bar, count))
+        with progress() as shown:
+            bar = shown.add_task(done, total=found.total)
+            move(shelf, chosen.on(shelf), departure, pace, tally, lambda count: shown.advance(bar, count))
     except KeyboardInterrupt:
         complain("Interrupted.", "Run the same command again for the rest.")
         return 1
@@ -146,11 +146,6 @@ def _carry_out(shelf: Shelf, chosen: Selection, found: Survey, departure: Depart
     if tally.refused:
         return 1
     return 3 if found.missing else 0
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=err, disable=not err.is_terminal, transient=True)
 
 
 def _tell_counts(name: Name, kinds: Counter[Kind], shown: int | None = None) -> None:
