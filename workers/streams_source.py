@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final, cast
 
-from kombu.entity import Queue
-from kombu.messaging import Consumer
+from pydantic_core import from_json
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -14,13 +13,16 @@ from shared.kombu_publisher import open_channel
 from shared.post import Post
 from shared.publisher import NotStored, Publisher
 from shared.shelf import Command, Shelf
-from shared.streams import Channel, Message, Move
+from shared.streams import Channel, Move
+from shared.streams import Delivery as Entry
 from workers.delivery import Delivery
 from workers.elsewhere import Outlet, mark, write
 from workers.settlement import Settlement
 from workers.source import SourceDown
 
-DELIVERY_COUNT: Final = "x-delivery-count"
+OUR_FIELDS: Final = frozenset({b"body", b"content_type", b"content_encoding", b"headers"})
+KOMBU_HEADERS: Final = frozenset({"compression", "x-delivery-count", "x-undecodable"})
+"""Headers that mean something to kombu or to the transport."""
 INNER_TIMEOUT: Final = 5.0
 MAX_BATCH: Final = 200
 """Messages read at once: enough to pay for the round trip, few enough that other workers get their share."""
@@ -48,22 +50,19 @@ class StreamsSource:
         )
         self._errors = (*self._connection.connection_errors, *self._connection.channel_errors, RedisError, NotStored)
         self._queues = queues
+        self._names = list(queues)
         self._prefetch = prefetch
         self._results = None if results is None else Outlet(results, lambda settlement: settlement.results)
         self._ledger = ledger
         self._inner = open_publisher(url, INNER_TIMEOUT)
         self._opened: Channel | None = None
-        self._batch: list[Delivery] = []
 
     def receive(self, wait: float) -> Sequence[Delivery]:
         """A batch of messages, waited for at most `wait` seconds."""
         with self._reporting():
-            self._channel()
+            channel = self._channel()
             self._keep()
-            with suppress(TimeoutError):
-                self._connection.drain_events(timeout=wait)
-        batch, self._batch = self._batch, []
-        return batch
+            return [_read(entry, self._queues[entry.queue], channel) for entry in channel.receive(self._names, wait)]
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """Move the messages on."""
@@ -106,26 +105,13 @@ class StreamsSource:
     def _channel(self) -> Channel:
         if self._opened is None:
             channel: Channel = open_channel(self._connection)
-            queues = [Queue(name, durable=True) for name in self._queues]
-            consumer = Consumer(channel, queues, on_message=self._note, prefetch_count=self._prefetch, accept=None)
-            consumer.consume()
+            channel.qos.prefetch_count = self._prefetch
             self._opened = channel
         return self._opened
 
     def _keep(self) -> None:
         if self._results is not None:
             self._results.publisher.keep()
-
-    def _note(self, message: Message) -> None:
-        queue = self._queues[message.delivery_info["routing_key"]]
-        earlier = int(message.headers.get(DELIVERY_COUNT, 0))
-        fault = "" if message.undecodable is None else str(message.undecodable)
-        entry = tuple(message.fields.items()) if fault else ()
-        content_type = message.content_type or ""
-        body = message.body if isinstance(message.body, bytes) else message.body.encode()
-        self._batch.append(
-            Delivery(message.delivery_tag, queue, message.headers, content_type, body, earlier, fault, entry)
-        )
 
     def _write_elsewhere(self, settlements: Sequence[Settlement]) -> None:
         """What is not on the queues' Redis goes first; a repeat finds it there, or bears the same id."""
@@ -160,3 +146,24 @@ class StreamsSource:
             yield
         except self._errors as error:
             raise SourceDown(type(error).__name__) from error
+
+
+def _read(entry: Entry, queue: str, channel: Channel) -> Delivery:
+    """What our own publishers write is read here; what else may stand in a stream is left to the transport."""
+    fields = dict(zip(entry.fields[::2], entry.fields[1::2], strict=True))
+    try:
+        headers = from_json(fields[b"headers"])
+        body, content_type = fields[b"body"], fields[b"content_type"].decode()
+    except (KeyError, ValueError):
+        return _read_odd(entry, queue, channel)
+    if not fields.keys() <= OUR_FIELDS or not isinstance(headers, dict) or not headers.keys().isdisjoint(KOMBU_HEADERS):
+        return _read_odd(entry, queue, channel)
+    return Delivery(entry.tag, queue, headers, content_type, body, entry.earlier)
+
+
+def _read_odd(entry: Entry, queue: str, channel: Channel) -> Delivery:
+    message = channel.message(entry)
+    fault = "" if message.undecodable is None else str(message.undecodable)
+    fields = tuple(message.fields.items()) if fault else ()
+    body = message.body if isinstance(message.body, bytes) else message.body.encode()
+    return Delivery(entry.tag, queue, message.headers, message.content_type or "", body, entry.earlier, fault, fields)

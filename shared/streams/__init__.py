@@ -4,7 +4,8 @@
                                   transport_options={"group": "billing", "lease_seconds": 30})
 
 A queue is a stream, named as the queue. A message is an entry with the fields `body`, `content_type` and `headers`
-(JSON), and, where they carry something, `content_encoding` and `properties` (JSON); a settled entry is deleted.
+(JSON), and, where they carry something, `content_encoding` and `properties` (JSON); a settled entry is deleted,
+unless `keep_settled` leaves it to other groups.
 
 - A message read is leased to its consumer. `drain_events` renews the leases, so call it more often than every third
   of a lease, and do long work elsewhere. When a lease ends, another consumer takes the message over, with the number
@@ -21,9 +22,10 @@ Celery: `broker_url = "redis://..."`, `broker_transport = "shared.streams:Transp
 """
 
 from shared.streams.channel import Channel
+from shared.streams.delivery import Delivery
 from shared.streams.entry import UNDECODABLE, Message
 from shared.streams.move import Move, MoveRefused
 from shared.streams.options import Options
 from shared.streams.transport import Transport
 
-__all__ = ["UNDECODABLE", "Channel", "Message", "Move", "MoveRefused", "Options", "Transport"]
+__all__ = ["UNDECODABLE", "Channel", "Delivery", "Message", "Move", "MoveRefused", "Options", "Transport"]

@@ -2,6 +2,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from queue import Empty
+from time import monotonic, sleep
 from typing import Any
 
 from kombu.transport import virtual
@@ -11,6 +12,7 @@ from shared.streams.batch import PublishBatch
 from shared.streams.deliveries import Deliveries
 from shared.streams.delivery import Delivery
 from shared.streams.entry import Message, entry_fields, payload_of
+from shared.streams.entry import Message as StreamMessage  # within the class `Message` is kombu's attribute
 from shared.streams.inbox import Inbox
 from shared.streams.move import Move, MoveRefused, calls
 
@@ -19,6 +21,9 @@ LONGEST_WAIT = 1.0
 
 BUSY_WAIT = 0.01
 """Seconds that one read may wait while there is something to settle or to renew."""
+
+PAUSE = 0.005
+"""Seconds between two reads of one who waits, where the server answers without waiting."""
 
 FLUSH_AT = 100
 """Noted settlements that are sent without waiting for the next drain."""
@@ -147,7 +152,7 @@ class Channel(virtual.Channel):
         """Have the messages of the queue handed to the callback; with `no_ack` each is settled before that."""
 
         def receive(delivery: Delivery) -> None:
-            message = Message(payload_of(delivery), channel=self)
+            message = self.message(delivery)
             if no_ack:
                 self.qos.ack(delivery.tag)
             callback(message)
@@ -168,7 +173,7 @@ class Channel(virtual.Channel):
             return None
         if no_ack:
             self.qos.ack(delivery.tag)
-        return Message(payload_of(delivery), channel=self)
+        return self.message(delivery)
 
     def drain_events(self, timeout: float | None = None, callback: Any = None) -> None:
         """Do the upkeep of what is held, then hand on what is ready; raises Empty when there is nothing.
@@ -184,6 +189,36 @@ class Channel(virtual.Channel):
         while inbox.ready:
             self._hand_on(inbox.ready.popleft())
             inbox.renew_when_due()  # callbacks that do work take their time
+
+    def receive(self, queues: Sequence[str], timeout: float) -> list[Delivery]:
+        """A batch as it stands in the streams, without kombu's messages, waited for at most `timeout` seconds.
+
+        For one who settles by `move`: it is held until then. The prefetch count is that of `basic_qos`. Raises a
+        connection error as `drain_events` does.
+        """
+        deadline = monotonic() + timeout
+        while True:
+            if batch := self._batch(queues, timeout):
+                return batch
+            timeout = deadline - monotonic()
+            if timeout <= 0:
+                return []
+            sleep(min(timeout, PAUSE))
+
+    def _batch(self, queues: Sequence[str], timeout: float) -> list[Delivery]:
+        inbox = self._inbox
+        inbox.upkeep(queues)
+        if not inbox.ready:
+            inbox.fetch(queues, self._wait(timeout))
+        batch = [inbox.ready.popleft() for _ in range(len(inbox.ready))]
+        for delivery in batch:
+            if delivery.lost:
+                self.qos.reject(delivery.tag, requeue=True)
+        return [delivery for delivery in batch if not delivery.lost]
+
+    def message(self, delivery: Delivery) -> StreamMessage:
+        """What kombu makes of it."""
+        return Message(payload_of(delivery), channel=self)
 
     def _hand_on(self, delivery: Delivery) -> None:
         receiver = self._receivers.get(delivery.queue)
