@@ -1,7 +1,6 @@
 """Whether a callback and GetResult's answer say the same."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from math import isclose
 from typing import Final
@@ -29,15 +28,21 @@ def gist(callback: Callback) -> str:
 
     But for what only one of them says, which here makes a difference.
     """
-    said = json.dumps(_said(callback), sort_keys=True, default=str)
-    return sha256(said.encode()).hexdigest()[:16]
+    return sha256(",".join(_said(vars(callback).items())).encode()).hexdigest()[:16]
 
 
-def _said(value: object) -> object:
-    parts = _parts(value)
-    if parts is None:
-        return f"{value:.9g}" if isinstance(value, float) else value
-    return {name: _said(part) for name, part in parts.items() if part is not None and name not in _NO_EVIDENCE}
+def _said(parts: Iterable[tuple[str, object]]) -> Iterator[str]:
+    for name, part in parts:
+        if part is None or name in _NO_EVIDENCE:
+            continue
+        if isinstance(part, float):
+            yield f"{name}={part:.9g}"
+        elif isinstance(part, BaseModel):
+            yield from (name, "{", *_said(vars(part).items()), "}")
+        elif isinstance(part, dict):
+            yield from (name, "{", *_said(sorted(part.items())), "}")
+        else:
+            yield f"{name}={part!r}"
 
 
 def _apart(one: object, other: object) -> Iterator[tuple[str, ...]]:

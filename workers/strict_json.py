@@ -32,6 +32,8 @@ def _kind(character: str) -> str:
 _KINDS: Final = "".join(map(_kind, map(chr, range(256)))).encode()
 """A translation that leaves of a text only what can be part of a number, and ` ` for what can stand before one."""
 
+_LONG_RUN: Final = b"0" * (MAX_NUMBER // 2)
+"""Two shorter runs of digits with an `e+` between them make no number that is too long."""
 _ODD_NUMBER: Final = re.compile(rb" (?:0+e\+?000|[0e+]{%d})" % (MAX_NUMBER + 1))
 
 
@@ -74,7 +76,10 @@ def _needs_scan(raw: bytes) -> bool:
     """Whether the text could break a rule that the parser doesn't know; cheap, and wrong only towards yes."""
     if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
         return True
-    return _ODD_NUMBER.search(b" " + raw.translate(_KINDS)) is not None
+    kinds = raw.translate(_KINDS)
+    if not (_LONG_RUN in kinds or b"0e000" in kinds or b"0e+000" in kinds):
+        return False  # no run of digits, and no exponent, that is long enough
+    return _ODD_NUMBER.search(b" " + kinds) is not None
 
 
 def _scan(raw: bytes) -> None:
