@@ -36,6 +36,7 @@ class Member:
         self._redis = redis
         self._options = options
         self._lease_ms = max(1, int(options.lease_seconds * 1000))
+        self._keep = int(options.keep_settled)
 
     def key(self, queue: str) -> str:
         """The stream of a queue."""
@@ -110,18 +111,23 @@ class Member:
         return lost
 
     def settle(self, acked: Iterable[Delivery], returned: Iterable[Delivery]) -> None:
-        """Acknowledge and delete the first, hand back the second; those no longer ours stay as they are."""
+        """Acknowledge the first, hand back the second; those no longer ours stay as they are."""
         pipeline = self._redis.pipeline(transaction=False)  # MULTI is refused by a full Redis
-        for script, deliveries in ((scripts.ACK, acked), (scripts.HAND_BACK, returned)):
+        for script, words, deliveries in (
+            (scripts.ACK, (*self._names, self._keep), acked),
+            (scripts.HAND_BACK, self._names, returned),
+        ):
             for queue, chunk in by_queue(deliveries):
-                pipeline.eval(script, 1, self.key(queue), *self._names, *(d.entry_id for d in chunk))
+                pipeline.eval(script, 1, self.key(queue), *words, *(d.entry_id for d in chunk))
         if pipeline.command_stack:
             execute(pipeline)
 
     def move(self, call: Call) -> list[int | bytes]:
         """For each delivery 1 where it was ours and is settled, 0 where not, or why a command was refused."""
         keys = [self.key(delivery.queue) for delivery in call.deliveries]
-        reply: list[int | bytes] = self._redis.eval(scripts.MOVE, len(keys), *keys, *self._names, *call.words)
+        reply: list[int | bytes] = self._redis.eval(
+            scripts.MOVE, len(keys), *keys, *self._names, self._keep, *call.words
+        )
         return reply
 
     def retire(self, queue: str, silent_seconds: float = 0, only: str = "") -> None:

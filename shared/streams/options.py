@@ -18,6 +18,8 @@ class Options:
     """The most entries read from one stream at once."""
     key_prefix: str = ""
     """Put before the queue's name to make the stream's key."""
+    keep_settled: bool = False
+    """Leave settled entries in the stream, for groups that have still to read them: somebody else has to trim it."""
     socket_timeout: float = 5.0
     """Seconds to wait for a reply; a blocking read stays well below it."""
     socket_connect_timeout: float = 5.0

@@ -23,13 +23,13 @@ end
 ACK: Final = (
     _HELD
     + """
--- Settle entries: acknowledge and delete.
+-- Settle entries: acknowledge and, unless they are kept, delete.
 -- KEYS  stream
--- ARGV  group, consumer, entry ids
-for i = 3, #ARGV do
+-- ARGV  group, consumer, 1 to keep them or 0, entry ids
+for i = 4, #ARGV do
   if held(KEYS[1], ARGV[i]) then
     redis.call('XACK', KEYS[1], group, ARGV[i])
-    redis.call('XDEL', KEYS[1], ARGV[i])
+    if ARGV[3] == '0' then redis.call('XDEL', KEYS[1], ARGV[i]) end
   end
 end
 """
@@ -71,10 +71,10 @@ MOVE: Final = (
     + """
 -- Settle entries and run what follows from each; returns for each 1 (settled), 0 (not the consumer's) or an error.
 -- KEYS  the stream of each entry
--- ARGV  group, consumer, then for each entry: its id; 0, or 1 and the key, field and value to be set once;
---       the number of commands; for each command the number of its words and the words
+-- ARGV  group, consumer, 1 to keep settled entries or 0, then for each entry: its id; 0, or 1 and the key, field and
+--       value to be set once; the number of commands; for each command the number of its words and the words
 -- The keys written by the commands are not declared: one Redis, not a cluster.
-local at = 2
+local at = 3
 local function take()
   at = at + 1
   return ARGV[at]
@@ -110,7 +110,7 @@ for i, stream in ipairs(KEYS) do
     local fault = follow(once, commands)
     if fault then
       redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', row[4], 'FORCE', 'JUSTID')
-    else
+    elseif ARGV[3] == '0' then
       redis.call('XDEL', stream, id)
     end
     results[i] = fault or 1
