@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from console.probe import Probe, Refusal
 from console.times import span
 from shared.settings import VENDOR_PORTS
 
@@ -44,8 +45,8 @@ class Facts:
     """Everything that is checked. A text in place of a fact says why it can't be had."""
 
     redis: RedisFacts | str
-    brokers: dict[str, str]
-    """By setting: why the broker can't be reached, or nothing."""
+    brokers: dict[str, tuple[Probe, ...]]
+    """By setting: what was tried with the broker, as far as it went."""
     account_faults: tuple[str, ...]
     """What keeps the accounts with their secrets from being used."""
     policy_faults: dict[str, tuple[str, ...]]
@@ -68,7 +69,7 @@ def diagnose(facts: Facts) -> list[Finding]:
     """All findings, in a fixed order."""
     return [
         *_redis(facts.redis),
-        *(_broker(setting, fault) for setting, fault in facts.brokers.items()),
+        *(_broker(setting, probe) for setting, probes in facts.brokers.items() for probe in probes),
         _secrets(facts.account_faults),
         *(_policy(account, faults) for account, faults in facts.policy_faults.items()),
         _port(facts.port),
@@ -136,11 +137,12 @@ def _clock(skew: float) -> Finding:
     return Finding("clock", level, found, "" if level == "ok" else "Run NTP on both machines.")
 
 
-def _broker(setting: str, fault: str) -> Finding:
-    name = setting.removeprefix("FACEID_").removesuffix("_URL").lower()
-    if fault:
-        return Finding(name, "fail", f"can't be reached ({fault})", f"Start it, or mend {setting}.")
-    return Finding(name, "ok", "reachable")
+def _broker(setting: str, probe: Probe) -> Finding:
+    broker = setting.removeprefix("FACEID_").removesuffix("_URL").lower()
+    name = f"{broker} {probe.what}".strip()
+    if isinstance(probe.result, Refusal):
+        return Finding(name, "fail", probe.result.found, probe.result.todo)
+    return Finding(name, "ok", probe.result)
 
 
 def _secrets(faults: tuple[str, ...]) -> Finding:

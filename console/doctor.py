@@ -13,8 +13,9 @@ def add_to(app: typer.Typer) -> None:
 def doctor(json: Json = False) -> None:
     """Check the settings and the servers behind them, and say what to do about what is amiss.
 
-    Looks at Redis (reachable, version, no eviction, append-only file, memory, clock), the brokers, the secrets, the
-    policies and the listening port. Exits with 1 when a check fails; a warning is no failure.
+    Looks at Redis (reachable, version, no eviction, append-only file, memory, clock), the brokers (on RabbitMQ also
+    queues, permissions, confirms and alarms), the secrets, the policies and the listening port. Exits with 1 when a
+    check fails; a warning is no failure.
 
     Example: [cyan]faceid doctor[/]
     """

@@ -1,6 +1,7 @@
 """What the start-up checks look at, gathered from the settings and the servers."""
 
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 from redis import Redis
@@ -8,9 +9,13 @@ from redis.exceptions import RedisError, ResponseError
 
 from console.checks import Facts, RedisFacts
 from console.connect import code, new_client
+from console.probe import Probe, refusal
+from console.rabbit_facts import probe_rabbit
 from console.trouble import Misused
 from shared.brokers import open_connection
+from shared.engine import engine_of
 from shared.settings import Settings, SettingsError, account_names, load_accounts
+from shared.topology import INNER_QUEUES, RESULT_QUEUES
 from workers.policy import Policy, PolicyError
 
 REACH_SECONDS: Final = 3.0
@@ -18,11 +23,16 @@ REACH_SECONDS: Final = 3.0
 
 def gather(settings: Settings, *, accounts: bool = True) -> Facts:
     """Look at everything; what can't be reached is a fact too. Without `accounts` no secret is read."""
-    urls = {"FACEID_BROKER_URL": settings.broker_url, "FACEID_RESULTS_URL": settings.results_url}
     account_faults, policy_faults = _accounts(settings) if accounts else ((), {})
     return Facts(
         redis=_redis(settings.redis_url),
-        brokers={name: _reached(url) for name, url in urls.items()},
+        brokers={
+            setting: _probes(url, setting, settings.prefix, queues)
+            for setting, url, queues in (
+                ("FACEID_BROKER_URL", settings.broker_url, INNER_QUEUES),
+                ("FACEID_RESULTS_URL", settings.results_url, RESULT_QUEUES),
+            )
+        },
         account_faults=account_faults,
         policy_faults=policy_faults,
         port=settings.port,
@@ -68,15 +78,16 @@ def _fsync(redis: "Redis") -> str:
         return ""
 
 
-def _reached(url: str) -> str:
-    """Nothing when the broker answers, else why it does not."""
+def _probes(url: str, setting: str, prefix: str, queues: Sequence[str]) -> tuple[Probe, ...]:
+    if engine_of(url) == "rabbit":
+        return probe_rabbit(url, setting, prefix, queues, REACH_SECONDS)
     options = {"socket_timeout": REACH_SECONDS, "socket_connect_timeout": REACH_SECONDS}
     try:
         with open_connection(url, **options) as connection:
             connection.ensure_connection(max_retries=1, timeout=REACH_SECONDS)
     except Exception as error:  # each broker's client has its own; the messages may quote the URL
-        return type(error).__name__
-    return ""
+        return (Probe("", refusal(error, setting)),)
+    return (Probe("", "reachable"),)
 
 
 def _accounts(settings: Settings) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:

@@ -11,7 +11,7 @@ from rich.live import Live
 from console.connect import BROKER_OPTIONS, open_redis
 from console.gauges import Gauge, Status, read_status
 from console.kombu_gauge import KombuGauge
-from console.rabbit_words import refusal
+from console.probe import refusal
 from console.say import as_json, out, plain, tabulate, tell
 from console.status_view import as_record, view
 from console.streams_gauge import StreamsGauge

@@ -238,6 +238,66 @@ def test_an_interrupted_replay_goes_on_where_it_was_when_run_again(redis: "Redis
     assert ids_of(redis) == sorted(f"item-{number}" for number in range(60))
 
 
+def rabbit_ids(url: str, queue: str = VERIFIED) -> list[str]:
+    """The ids of the messages in a queue of RabbitMQ, which are taken out by this."""
+    with open_connection(url) as connection:
+        channel: Any = connection.channel()
+        taken = iter(lambda: channel.basic_get(queue, no_ack=True), None)
+        return [message.headers["id"] for message in taken]
+
+
+def test_a_replay_to_rabbitmq_is_confirmed_before_the_shelf_lets_go(
+    redis: "Redis", faceid: Faceid, rabbit_url: str
+) -> None:
+    put(redis, *(letter(number) for number in range(50)), unreadable())
+
+    ran = faceid("dead", "replay", "--all", FACEID_BROKER_URL=rabbit_url)
+    again = faceid("dead", "replay", "--reason", "error", FACEID_BROKER_URL=rabbit_url)
+
+    assert (ran.code, ran.out, again.out) == (1, "50 replayed\n", "0 replayed\n")
+    assert "1 refused (NO_SUCH_QUEUE)" in ran.err, "what was found in a stream goes back to a stream alone"
+    assert rabbit_ids(rabbit_url) == [f"item-{number}" for number in reversed(range(50))], "oldest first"
+
+
+def test_unverified_callbacks_are_replayed_to_rabbitmq_too(redis: "Redis", faceid: Faceid, rabbit_url: str) -> None:
+    put(redis, letter(1, stage="verify", reason="bad_signature", biz_id=""), shelf="unverified")
+
+    assert faceid("unverified", "replay", "--all", FACEID_BROKER_URL=rabbit_url).out == "1 replayed\n"
+    assert len(Shelf(redis, "faceid", "unverified")) == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_replay_to_rabbitmq_loses_nothing_and_repeats_a_batch_at_most(
+    redis: "Redis", redis_url: str, rabbit_url: str, how: signal.Signals
+) -> None:
+    faceid = Faceid({"FACEID_REDIS_URL": redis_url, "FACEID_BROKER_URL": rabbit_url})
+    put(redis, *(letter(number) for number in range(60)))
+    process = faceid.start("dead", "replay", "--all", "--rate", "30/s")
+    wait_until(lambda: len(Shelf(redis, "faceid", "dead")) <= 55, what="the first replayed message")
+
+    process.send_signal(how)
+    process.communicate(timeout=20)
+    left = len(Shelf(redis, "faceid", "dead"))
+    ran = faceid("dead", "replay", "--all")
+
+    assert process.returncode in {1, -signal.SIGKILL}
+    assert ran.out == f"{left} replayed\n"
+    ids = rabbit_ids(rabbit_url)
+    assert set(ids) == {f"item-{number}" for number in range(60)}
+    assert len(ids) <= 60 + 3, "a batch is a tenth of a second's"
+
+
+def test_a_rabbitmq_that_is_away_lets_nothing_leave_the_shelf(redis: "Redis", faceid: Faceid) -> None:
+    put(redis, letter(1))
+
+    ran = faceid("dead", "replay", "--all", FACEID_BROKER_URL="amqp://guest:private@127.0.0.1:9//")
+
+    assert ran.code == 1
+    assert "The broker did not take the messages" in ran.err
+    assert "private" not in ran.err
+    assert len(Shelf(redis, "faceid", "dead")) == 1
+
+
 def test_two_replays_at_a_time_replay_each_item_once(redis: "Redis", faceid: Faceid) -> None:
     put(redis, *(letter(number) for number in range(3000)))
     processes = [faceid.start("dead", "replay", "--all") for _ in range(2)]

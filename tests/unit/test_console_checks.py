@@ -4,9 +4,13 @@ from typing import Any
 import pytest
 
 from console.checks import Facts, RedisFacts, diagnose
+from console.probe import Probe, Refusal
 
 REDIS = RedisFacts("7.2.4", "noeviction", True, "", "always", 100_000_000, 1_000_000_000, 0.01)
-FIT = Facts(REDIS, {"FACEID_BROKER_URL": "", "FACEID_RESULTS_URL": ""}, (), {"default": ()}, 8028)
+FINE = (Probe("", "reachable"),)
+RABBIT = (Probe("", "reachable, version 3.10.8"), Probe("queues", "as they have to be"), Probe("confirms", "given"))
+FIT = Facts(REDIS, {"FACEID_BROKER_URL": FINE, "FACEID_RESULTS_URL": FINE}, (), {"default": ()}, 8028)
+REFUSED = Refusal("nobody listens there", "Start it.")
 
 
 def levels(facts: Facts) -> dict[str, str]:
@@ -57,7 +61,11 @@ def test_each_fault_of_redis_is_found_alone(changes: dict[str, Any], check: str,
 @pytest.mark.parametrize(
     ("changes", "check", "level"),
     [
-        ({"brokers": {"FACEID_BROKER_URL": "", "FACEID_RESULTS_URL": "OperationalError"}}, "results", "fail"),
+        (
+            {"brokers": {"FACEID_BROKER_URL": FINE, "FACEID_RESULTS_URL": (Probe("", REFUSED),)}},
+            "results",
+            "fail",
+        ),
         ({"account_faults": ("FACEID_API_SECRETS: needs one",)}, "secrets", "fail"),
         ({"policy_faults": {"default": ("version: missing",)}}, "policy of default", "fail"),
         ({"port": 8080}, "port", "warn"),
@@ -78,10 +86,22 @@ def test_whatever_is_amiss_comes_with_what_to_do() -> None:
     worst = replace(
         FIT,
         redis=RedisFacts("5.0", "allkeys-lru", False, "", "", 99, 100, 60.0),
-        brokers={"FACEID_BROKER_URL": "gone"},
+        brokers={"FACEID_BROKER_URL": (Probe("", REFUSED),)},
         account_faults=("no secret",),
         policy_faults={"default": ("broken",)},
         port=80,
     )
 
     assert all(bool(finding.todo) == (finding.level != "ok") for finding in diagnose(worst) + diagnose(FIT))
+
+
+def test_each_probe_of_a_rabbitmq_is_a_check_of_its_own() -> None:
+    found = levels(replace(FIT, brokers={"FACEID_BROKER_URL": RABBIT}))
+    clash = levels(replace(FIT, brokers={"FACEID_BROKER_URL": (RABBIT[0], Probe("queues", REFUSED))}))
+
+    assert [(name, level) for name, level in found.items() if name.startswith("broker")] == [
+        ("broker", "ok"),
+        ("broker queues", "ok"),
+        ("broker confirms", "ok"),
+    ]
+    assert (clash["broker"], clash["broker queues"]) == ("ok", "fail")

@@ -1,4 +1,4 @@
-"""What a broker's refusal means for an operator. Nothing of the URL is quoted: it may hold a password."""
+"""What was tried with a broker, and what its refusal means. Nothing of a URL is quoted: it may hold a password."""
 
 import re
 import socket
@@ -14,6 +14,15 @@ class Refusal:
 
     found: str
     todo: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One thing that was tried with a broker; empty for whether it can be reached."""
+
+    what: str
+    result: str | Refusal
+    """A text when it went well."""
 
 
 def refusal(error: Exception, setting: str) -> Refusal:

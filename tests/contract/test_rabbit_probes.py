@@ -1,0 +1,102 @@
+"""What `faceid doctor` finds at a RabbitMQ, on a real one."""
+
+from typing import Any
+
+import pytest
+
+from console.probe import Probe, Refusal
+from console.rabbit_facts import ALARM, probe_rabbit
+from deploy.local.rabbit_server import RabbitServer
+from shared.brokers import open_connection
+from shared.topology import INNER_QUEUES, RESULT_QUEUES
+
+pytestmark = pytest.mark.server
+SETTING = "FACEID_BROKER_URL"
+
+
+def probes(url: str, queues: tuple[str, ...] = INNER_QUEUES, seconds: float = 3.0) -> tuple[Probe, ...]:
+    return probe_rabbit(url, SETTING, "faceid", queues, seconds)
+
+
+def refused(url: str) -> tuple[str, Refusal]:
+    """What was tried last, and why it failed."""
+    last = probes(url)[-1]
+    assert isinstance(last.result, Refusal)
+    return last.what, last.result
+
+
+def test_a_fit_rabbitmq_passes_every_probe_twice(rabbit_url: str) -> None:
+    first, again = probes(rabbit_url), probes(rabbit_url, RESULT_QUEUES)
+
+    assert [probe.what for probe in first] == [probe.what for probe in again] == ["", "queues", "confirms"]
+    assert not any(isinstance(probe.result, Refusal) for probe in (*first, *again))
+
+
+def test_nothing_of_a_probe_stays_but_the_queues_that_workers_need(
+    rabbit_server: RabbitServer, rabbit_url: str
+) -> None:
+    probes(rabbit_url)
+
+    vhost = rabbit_url.rpartition("/")[2]
+    names = set(rabbit_server.control("list_queues", "-p", vhost, "name", "--no-table-headers").split())
+    assert names == {f"faceid.{queue}" for queue in INNER_QUEUES}
+
+
+def test_a_wrong_password_is_told_without_the_password(rabbit_url: str) -> None:
+    what, refusal = refused(rabbit_url.replace("guest:guest", "guest:private"))
+
+    assert (what, refusal.found) == ("", "the user or the password is wrong")
+    assert "private" not in refusal.todo
+
+
+def test_an_unknown_virtual_host_is_named(rabbit_url: str) -> None:
+    what, refusal = refused(rabbit_url.rpartition("/")[0] + "/nowhere")
+
+    assert (what, refusal.found) == ("", "vhost nowhere not found")
+    assert "add_vhost" in refusal.todo
+
+
+def test_where_nobody_listens_is_told(rabbit_url: str) -> None:
+    assert refused("amqp://guest:guest@127.0.0.1:9//") == (
+        "",
+        Refusal("nobody listens there", f"Start it, or mend host and port in {SETTING}."),
+    )
+
+
+def test_a_queue_that_somebody_has_made_otherwise_is_named_with_what_differs(rabbit_url: str) -> None:
+    with open_connection(rabbit_url) as connection:
+        channel: Any = connection.channel()
+        channel.queue_declare("faceid.verified", durable=True, auto_delete=False)
+        what, refusal = refused(rabbit_url)
+
+    assert what == "queues"
+    assert "declared otherwise: inequivalent arg" in refusal.found
+    assert "'faceid.verified'" in refusal.found
+    assert "delete it when it is empty" in refusal.todo
+
+
+@pytest.mark.parametrize(
+    ("permissions", "failing"),
+    [(("^$", ".*", ".*"), "queues"), ((".*", "^$", ".*"), "confirms"), ((".*", ".*", "^$"), "confirms")],
+)
+def test_a_missing_permission_is_told(
+    rabbit_server: RabbitServer, rabbit_url: str, permissions: tuple[str, str, str], failing: str
+) -> None:
+    vhost = rabbit_url.rpartition("/")[2]
+    user = f"limited-{vhost}"
+    rabbit_server.control("add_user", user, "secret")
+    rabbit_server.control("set_permissions", "-p", vhost, user, *permissions)
+
+    what, refusal = refused(rabbit_url.replace("guest:guest", f"{user}:secret"))
+
+    assert what == failing
+    assert refusal.found.startswith("not permitted: access to ")
+    assert "set_permissions" in refusal.todo
+
+
+def test_an_alarm_is_told(private_rabbit: RabbitServer) -> None:
+    private_rabbit.full(full=True)
+    assert probes(private_rabbit.url())[-1] == Probe("confirms", ALARM)
+
+    private_rabbit.full(full=False)
+    assert probes(private_rabbit.url())[-1].result == "given, and read back"
