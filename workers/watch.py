@@ -52,20 +52,20 @@ class Watch:
         self._looked = -inf
 
     def look(self) -> None:
-        """Look, if it is this worker's turn; raises `SourceDown`.
-
-        While the ledger's Redis is away or full there is nothing to be seen, and it is looked at again later.
-        """
+        """Look, if it is this worker's turn; raises `SourceDown`. While the ledger's Redis is away, nothing is seen."""
         now = self._clock()
         if 0 <= now - self._looked < INTERVAL:
             return
         self._looked = now
         try:
             if self._takes_turn():
-                for alert in amiss(self._sight(now), self._limits):
-                    self._put(alert, now)
+                self._raise_all(now)
         except RedisError as error:
             log.warning("watch not kept", error=type(error).__name__)
+
+    def _raise_all(self, now: float) -> None:
+        for alert in amiss(self._sight(now), self._limits):
+            self._put(alert, now)
 
     def _takes_turn(self) -> bool:
         try:

@@ -1,0 +1,293 @@
+"""The watch over many workers at once: an alert is raised once in a window, and costs next to nothing to be counted."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import pytest
+from redis import Redis
+from redis import asyncio as redis_asyncio
+
+from shared.cloudevent import from_event
+from shared.envelope import Envelope
+from shared.ledger import CaseKey, Ledger, Limits
+from shared.parked import Parked
+from shared.post import Post
+from shared.shelf import Shelf, put_commands
+from shared.tally import KEPT, count_commands, read_tallies
+from tests.e2e.load import wait_until
+from tests.servers import RedisServer
+from workers import outcome
+from workers.delivery import Delivery
+from workers.settlement import Item, Settlement, Settler
+from workers.watch import Watch
+from workers.watch_rules import Share, WatchLimits
+
+NOW = 1_700_000_000.0
+LIMITS = WatchLimits(600.0, Share(0.2, 10), Share(0.05, 20), dead_letters=3, backlog_age=300.0)
+ACCOUNTS = ("default", "north")
+
+
+class Queues:
+    """A source of which only the age of its messages is asked."""
+
+    def __init__(self, oldest: float | None = None) -> None:
+        self.since = oldest
+
+    def oldest(self, queues: Sequence[str]) -> float | None:
+        assert list(queues) == ["p.callbacks", "p.verified", "p.reconciled", "p.decided"]
+        return self.since
+
+    def receive(self, wait: float) -> Sequence[Delivery]:
+        raise NotImplementedError
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        raise NotImplementedError
+
+    def renew(self) -> None:
+        raise NotImplementedError
+
+    def release(self, shelf: Shelf, leaving: Sequence[tuple[str, Post]], *, results: bool) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def redis(any_redis_url: str) -> "Iterator[Redis]":
+    with Redis.from_url(any_redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def watch(redis: "Redis", clock: Clock, oldest: float | None = None) -> Watch:
+    return Watch(Queues(oldest), redis, "p", ACCOUNTS, LIMITS, clock)
+
+
+def look(redis: "Redis", clock: Clock, oldest: float | None = None) -> None:
+    """Another worker's look, some time after the last one."""
+    redis.delete("p:watch")
+    watch(redis, clock, oldest).look()
+
+
+def outbox(redis: "Redis") -> list[Parked]:
+    return list(Shelf(redis, "p", "outbox"))
+
+
+def kinds(redis: "Redis") -> list[tuple[str, str]]:
+    return [(parked.reason, parked.account) for parked in outbox(redis)]
+
+
+def forge(redis: "Redis", count: int, clock: Clock, account: str = "default") -> None:
+    """So many callbacks that nobody of the account has signed, settled as the verifier's outcome asks."""
+    settler = Settler("p", 8, clock)
+    with redis.pipeline(transaction=False) as pipe:
+        for number in range(count):
+            envelope = Envelope(f"{account}-{number}", account, "notify", "POST", clock(), b"data=1&sign=2")
+            result = outcome.Unverified("bad_signature", "no live secret")
+            for command in settler.settle("t", Item("verify", envelope, envelope.body), result).writes:
+                pipe.execute_command(*command)
+        pipe.execute()
+
+
+def die(redis: "Redis", count: int, at: float) -> None:
+    for number in range(count):
+        letter = Parked(f"i-{number}", "reconcile", "error", "KeyError", at, account="default")
+        for command in put_commands("p", "dead", letter):
+            redis.execute_command(*command)
+
+
+def test_ten_thousand_forged_callbacks_raise_one_alert_and_leave_a_count(redis: "Redis", clock: Clock) -> None:
+    for _ in range(5):
+        forge(redis, 2_000, clock)
+        look(redis, clock)
+    (parked,) = outbox(redis)
+    assert (parked.reason, parked.account) == ("bad_signature_rate", "default")
+    assert read_tallies(redis, "p", ACCOUNTS, clock(), 600)["default"]["bad_signature"] == 10_000
+    assert len(redis.keys("p:tally:*")) == 1
+
+
+def test_below_the_limit_nothing_is_raised(redis: "Redis", clock: Clock) -> None:
+    forge(redis, 19, clock)
+    die(redis, 3, clock())
+    look(redis, clock, oldest=clock() - 299)
+    assert kinds(redis) == []
+
+
+def test_each_account_has_alerts_of_its_own(redis: "Redis", clock: Clock) -> None:
+    forge(redis, 20, clock, "north")
+    look(redis, clock)
+    forge(redis, 20, clock)
+    look(redis, clock)
+    assert sorted(kinds(redis)) == [("bad_signature_rate", "default"), ("bad_signature_rate", "north")]
+
+
+def test_dead_letters_are_told_by_stage_and_reason_and_old_ones_are_forgotten(redis: "Redis", clock: Clock) -> None:
+    die(redis, 4, clock() - 601)
+    look(redis, clock)
+    assert kinds(redis) == []
+    die(redis, 4, clock() - 1)
+    look(redis, clock)
+    ((reason, account),) = kinds(redis)
+    assert (reason, account) == ("dead_letters_growing", "")
+    assert "reconcile.error=4" in outbox(redis)[0].detail
+
+
+def test_an_alert_about_the_pipeline_travels_whole_and_names_no_account(redis: "Redis", clock: Clock) -> None:
+    look(redis, clock, oldest=clock() - 301)
+    (parked,) = outbox(redis)
+    assert parked.post is not None
+    alert = from_event(parked.post.body)
+    assert (alert.account, alert.biz_id, alert.id) == (None, None, parked.id)
+    assert parked.post.queue == "p.alerts"
+
+
+def test_workers_that_look_at_once_raise_one_alert(any_redis_url: str, redis: "Redis", clock: Clock) -> None:
+    forge(redis, 20, clock)
+    start = threading.Barrier(8)
+
+    def work() -> None:
+        with Redis.from_url(any_redis_url) as client:
+            one = watch(client, clock)
+            start.wait()
+            one._raise_all(clock())  # as if each had taken the turn
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert kinds(redis) == [("bad_signature_rate", "default")]
+
+
+def test_one_worker_looks_in_an_interval(redis: "Redis", clock: Clock) -> None:
+    watch(redis, clock).look()
+    forge(redis, 20, clock)
+    watch(redis, clock).look()
+    assert kinds(redis) == []
+    assert 0 < redis.pttl("p:watch") <= 5_000
+
+
+def test_a_worker_asks_for_its_turn_again_when_the_interval_is_over(redis: "Redis", clock: Clock) -> None:
+    one = watch(redis, clock)
+    one.look()
+    redis.delete("p:watch")
+    clock.now += 4.9
+    one.look()
+    assert not redis.exists("p:watch")
+    clock.now += 0.2
+    one.look()
+    assert redis.exists("p:watch")
+
+
+def test_a_clock_that_is_set_back_does_not_end_the_watch(redis: "Redis", clock: Clock) -> None:
+    one = watch(redis, clock)
+    one.look()
+    redis.delete("p:watch")
+    clock.now -= 3600
+    one.look()
+    assert redis.exists("p:watch")
+
+
+def test_what_was_told_is_out_of_sight_when_it_may_be_told_again(redis: "Redis", clock: Clock) -> None:
+    forge(redis, 20, clock)
+    look(redis, clock)
+    clock.now += redis.pttl("p:raised:bad_signature_rate:{default}") / 1000
+    redis.delete("p:raised:bad_signature_rate:{default}")
+    look(redis, clock)
+    assert len(outbox(redis)) == 1
+
+
+def test_what_lasts_is_told_again_after_a_window(redis: "Redis", clock: Clock) -> None:
+    forge(redis, 20, clock)
+    look(redis, clock)
+    clock.now += 661
+    redis.delete("p:raised:bad_signature_rate:{default}")
+    forge(redis, 20, clock)
+    look(redis, clock)
+    assert len({parked.id for parked in outbox(redis)}) == 2
+
+
+def test_the_counts_of_a_window_reach_back_as_far_as_it(redis: "Redis", clock: Clock) -> None:
+    start = clock() // 60 * 60
+    for age in range(0, 720, 60):
+        for command in count_commands("p", "default", "verified", start - age):
+            redis.execute_command(*command)
+    assert read_tallies(redis, "p", ["default"], start, 600)["default"] == {"verified": 11}
+    assert read_tallies(redis, "p", ["default"], start, 60)["default"] == {"verified": 2}
+
+
+async def test_a_callback_and_a_decision_count_once_however_often_they_come(
+    any_redis_url: str, redis: "Redis", clock: Clock
+) -> None:
+    client = redis_asyncio.Redis.from_url(any_redis_url)
+    ledger = Ledger(client, "p", Limits(retention=60.0), clock)
+    case = CaseKey("default", "1,a")
+    for _ in range(3):
+        await arrived(ledger, case, "signed", "0")
+        await arrived(ledger, case, "hint", "")
+        await ledger.commit(case, b"{}", attacked=True)
+        await ledger.commit(case, b"{}")
+    await client.aclose()
+    assert read_tallies(redis, "p", ["default"], clock(), 600)["default"] == {"verified": 1, "attacked": 1}
+    (key,) = cast("list[bytes]", redis.keys("p:tally:*"))
+    assert 0 < redis.ttl(key) <= KEPT
+
+
+async def arrived(ledger: Ledger, case: CaseKey, item: str, secret: str) -> None:
+    facts = {"gist": "", "biz_no": "", "received_at": 1.5, "secret": secret}
+    await ledger.arrive(case, item, "notify", **facts)  # type: ignore[arg-type]
+
+
+async def test_a_signed_callback_that_is_replayed_without_end_does_not_hide_forged_ones(
+    any_redis_url: str, redis: "Redis", clock: Clock
+) -> None:
+    client = redis_asyncio.Redis.from_url(any_redis_url)
+    ledger = Ledger(client, "p", Limits(retention=60.0), clock)
+    for number in range(1_000):
+        await arrived(ledger, CaseKey("default", "1,a"), f"replay-{number}", "0")
+    await client.aclose()
+    forge(redis, 20, clock)
+    look(redis, clock)
+    assert kinds(redis) == [("bad_signature_rate", "default")]
+
+
+@pytest.mark.server
+def test_a_full_redis_still_takes_an_alert(private_server: RedisServer, clock: Clock) -> None:
+    with private_server.client() as redis:
+        forge(redis, 20, clock)
+        redis.config_set("maxmemory", 1)
+        look(redis, clock)
+        assert kinds(redis) == [("bad_signature_rate", "default")]
+        look(redis, clock)
+        assert len(outbox(redis)) == 1
+
+
+@pytest.mark.server
+def test_a_redis_that_is_away_is_looked_at_again_later(private_server: RedisServer, clock: Clock) -> None:
+    with Redis.from_url(private_server.url, socket_timeout=0.5, retry=None) as redis:
+        forge(redis, 20, clock)
+        one = watch(redis, clock)
+        private_server.kill()
+        one.look()
+        private_server.start()
+
+        def raised() -> bool:
+            clock.now += 6
+            one.look()
+            return kinds(redis) == [("bad_signature_rate", "default")]
+
+        wait_until(raised)
