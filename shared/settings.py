@@ -23,6 +23,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shared.engine import engine_of
+
 ENV_PREFIX = "FACEID_"
 SECRETS_DIR = Path("/run/secrets")
 ACCOUNT_NAME = re.compile(r"(?!_$)[A-Za-z0-9_-]{1,64}")
@@ -166,6 +168,23 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     _split_secrets = field_validator("api_secrets", "read_spacing_seconds", mode="before")(_split)
+
+    @field_validator("redis_url")
+    @classmethod
+    def _holds_the_ledger(cls, url: str) -> str:
+        if engine_of(url) != "streams":
+            raise ValueError("has to be a Redis URL, such as redis://127.0.0.1:6379/0; other brokers hold no ledger")
+        return url
+
+    @field_validator("broker_url")
+    @classmethod
+    def _carries_the_queues(cls, url: str, info: ValidationInfo) -> str:
+        if "redis_url" in info.data and engine_of(url) == "stock":  # without it this may be the same fault again
+            raise ValueError(
+                "has to be redis://... or amqp://...; no other broker can carry the inner queues, "
+                "but FACEID_RESULTS_URL takes any that kombu knows"
+            )
+        return url
 
     @field_validator("listen")
     @classmethod

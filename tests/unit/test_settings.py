@@ -131,6 +131,26 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, value: str, monkeypa
     assert set(faults(error)) == {f"FACEID_{name}"}
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"REDIS_URL": "amqp://host", "BROKER_URL": "redis://host"}, {"FACEID_REDIS_URL": "redis://127.0.0.1:6379/0"}),
+        ({"REDIS_URL": "http://host"}, {"FACEID_REDIS_URL": "redis://127.0.0.1:6379/0"}),
+        ({"BROKER_URL": "sqs://"}, {"FACEID_BROKER_URL": "FACEID_RESULTS_URL"}),
+        ({"BROKER_URL": "stock+redis://host"}, {"FACEID_BROKER_URL": "FACEID_RESULTS_URL"}),
+        ({"BROKER_URL": "host:5672"}, {"FACEID_BROKER_URL": "amqp://"}),
+    ],
+)
+def test_a_broker_that_can_not_carry_what_it_is_for_is_refused_with_what_to_write_instead(
+    values: dict[str, str], words: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingsError) as error:
+        given(monkeypatch, **values)
+    found = faults(error)
+    assert found.keys() == words.keys()
+    assert all(words[name] in found[name] for name in words)
+
+
 @pytest.mark.parametrize("name", ["PREFETCH", "RECONCILE", "LISTEN", "LEASE_SECONDS", "READ_SPACING_SECONDS", "PREFIX"])
 def test_no_fault_repeats_the_value(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError) as error:
