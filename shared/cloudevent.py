@@ -23,8 +23,8 @@ DECISION_SCHEMA: Final = "urn:faceid:decision:v1"
 ALERT_SCHEMA: Final = "urn:faceid:alert:v1"
 
 
-def to_event(message: Decision | Alert) -> bytes:
-    """The message as an event; the same message gives the same bytes."""
+def to_event(message: Decision | Alert, data: bytes | None = None) -> bytes:
+    """The message as an event; the same message gives the same bytes. `data`: its JSON, where that is at hand."""
     decision = isinstance(message, Decision)
     event = {
         "specversion": "1.0",
@@ -35,19 +35,18 @@ def to_event(message: Decision | Alert) -> bytes:
         "time": message.decided_at if isinstance(message, Decision) else message.at,
         "datacontenttype": "application/json",
         "dataschema": DECISION_SCHEMA if decision else ALERT_SCHEMA,
-        "data": message,
     }
     if message.biz_id is None:
         del event["subject"]
-    return to_json(event)
+    return to_json(event)[:-1] + b',"data":' + (data or to_json(message)) + b"}"
 
 
-def to_post(message: Decision | Alert, prefix: str) -> Post:
-    """The message on its way to those who consume it."""
+def to_post(message: Decision | Alert, prefix: str, data: bytes | None = None) -> Post:
+    """The message on its way to those who consume it; `data` as for `to_event`."""
     decision = isinstance(message, Decision)
     return Post(
         queue=queue_name(prefix, DECISIONS if decision else ALERTS),
-        body=to_event(message),
+        body=to_event(message, data),
         content_type=CONTENT_TYPE,
         headers={"ce-id": message.id},
         topic=topic(message),

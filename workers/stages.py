@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from shared.alert import Alert
 from shared.cloudevent import to_post
 from shared.decision import Decision
 from shared.envelope import Envelope
@@ -78,17 +77,17 @@ class Publish:
 
         One on better evidence than that supersedes it, and goes out by the outbox.
         """
-        case, fresh = CaseKey(envelope.account, decided.biz_id), decided.decision
+        case, fresh, dumped = CaseKey(envelope.account, decided.biz_id), decided.decision, decided.dump()
         while True:
             standing, published = await self._ledger.commit(
-                case, decided.dump(), attacked=attacked(fresh), provisional=provisional(fresh)
+                case, dumped, attacked=attacked(fresh), provisional=provisional(fresh)
             )
-            decision = Decided.load(standing).decision
+            decision = fresh if standing == dumped else Decided.load(standing).decision
             if not is_better(fresh, decision):
-                posts = () if published else self._posts(decision)
+                posts = () if published else self._posts(decision, standing)
                 return outcome.Publish(posts, (self._ledger.key(case), "published", decision.id))
             await self._ledger.supersede(case, supersede(standing, decision, fresh, by=WORKERS, note=EVIDENCE_CAME))
 
-    def _posts(self, decision: Decision) -> tuple[Post, ...]:
-        messages: list[Decision | Alert] = [decision, *alerts(decision)]
-        return tuple(to_post(message, self._prefix) for message in messages)
+    def _posts(self, decision: Decision, standing: bytes) -> tuple[Post, ...]:
+        told = (to_post(alert, self._prefix) for alert in alerts(decision))
+        return (to_post(decision, self._prefix, standing), *told)
