@@ -50,6 +50,7 @@ class Shelf:
         self.name = name
         self._keys = (f"{prefix}:{name}", f"{prefix}:{name}:items")
         self._fit = redis.register_script((LUA / "read.lua").read_text())
+        self._claim = redis.register_script((LUA / "claim.lua").read_text())
         self._take = redis.register_script((LUA / "take.lua").read_text())
         self._trim = redis.register_script((LUA / "trim.lua").read_text())
 
@@ -101,6 +102,14 @@ class Shelf:
         """Items whose time has come, by `now` in unix seconds."""
         ids = cast("list[bytes]", self._redis.zrangebyscore(self._keys[0], "-inf", now, start=0, num=most))
         return self.get(ids)
+
+    def claim(self, ids: Sequence[str], seconds: float) -> list[str]:
+        """Put items that are due off by so many seconds; those of them that nobody else has put off before.
+
+        For what can't be done in one step with taking them: meanwhile nobody else finds them due.
+        """
+        found = cast("list[bytes]", self._claim(keys=self._keys[:1], args=(seconds, *ids))) if ids else []
+        return [item.decode() for item in found]
 
     def take(self, leaving: Sequence[tuple[str, Sequence[Command]]]) -> list[bool]:
         """Take items off by id, each together with the commands that put it elsewhere; False where it had gone.

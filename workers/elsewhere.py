@@ -5,12 +5,17 @@ changes nothing when repeated, and what a broker has confirmed is not published 
 """
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from redis import Redis
 
 from shared.post import Post
 from shared.publisher import Publisher
+from shared.shelf import Shelf
 from workers.settlement import Settlement
+
+RELEASE_SECONDS: Final = 10.0
+"""Longer than a publication may take, and soon enough for the next worker to try."""
 
 
 def write(ledger: "Redis", settlements: Sequence[Settlement]) -> None:
@@ -21,6 +26,15 @@ def write(ledger: "Redis", settlements: Sequence[Settlement]) -> None:
 def mark(ledger: "Redis", settlements: Sequence[Settlement]) -> None:
     """The marks, last, and only for what is out: without one a result may go out twice, with it too early never."""
     _run(ledger, [("HSETNX", *settlement.once) for settlement in settlements if settlement.once is not None])
+
+
+def release(shelf: Shelf, leaving: Sequence[tuple[str, Post]], publisher: Publisher) -> None:
+    """Publish a message for each item, then take it off: one worker at a time, so that an item is not published twice
+    but where a worker dies in between, or takes longer. Raises RedisError and `NotStored`.
+    """
+    ours = set(shelf.claim([item for item, _ in leaving], RELEASE_SECONDS))
+    publisher.publish([post for item, post in leaving if item in ours])
+    shelf.take([(item, ()) for item, _ in leaving if item in ours])
 
 
 class Outlet:

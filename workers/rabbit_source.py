@@ -12,7 +12,7 @@ from shared.publisher import NotStored, Publisher
 from shared.rabbit import LinkLost
 from shared.shelf import Shelf
 from workers.delivery import Delivery
-from workers.elsewhere import Outlet, mark, write
+from workers.elsewhere import Outlet, mark, release, write
 from workers.rabbit_inlet import Inlet
 from workers.settlement import Settlement
 from workers.source import SourceDown
@@ -73,8 +73,7 @@ class RabbitSource:
     def release(self, shelf: Shelf, leaving: Sequence[tuple[str, Post]], *, results: bool) -> None:
         """Publish a message for each, then take the items off the shelf."""
         with self._reporting():
-            (self._results if results else self._inner).publish([post for _, post in leaving])
-            shelf.take([(item, ()) for item, _ in leaving])
+            release(shelf, leaving, self._results if results else self._inner)
 
     def oldest(self, queues: Sequence[str]) -> float | None:
         """When the oldest message that this worker holds was published: what waits behind it is younger."""

@@ -16,7 +16,7 @@ from shared.shelf import Command, Shelf
 from shared.streams import Channel, Move
 from shared.streams import Delivery as Entry
 from workers.delivery import Delivery
-from workers.elsewhere import Outlet, mark, write
+from workers.elsewhere import Outlet, mark, release, write
 from workers.settlement import Settlement
 from workers.source import SourceDown
 
@@ -85,8 +85,9 @@ class StreamsSource:
             if apart is None and self._ledger is not None:
                 apart = self._inner
             if apart is not None:
-                apart.publish([post for _, post in leaving])
-            shelf.take([(item, () if apart else (self._add(post),)) for item, post in leaving])
+                release(shelf, leaving, apart)
+            else:
+                shelf.take([(item, (self._add(post),)) for item, post in leaving])
 
     def oldest(self, queues: Sequence[str]) -> float | None:
         """When the oldest message was put there: one in work counts as waiting until it is settled."""

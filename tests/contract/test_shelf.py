@@ -1,5 +1,6 @@
 """Shelves: read in pages while things change, left once, by whoever tries."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -11,6 +12,7 @@ from shared import shelf as shelf_module
 from shared.parked import Parked
 from shared.post import Post
 from shared.shelf import PAGE, Shelf, TakeRefused, put_commands
+from tests.servers import RedisServer
 
 QUEUE = "faceid.verified"
 
@@ -211,3 +213,26 @@ def test_scripts_that_the_server_has_forgotten_are_taught_again(redis: "Redis", 
         assert len(list(shelf)) == 3 - forgetful
         redis.script_flush()
         assert shelf.trim(3 - forgetful) == 0
+
+
+def test_what_one_has_claimed_is_nobody_elses_for_as_long(redis: "Redis", shelf: Shelf) -> None:
+    now = time.time()
+    put(redis, letter(1, now - 5), letter(2, now - 4), letter(3, now + 60))
+    every = ["item-0001", "item-0002", "item-0003", "item-0004"]
+
+    first, second = shelf.claim(every[:1], 30), shelf.claim(every, 0.05)
+
+    assert (first, second) == (["item-0001"], ["item-0002"])
+    assert ids(shelf.due(time.time())) in ([], ["item-0002"])
+    time.sleep(0.06)
+    assert shelf.claim(every, 30) == ["item-0002"]
+    assert shelf.take([(item, ()) for item in every]) == [True, True, True, False]
+
+
+@pytest.mark.server
+def test_a_full_redis_lets_items_be_claimed(private_server: RedisServer) -> None:
+    with private_server.client() as redis:
+        put(redis, letter(1, time.time() - 5))
+        shelf = Shelf(redis, "faceid", "dead")
+        private_server.config_set("maxmemory", 1)
+        assert shelf.claim(["item-0001"], 30) == ["item-0001"]
