@@ -33,6 +33,10 @@ WORKERS ?= 4
 chaos: $(STAMP) ## Strike real processes and count what is lost: SESSIONS=5000 SEED=1 FAULTS=all|each|... WORKERS=4
 	$(BIN)/python -m tests.chaos.run --sessions $(SESSIONS) --seed $(SEED) --faults $(FAULTS) --workers $(WORKERS)
 
+.PHONY: engines
+engines: $(STAMP) ## Play the same 2,000 sessions on every mix of Redis and RabbitMQ, and compare
+	FACEID_TEST_SESSIONS=2000 $(BIN)/python -m pytest --quiet --capture=no tests/e2e/test_engines.py
+
 .PHONY: check
 check: $(STAMP) ## Lint, types, import contracts
 	$(BIN)/ruff check .

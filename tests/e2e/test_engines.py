@@ -1,0 +1,123 @@
+"""Whatever carries the queues and the results, the same sessions are decided alike: `make engines` plays 2,000."""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import pytest
+from redis import Redis
+
+from deploy.local.follower import open_follower
+from deploy.local.player import Played, Player
+from deploy.local.sessions import day
+from deploy.local.stack import Stack
+from shared.decision import Decision
+from shared.shelf import Shelf
+
+pytestmark = pytest.mark.server
+SESSIONS = int(os.environ.get("FACEID_TEST_SESSIONS", "100"))
+LONGEST = 60 + SESSIONS / 5
+"""Seconds that one engine may take, on a machine that has other work too."""
+SETTLE = 1.5
+"""Seconds in which nothing may come any more after the last decision."""
+SETTINGS = {
+    "FACEID_READ_SPACING_SECONDS": "0.5,1",
+    "FACEID_HINT_DELAY_SECONDS": "1",
+    "FACEID_TOKEN_LIFE_SECONDS": "30",
+    "FACEID_GETRESULT_TIMEOUT_SECONDS": "5",
+}
+OF_THE_RUN = {"biz_id", "received_at", "decided_at", "channels", "supersedes"}
+"""What is another in every run: ids, times, and which callback came first."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one choice of engines has made of the sessions."""
+
+    decisions: dict[int, list[str]]
+    """By the session's number, each decision without what is the run's alone."""
+    twice: int
+    """Sessions with two decisions of the same revision."""
+    repeats: int
+    """Messages under an id that had come before."""
+    unverified: int
+    reads: int
+    seconds: float
+
+    def __str__(self) -> str:
+        lost = SESSIONS - len(self.decisions)
+        return f"{lost} lost, {self.twice} twice, {self.repeats} repeats under their id, {self.seconds:.0f} s"
+
+
+async def play(stack: Stack) -> Run:
+    """Play the sessions and note every decision as it comes."""
+    follower, player, started = open_follower(stack.results_url, "faceid"), Player(stack, at_once=24), time.monotonic()
+    following = asyncio.create_task(follower.follow())
+    played = [one async for one in player.play(day(SESSIONS, Random(7)))]
+    wanted = {one.biz_id for one in played}
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LONGEST):
+            while wanted - {one.decision.biz_id for one in follower.arrived}:  # noqa: ASYNC110 - other processes' work
+                await asyncio.sleep(0.1)
+    seconds = time.monotonic() - started
+    await asyncio.sleep(SETTLE)
+    following.cancel()
+    await follower.close()
+    with Redis.from_url(stack.redis_url) as redis:
+        unverified = len(Shelf(redis, "faceid", "unverified"))
+    decided = [one.decision for one in follower.arrived]
+    return counted(played, decided, unverified, await player.reads(), seconds)
+
+
+def counted(played: Sequence[Played], decided: Sequence[Decision], unverified: int, reads: int, seconds: float) -> Run:
+    numbers = {one.biz_id: one.number for one in played}
+    by_id = {decision.id: decision for decision in decided}
+    decisions: dict[int, list[str]] = {}
+    for decision in sorted(by_id.values(), key=lambda decision: decision.revision):
+        decisions.setdefault(numbers[decision.biz_id], []).append(evidence(decision))
+    revisions = {(decision.biz_id, decision.revision) for decision in by_id.values()}
+    return Run(decisions, len(by_id) - len(revisions), len(decided) - len(by_id), unverified, reads, seconds)
+
+
+def evidence(decision: Decision) -> str:
+    """The outcome, its reasons, and what it rests on."""
+    told = decision.model_dump(mode="json", exclude=OF_THE_RUN | {"biz_no"})
+    return json.dumps(told, sort_keys=True)
+
+
+def run_on(folder: Path, broker_url: str = "", results_url: str = "") -> Run:
+    stack = Stack(folder, broker_url=broker_url, results_url=results_url, settings=SETTINGS)
+    with stack.running():
+        return asyncio.run(play(stack))
+
+
+@pytest.fixture(scope="module")
+def on_redis(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Queues and results on the ledger's Redis: what the others are compared with."""
+    return run_on(tmp_path_factory.mktemp("engines") / "redis")
+
+
+@pytest.mark.timeout(60 + 2 * LONGEST)
+@pytest.mark.parametrize("broker", ["redis", "rabbit"])
+@pytest.mark.parametrize("results", ["redis", "rabbit"])
+def test_the_same_sessions_get_the_same_decisions_on_every_engine(
+    on_redis: Run, tmp_path: Path, rabbit_url: str, redis_url: str, broker: str, results: str
+) -> None:
+    urls = {"redis": "", "rabbit": rabbit_url}
+    if (broker, results) == ("redis", "redis"):
+        run = on_redis
+    else:
+        run = run_on(tmp_path / "stack", urls[broker], urls[results] or redis_url)
+
+    print(f"{SESSIONS} sessions, queues on {broker}, results on {results}: {run}")
+    assert sorted(run.decisions) == list(range(1, SESSIONS + 1)), "a session was lost"
+    assert run.twice == 0
+    assert run.repeats == 0, "nothing was struck, so nothing had to be repeated"
+    assert run.decisions == on_redis.decisions
+    assert (run.unverified, run.reads) == (on_redis.unverified, on_redis.reads)
