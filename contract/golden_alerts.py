@@ -1,0 +1,32 @@
+"""An alert of every kind, made by the code that raises real ones as far as that is no script of Redis."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from contract.golden_decisions import ACCOUNT, BORN, decisions, superseding
+from shared.alert import Alert, AlertKind
+from shared.tally import Counted
+from workers.decided import alerts as alerts_of
+from workers.watch_rules import Share, Sight, WatchLimits, amiss
+
+_LIMITS: Final = WatchLimits(600.0, Share(0.2, 10), Share(0.05, 20), dead_letters=10, backlog_age=300.0)
+_TALLY: Final[Counter[Counted]] = Counter({"attacked": 31, "clean": 59, "bad_signature": 52, "verified": 90})
+_SIGHT: Final = Sight(BORN + 90, {ACCOUNT: _TALLY}, 12, Counter({"reconcile.error": 12}), BORN - 222.5)
+
+
+def alerts() -> dict[AlertKind, Alert]:
+    """By kind."""
+    return {alert.kind: alert for alert in _raised()}
+
+
+def _raised() -> Iterator[Alert]:
+    decided = decisions()
+    for name in ("data_source_error", "not_reconciled"):
+        yield from alerts_of(decided[name])
+    yield from superseding().alerts
+    yield from amiss(_SIGHT, _LIMITS)
+    biz_id = decided["evidence_mismatch"].biz_id
+    yield Alert.of(AlertKind.EVIDENCE_CONFLICT, ACCOUNT, BORN + 90, biz_id, cause="notify")
+    yield Alert.of(AlertKind.BREAKER_OPENED, ACCOUNT, BORN + 90, cause="AUTHENTICATION_ERROR")
+    yield Alert.of(AlertKind.BREAKER_CLOSED, ACCOUNT, BORN + 120, cause="answered")
