@@ -41,9 +41,10 @@ WORDS: Final[dict[AlertKind, str]] = {
         " The vendor demands: stop the service, contact FaceID, and wait until it is fixed."
     ),
     AlertKind.BREAKER_OPENED: (
-        "Every GetResult call of this account fails, so reading pauses; callbacks are still taken in."
+        "Every GetResult call of this account fails, so reading pauses; callbacks are still taken in, none is lost."
+        " Look at the cause: key, secret, base URL, quota or network. Reading goes on by itself when it is mended."
     ),
-    AlertKind.BREAKER_CLOSED: "GetResult answers again; reading goes on.",
+    AlertKind.BREAKER_CLOSED: "GetResult answers again; reading goes on, and nothing is to be done.",
     AlertKind.BUDGET_SPENT: (
         "The reads of GetResult that FaceID grants this case are used up, and none brought a result."
         " The decision says what it rests on instead: look at the case, and at why its reads fail."
@@ -53,7 +54,7 @@ WORDS: Final[dict[AlertKind, str]] = {
         " They are refused as the policy says: look at who is being verified, and at where they come from."
     ),
     AlertKind.BAD_SIGNATURE_RATE: (
-        "Unusually many callbacks of this account are signed by none of its secrets. They are set aside, none is lost."
+        "Unusually many callbacks of this account are signed by none of its secrets, and are set aside."
         " If FaceID's secret was changed, add it to FACEID_API_SECRETS and replay them; else somebody forges callbacks."
     ),
     AlertKind.DEAD_LETTERS_GROWING: (
