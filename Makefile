@@ -28,10 +28,11 @@ SESSIONS ?= 300
 SEED ?= 1
 FAULTS ?= all
 WORKERS ?= 4
+BROKER ?= redis
 
 .PHONY: chaos
-chaos: $(STAMP) ## Strike real processes and count what is lost: SESSIONS=5000 SEED=1 FAULTS=all|each|... WORKERS=4
-	$(BIN)/python -m tests.chaos.run --sessions $(SESSIONS) --seed $(SEED) --faults $(FAULTS) --workers $(WORKERS)
+chaos: $(STAMP) ## Strike real processes and count what is lost: BROKER=redis|rabbitmq SESSIONS=5000 SEED=1 FAULTS=all|each|... WORKERS=4
+	$(BIN)/python -m tests.chaos.run --broker $(BROKER) --sessions $(SESSIONS) --seed $(SEED) --faults $(FAULTS) --workers $(WORKERS)
 
 .PHONY: engines
 engines: $(STAMP) ## Play the same 2,000 sessions on every mix of Redis and RabbitMQ, and compare
@@ -44,9 +45,22 @@ check: $(STAMP) ## Lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+PARTS ?=
+ROUNDS ?= $(if $(QUICK),1,3)
+BENCH_VENV ?= .venv-bench
+BENCH_STAMP := $(BENCH_VENV)/.installed
+
+$(BENCH_STAMP): pyproject.toml constraints.txt tests/bench/requirements.txt tests/bench/constraints.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--constraint tests/bench/constraints.txt --requirement tests/bench/requirements.txt --editable '.[dev]'
+	@touch $@
+
 .PHONY: bench
-bench: $(STAMP) ## Measure what a callback costs, beside its peers
-	$(BIN)/python -m tests.bench.run
+bench: $(BENCH_STAMP) ## Measure beside the peers: PARTS=ingress,queue,whole,latency,growth,network ROUNDS=3 QUICK=1
+	$(BENCH_VENV)/bin/python -m tests.bench.install
+	$(BENCH_VENV)/bin/python -m pytest tests/bench --quiet --numprocesses 2
+	$(BENCH_VENV)/bin/python -m tests.bench.run --rounds $(ROUNDS) $(if $(PARTS),--parts $(PARTS)) $(if $(QUICK),--quick)
 
 .PHONY: fuzz
 fuzz: $(STAMP) ## Post hostile bodies: 400,000 to the verifier, 20,000 through the whole pipeline
@@ -66,4 +80,4 @@ fmt: $(STAMP) ## Format the code
 
 .PHONY: clean
 clean: ## Remove what was installed and built
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

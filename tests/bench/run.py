@@ -1,135 +1,94 @@
-"""`make bench`: what a callback costs, beside what it would cost elsewhere. All in one run, in turns.
+"""`make bench`: ours and theirs in turn, in one run. Numbers and plots go to a folder, part by part."""
 
-ingress     an empty ASGI application on the same server, and ours, which stores before it answers
-queue path  stored callbacks to published decisions, GetResult off: a Celery task, and ours with its ledger
-client      GetResult with httpx, aiohttp and pyreqwest
-"""
-
-import asyncio
-import os
-import subprocess
-import sys
+import argparse
+import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import Any, Final
 
-from redis import Redis
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table as Shown
 
-from deploy.local.ports import free_port, is_listening
-from deploy.local.program import Program
-from deploy.local.stack import Stack
-from tests.bench import http_clients
-from tests.bench.measure import cpu_seconds, progress, table
-from tests.e2e.load import bodies, post_all, wait_until
+from tests.bench import cores, machine, plots
+from tests.bench.numbers import Measure, Rows, Table, keep, load
+from tests.bench.sizes import FULL, QUICK
 
-ROUNDS = 3
-CALLBACKS = 3000
-QUIET = {"FACEID_RECONCILE": "never"}
-
-
-@contextmanager
-def ingress(folder: Path) -> Iterator[tuple[str, Program, Redis]]:
-    stack = Stack(folder, worker_stages=(), settings=QUIET)
-    with stack.running():
-        yield stack.notify_url, stack.ingress, Redis.from_url(stack.redis_url)
-
-
-@contextmanager
-def empty(folder: Path) -> Iterator[tuple[str, Program, None]]:
-    folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    program = Program("empty", (sys.executable, "-m", "tests.bench.empty_app", str(port)), os.environ, folder)
-    program.start()
-    program.wait(lambda: is_listening("127.0.0.1", port))
-    try:
-        yield f"http://127.0.0.1:{port}/", program, None
-    finally:
-        program.stop()
-
-
-def cost_of_ingress(folder: Path) -> float:
-    with ingress(folder) as (url, program, redis):
-        cost = cost_of_posts(url, program.pid)
-        stored = redis.xlen("faceid.callbacks")
-        assert stored == 2 * CALLBACKS, f"only {stored} stored"
-        return cost
-
-
-def cost_of_empty(folder: Path) -> float:
-    with empty(folder) as (url, program, _):
-        return cost_of_posts(url, program.pid)
-
-
-def cost_of_posts(url: str, pid: int) -> float:
-    """CPU microseconds a request, after as many to warm up."""
-    asyncio.run(post_all(url, bodies(CALLBACKS), 64))
-    before = cpu_seconds(pid)
-    asyncio.run(post_all(url, bodies(CALLBACKS), 64))
-    return (cpu_seconds(pid) - before) / CALLBACKS * 1e6
-
-
-def cost_of_pipeline(folder: Path) -> float:
-    """CPU microseconds of one worker with all stages for a callback, its start-up left out."""
-    stack = Stack(folder, worker_stages=((),), settings=QUIET)
-    with stack.running():
-        redis, worker = Redis.from_url(stack.redis_url), stack.workers[0]
-        before = cpu_seconds(worker.pid)
-        asyncio.run(post_all(stack.notify_url, bodies(CALLBACKS), 64))
-        wait_until(lambda: redis.xlen("faceid.decisions") == CALLBACKS, 120)
-        return (cpu_seconds(worker.pid) - before) / CALLBACKS * 1e6
-
-
-def cost_of_celery(folder: Path) -> float:
-    """CPU microseconds of Celery's worker and its one child for a task, their start-up left out."""
-    stack = Stack(folder, worker_stages=())
-    assert stack.redis is not None
-    stack.redis.start()
-    env = {**os.environ, "BENCH_REDIS_URL": stack.redis_url}
-    command = (sys.executable, "-m", "celery", "-A", "tests.bench.celery_peer", "worker", "-c", "1", "-l", "warning")
-    worker = Program("celery", command, env, folder)
-    worker.start()
-    redis = Redis.from_url(stack.redis_url)
-    try:
-        os.environ["BENCH_REDIS_URL"] = stack.redis_url
-        send = (
-            "import sys; from tests.bench.celery_peer import decide\nfor body in sys.stdin: decide.delay(body.strip())"
-        )
-        subprocess.run([sys.executable, "-c", send], input=bodies(1)[0] + b"\n", env=env, check=True)
-        wait_until(lambda: redis.llen("peer.decisions") == 1, 60)
-        before = celery_cpu(worker.pid)
-        subprocess.run([sys.executable, "-c", send], input=b"\n".join(bodies(CALLBACKS)), env=env, check=True)
-        wait_until(lambda: redis.llen("peer.decisions") == CALLBACKS + 1, 120)
-        return (celery_cpu(worker.pid) - before) / CALLBACKS * 1e6
-    finally:
-        worker.stop()
-        stack.redis.stop()
-
-
-def celery_cpu(pid: int) -> float:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return cpu_seconds(pid) + sum(cpu_seconds(int(child)) for child in children)
+PARTS: Final = tuple(sorted(path.stem for path in (Path(__file__).parent / "parts").glob("[a-z]*.py")))
+OUT: Final = Path("var/bench")
 
 
 def main() -> None:
+    """Measure, keep, show."""
+    wanted = arguments()
     console = Console()
-    parts = {
-        "ingress": {"an empty ASGI app": cost_of_empty, "ours": cost_of_ingress},
-        "queue path": {"one Celery task": cost_of_celery, "ours, all stages, with ledger": cost_of_pipeline},
-    }
-    with tempfile.TemporaryDirectory() as home, progress() as bar:
-        task = bar.add_task("measuring", total=ROUNDS * sum(map(len, parts.values())))
-        costs: dict[str, dict[str, list[float]]] = {part: {name: [] for name in of} for part, of in parts.items()}
-        for turn in range(ROUNDS):
-            for part, of in parts.items():
-                for number, (name, cost) in enumerate(of.items()):
-                    bar.update(task, description=f"{part}: {name}")
-                    costs[part][name].append(cost(Path(home) / f"{part}-{turn}-{number}"))
-                    bar.advance(task)
-    console.print(table("Ingress, 1.1 KB body, 64 connections", costs["ingress"], "request"))
-    console.print(table("From a stored callback to a published decision", costs["queue path"], "callback"))
-    http_clients.main()
+    cores.take_the_others()
+    if not cores.CAN_PIN:
+        console.print("[yellow]One core, or no taskset: nothing is pinned, and the numbers say less.")
+    sizes = QUICK if wanted.quick else FULL
+    for name in wanted.parts:
+        part = import_module(f"tests.bench.parts.{name}")
+        before = machine.load_average()
+        rows = measured_in_turn(name, part.measures(sizes), wanted.rounds, console)
+        about = {"quick": wanted.quick, "rounds": wanted.rounds, "load_before": before, "machine": machine.described()}
+        keep(wanted.out, name, {**about, "rows": rows})
+        console.print(shown(part.table(rows)))
+    plots.draw(load(wanted.out), wanted.out)
+    console.print(f"Numbers and plots are in {wanted.out}; `python -m tests.bench.report` puts them into docs/.")
+
+
+def arguments() -> Any:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--parts", default=",".join(PARTS), type=_parts, help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--rounds", default=3, type=int)
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
+    parser.add_argument("--out", default=OUT, type=Path)
+    return parser.parse_args()
+
+
+def _parts(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := set(names) - set(PARTS):
+        raise argparse.ArgumentTypeError(f"no part {', '.join(sorted(unknown))}")
+    return names
+
+
+def measured_in_turn(part: str, measures: Mapping[str, Measure], rounds: int, console: Console) -> Rows:
+    """Each once, then each again: what changes on the machine meanwhile meets all of them."""
+    rows: Rows = {name: [] for name in measures}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task(part, total=rounds * len(measures))
+        for _ in range(rounds):
+            for name, measure in measures.items():
+                bar.update(task, description=f"{part}: {name}")
+                rows[name].append(_in_a_folder(measure))
+                bar.advance(task)
+    return rows
+
+
+def _in_a_folder(measure: Measure) -> dict[str, float]:
+    """The folder is kept if it goes wrong: the logs are in it."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    try:
+        measured = measure(folder)
+    except Exception as error:
+        error.add_note(f"logs are in {folder}")
+        raise
+    shutil.rmtree(folder)
+    return measured
+
+
+def shown(table: Table) -> Shown:
+    """For the terminal."""
+    drawn = Shown(*table.headings, title=table.title, title_justify="left")
+    for column in drawn.columns[1:]:
+        column.justify = "right"
+    for cells in table.lines:
+        drawn.add_row(*cells)
+    return drawn
 
 
 if __name__ == "__main__":

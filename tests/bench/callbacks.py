@@ -1,0 +1,68 @@
+"""Signed callbacks of 1,200 bytes, each of a case of its own: the payload that everybody is given."""
+
+import copy
+import json
+import time
+from collections.abc import Iterator
+from functools import cache
+from hashlib import sha1
+from typing import Any, Final
+from urllib.parse import quote_plus
+from uuid import UUID
+
+from deploy.local.stack import DEMO_SECRET
+from shared.envelope import Envelope
+from shared.post import Post
+from tests.bench.work import FORM
+from tests.e2e.load import CALLBACKS
+
+BODY_BYTES: Final = 1200
+_BIRTH: Final = "1462259748"
+_PLACE: Final = f"{_BIRTH},{UUID(int=0)}"
+
+
+def biz_id(number: int) -> str:
+    """The biz_id of the n-th case."""
+    return f"{_BIRTH},{UUID(int=number)}"
+
+
+def body(number: int) -> str:
+    """The form body of the n-th case, signed."""
+    text, form = _templates()
+    whose = biz_id(number)
+    sign = sha1(f"{DEMO_SECRET}{text.replace(_PLACE, whose)}".encode()).hexdigest()
+    return f"{form.replace(quote_plus(_PLACE), quote_plus(whose))}&sign={sign}"
+
+
+def bodies(count: int, first: int = 1) -> Iterator[str]:
+    """The form bodies of cases `first` and on."""
+    return map(body, range(first, first + count))
+
+
+def stored(queue: str, form: str) -> Post:
+    """A callback as the ingress stores it in the queue of this full name."""
+    return Envelope.arrived("default", "notify", "POST", form.encode(), FORM, "", time.time()).post(queue)
+
+
+def answer_around() -> tuple[bytes, bytes]:
+    """What GetResult answers to any of these cases, before and after its biz_id."""
+    result = _payload() | {"request_id": "1469257550,51848cbe-3ea7-4b03-824a-21425fecad9a", "time_used": 120}
+    before, _, after = json.dumps(result).partition(_PLACE)
+    return before.encode(), after.encode()
+
+
+@cache
+def _templates() -> tuple[str, str]:
+    """The text that is signed, and the form that holds it."""
+    text = json.dumps(_payload())
+    return text, f"data={quote_plus(text)}"
+
+
+@cache
+def _payload() -> dict[str, Any]:
+    """What FaceID says of a person who has passed, filled up to the size."""
+    made = copy.deepcopy(CALLBACKS["clean-pass"])
+    made["biz_info"] |= {"biz_id": _PLACE, "biz_no": "no-1", "biz_extra_data": ""}
+    bare = len("data=") + len(quote_plus(json.dumps(made))) + len("&sign=") + sha1().digest_size * 2
+    made["biz_info"]["biz_extra_data"] = "x" * (BODY_BYTES - bare)
+    return made

@@ -1,0 +1,52 @@
+"""The raw numbers of a run: kept as JSON, part by part, and shown as tables."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from tests.bench.watching import Measured
+
+Measure = Callable[[Path], Measured]
+"""One measurement in a folder of its own."""
+Rows = dict[str, list[Measured]]
+"""By whom was measured: one measurement a round."""
+Line = tuple[str, ...]
+
+FILE: Final = "performance.json"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under headings; the first column names, the others are figures."""
+
+    title: str
+    headings: Line
+    lines: list[Line]
+
+    def markdown(self) -> str:
+        """As it stands in a page of the docs."""
+        rule = ("---", *("---:" for _ in self.headings[1:]))
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in (self.headings, rule, *self.lines)) + "\n"
+
+
+def median_of(rows: Rows, name: str, figure: str) -> float:
+    """The median of a figure over the rounds."""
+    return median(measured[figure] for measured in rows[name])
+
+
+def load(folder: Path) -> dict[str, Any]:
+    """What earlier runs have left there."""
+    file = folder / FILE
+    everything: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"parts": {}}
+    return everything
+
+
+def keep(folder: Path, part: str, numbers: dict[str, Any]) -> None:
+    """Put the numbers of one part among those of the others."""
+    everything = load(folder)
+    everything["parts"][part] = numbers
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FILE).write_text(json.dumps(everything, indent=1) + "\n")

@@ -1,0 +1,66 @@
+"""From a stored callback to a published decision, GetResult off.
+
+Everybody verifies, classifies and writes one event for each callback. All that is waiting was stored before the worker
+started, Redis syncs its file every second (`appendfsync everysec`) unless said otherwise, all log from warnings up.
+"""
+
+from functools import partial
+from typing import Final
+
+from tests.bench.entrants import EACH_STAGE, BareLoop, OfPeer, Ours, contest
+from tests.bench.numbers import Measure, Rows, Table, median_of
+from tests.bench.peer import peers
+from tests.bench.sizes import Sizes
+
+TITLE: Final = "Stored callbacks to published decisions, GetResult off"
+QUIET: Final = {"FACEID_RECONCILE": "never"}
+OURS: Final = "ours, all stages in one process"
+OURS_EACH: Final = "ours, a process for each stage"
+OURS_ALWAYS: Final = "ours, one process, Redis synced at every write"
+BARE: Final = "a bare redis-py loop, no work"
+BARE_WORK: Final = "a bare redis-py loop, the same work"
+SLOW: Final = "rq"
+
+
+def measures(sizes: Sizes) -> dict[str, Measure]:
+    """What is measured in each round, in turn."""
+    count = sizes.queue
+    made: dict[str, Measure] = {
+        OURS: partial(contest, entrant=Ours(settings=QUIET), count=count),
+        OURS_EACH: partial(contest, entrant=Ours(EACH_STAGE, QUIET), count=count),
+        OURS_ALWAYS: partial(contest, entrant=Ours(settings=QUIET), count=count, fsync="always"),
+        BARE: partial(contest, entrant=BareLoop(work=False), count=count),
+        BARE_WORK: partial(contest, entrant=BareLoop(work=True), count=count),
+    }
+    for peer in peers("queue"):
+        made[peer.title] = partial(
+            contest, entrant=OfPeer(peer), count=sizes.queue_slow if peer.name == SLOW else count
+        )
+    return made
+
+
+def table(rows: Rows) -> Table:
+    """Fastest first."""
+    ordered = sorted(rows, key=lambda name: -median_of(rows, name, "rate"))
+    best = max((median_of(rows, name, "rate") for name in peer_names(rows)), default=0.0)
+    return Table(
+        TITLE,
+        ("", "a second", "times the best peer", "of the bare loop", "CPU µs each", "of a core"),
+        [
+            (
+                name,
+                f"{median_of(rows, name, 'rate'):,.0f}",
+                f"{median_of(rows, name, 'rate') / best:.2f}" if best else "",
+                f"{median_of(rows, name, 'rate') / median_of(rows, BARE, 'rate'):.3f}" if BARE in rows else "",
+                f"{median_of(rows, name, 'cpu_us'):,.0f}",
+                f"{median_of(rows, name, 'share'):.2f}",
+            )
+            for name in ordered
+        ],
+    )
+
+
+def peer_names(rows: Rows) -> list[str]:
+    """The rows that are peers'."""
+    titles = {peer.title for peer in peers("queue")}
+    return [name for name in rows if name in titles]

@@ -1,0 +1,78 @@
+"""What a peer is: one file in `peers/`, and nothing else has to know of it.
+
+It says its TITLE in the tables, the PARTS it takes part in, and PINS: exact requirements that fit nobody else and so
+are installed apart. For the parts `queue` and `whole` it has WORKER, the command line of its worker process, and
+`send`, which puts callbacks into its queue; for the part `ingress` it has `server(port)`, the command line of its
+server. All else that it needs is a line in `requirements.txt`.
+
+The file is read before it is imported, since its library may be installed apart:
+`python -m tests.bench.peer celery send < BODIES`, `... celery work`, `... fastapi_celery serve PORT`.
+"""
+
+import ast
+import asyncio
+import inspect
+import os
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A peer as its file describes it."""
+
+    name: str
+    title: str
+    parts: tuple[str, ...]
+    pins: tuple[str, ...]
+
+    def command(self, *words: str) -> list[str]:
+        """The command line that does something with it."""
+        return [sys.executable, "-m", "tests.bench.peer", self.name, *words]
+
+    def environment(self) -> dict[str, str]:
+        """Where its library is found."""
+        apart = [str(folder_apart(self.name))] if self.pins else []
+        return {**os.environ, "PYTHONPATH": os.pathsep.join([*apart, str(ROOT)])}
+
+
+def peers(part: str = "") -> list[Peer]:
+    """All peers, or those of one part, by name."""
+    found = [_described(path) for path in sorted((HERE / "peers").glob("[a-z]*.py"))]
+    return [peer for peer in found if part in {"", *peer.parts}]
+
+
+def folder_apart(name: str) -> Path:
+    """Where the pinned requirements of a peer are installed."""
+    return Path(sys.prefix) / "apart" / name
+
+
+def _described(path: Path) -> Peer:
+    said: dict[str, Any] = {}
+    for node in ast.parse(path.read_text()).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and target.id in {"TITLE", "PARTS", "PINS"}:
+            said[target.id] = ast.literal_eval(node.value)  # type: ignore[attr-defined]  # an assignment of either kind
+    return Peer(path.stem, said["TITLE"], said["PARTS"], said["PINS"])
+
+
+def main(name: str, verb: str, *words: str) -> None:
+    """Send what stands on stdin, a body a line; or become the worker or the server."""
+    module = import_module(f"tests.bench.peers.{name}")
+    if verb == "send":
+        sending = module.send(line.rstrip("\n") for line in sys.stdin)
+        if inspect.iscoroutine(sending):
+            asyncio.run(sending)
+        return
+    command = module.WORKER if verb == "work" else module.server(int(words[0]))
+    os.execv(command[0], command)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,48 @@
+"""arq.
+
+Settings: as many jobs at once as the run allows, so that it reads five times as many from the queue at a time; no
+result kept, none logged; msgpack instead of pickle is not needed for one string. uvloop, which it takes if it is there.
+"""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import uvloop
+from arq import create_pool, func
+from arq.connections import RedisSettings
+
+from tests.bench.work import IN_FLIGHT, REDIS_URL, AsyncDesk
+
+TITLE = "arq"
+PARTS = ("queue", "whole")
+PINS = ("arq==0.28.0", "redis==5.3.1", "PyJWT==2.15.1")
+
+uvloop.install()
+desk = AsyncDesk()
+LOGS = {"version": 1, "disable_existing_loggers": False, "loggers": {"arq": {"level": "WARNING"}}}
+
+
+async def decide(_context: dict[str, Any], body: str) -> None:
+    await desk.decide(body)
+
+
+class Worker:
+    functions = (func(decide, keep_result=0),)
+    redis_settings = RedisSettings.from_dsn(REDIS_URL)
+    max_jobs = IN_FLIGHT
+    poll_delay = 0.01
+    log_results = False
+
+
+WORKER = [
+    *(sys.executable, "-m", "arq", "tests.bench.peers.arq.Worker"),
+    *("--custom-log-dict", "tests.bench.peers.arq.LOGS"),
+]
+
+
+async def send(bodies: Iterable[str]) -> None:
+    pool = await create_pool(Worker.redis_settings)
+    for body in bodies:
+        await pool.enqueue_job("decide", body)
+    await pool.aclose()

@@ -1,0 +1,38 @@
+"""RQ.
+
+Settings: `SimpleWorker`, which its notes on performance show to be the fastest, since it does not fork for each job,
+and allow for jobs of a few milliseconds; JSON instead of pickle; no result kept.
+"""
+
+import sys
+from collections.abc import Iterable
+from itertools import islice
+
+from redis import Redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from tests.bench.work import REDIS_URL, Desk
+
+TITLE = "RQ"
+PARTS = ("queue",)
+PINS: tuple[str, ...] = ()
+
+desk = Desk()
+
+
+def decide(body: str) -> None:
+    desk.decide(body)
+
+
+WORKER = [
+    *(sys.executable, "-m", "rq.cli", "worker", "--url", REDIS_URL, "--worker-class", "rq.worker.SimpleWorker"),
+    *("--serializer", "json", "--quiet", "--disable-job-desc-logging", "--results-ttl", "0"),
+]
+
+
+def send(bodies: Iterable[str]) -> None:
+    queue = Queue(connection=Redis.from_url(REDIS_URL), serializer=JSONSerializer)
+    waiting = iter(bodies)
+    while some := list(islice(waiting, 500)):
+        queue.enqueue_many([Queue.prepare_data(decide, args=(body,), result_ttl=0) for body in some])

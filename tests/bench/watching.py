@@ -1,0 +1,60 @@
+"""Watching a queue run empty: how fast it went, and what it cost."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from tests.bench.cores import cpu_seconds
+
+Measured = dict[str, float]
+"""One measurement: figures by name. A distribution is its percentiles, `p0` to `p100`."""
+
+LOOK_SECONDS: Final = 0.01
+PATIENCE_SECONDS: Final = 30.0
+WARM_UP: Final = 0.1
+"""The share of the work that is done before the clock starts: programs start, caches fill."""
+_CASE: Final = re.compile(rb"1462259748(?:,|%2C)[-0-9a-f]{36}")
+"""Its biz_id, in an event or in a form."""
+
+
+class Stuck(Exception):
+    """Nothing moves any more, and not all is done."""
+
+
+class Uncounted(Exception):
+    """Results are missing, or too many."""
+
+
+def drained(count: int, done: Callable[[], int], pids: Sequence[int], upto: int = 0) -> Measured:
+    """What it takes until `done` counts `count` (or `upto`, if that is less to wait for), from the tenth part on.
+
+    `rate` in pieces of work a second; `cpu_us`: CPU microseconds for each, of `pids` and their children; `share`: of
+    a core that they have used; near 1 they are what limits the rate.
+    """
+    goal = upto or count
+    start, first, cpu = _wait(done, int(goal * WARM_UP), pids)
+    end, last, cpu_end = _wait(done, goal, pids)
+    work, seconds, spent = last - first, end - start, cpu_end - cpu
+    return {"rate": work / seconds, "cpu_us": spent / work * 1e6, "share": spent / seconds}
+
+
+def _wait(done: Callable[[], int], goal: int, pids: Sequence[int]) -> tuple[float, int, float]:
+    """When the goal was reached, what was done by then, and the CPU seconds used."""
+    seen, moved = -1, time.perf_counter()
+    while True:
+        count, now = done(), time.perf_counter()
+        if count >= goal:
+            return now, count, cpu_seconds(pids)
+        if count != seen:
+            seen, moved = count, now
+        elif now - moved > PATIENCE_SECONDS:
+            raise Stuck(f"{count} of {goal} after {PATIENCE_SECONDS:g} s in which nothing moved")
+        time.sleep(LOOK_SECONDS)
+
+
+def check_each_once(results: Sequence[bytes], count: int) -> None:
+    """That there is exactly one result for each of `count` cases; raises `Uncounted`."""
+    cases = {found[0] for result in results if (found := _CASE.search(result))}
+    if len(results) != count or len(cases) != count:
+        raise Uncounted(f"{len(results)} results of {len(cases)} cases instead of {count}")

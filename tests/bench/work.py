@@ -1,0 +1,126 @@
+"""The work itself, the same for everybody: verify, classify, decide, and write one event.
+
+A peer's task calls this and nothing else, so that what is compared is what carries the work.
+"""
+
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from redis import Redis
+from redis import asyncio as redis_asyncio
+
+from deploy.local.stack import DEMO_KEY, DEMO_SECRET
+from shared.cloudevent import to_event
+from shared.envelope import Envelope
+from workers.callback import Callback, is_final
+from workers.classify import classify
+from workers.decided import decide
+from workers.policy import Policy
+from workers.reconciled import Reconciled
+from workers.verify import Unverified, Verified, verify
+
+REDIS_URL: Final = os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379/0")
+GETRESULT_URL: Final = os.environ.get("BENCH_GETRESULT_URL", "")
+"""Empty: the signed callback is trusted alone."""
+HTTP_CLIENT: Final = os.environ.get("BENCH_HTTP_CLIENT", "aiohttp")
+IN_FLIGHT: Final = int(os.environ.get("BENCH_IN_FLIGHT", "64"))
+"""Tasks at once in an asynchronous worker."""
+RESULTS: Final = "bench:results"
+FORM: Final = "application/x-www-form-urlencoded"
+POLICY: Final = Policy.load()
+
+Get = Callable[[str], Awaitable[bytes]]
+
+
+def judged(body: str) -> bytes | None:
+    """The event that a callback leads to without GetResult; None where it decides nothing."""
+    found = _verified(body)
+    return _event(*found, b"") if found else None
+
+
+async def reconciled(body: str, get: Get) -> bytes | None:
+    """The same with GetResult's answer as the evidence."""
+    found = _verified(body)
+    return _event(*found, await get(found[1].biz_id)) if found else None
+
+
+def _verified(body: str) -> tuple[Envelope, Verified] | None:
+    envelope = Envelope.arrived("default", "notify", "POST", body.encode(), FORM, "", time.time())
+    try:
+        verified = verify(envelope, [DEMO_SECRET])
+    except Unverified:
+        return None
+    final = verified.callback is not None and is_final(verified.callback.status)
+    return (envelope, verified) if final else None
+
+
+def _event(envelope: Envelope, verified: Verified, answer: bytes) -> bytes:
+    result = Callback.from_json(answer, biz_id=verified.biz_id) if answer else None
+    item = Reconciled(verified, answer.decode(), result, None, bool(answer), ("notify",))
+    verdict = classify(item.evidence, POLICY)
+    return to_event(decide(envelope, item, verdict, POLICY, time.time()))
+
+
+class Desk:
+    """What a synchronous task works at; made once in a process."""
+
+    def __init__(self) -> None:
+        self._redis: Any = Redis.from_url(REDIS_URL)
+
+    def decide(self, body: str) -> None:
+        """The whole task."""
+        if event := judged(body):
+            self._redis.rpush(RESULTS, event)
+
+
+class AsyncDesk:
+    """What an asynchronous task works at; it opens its connections when first used, on the loop it is used on."""
+
+    def __init__(self) -> None:
+        self._redis: Any = redis_asyncio.Redis.from_url(REDIS_URL)
+        self._get: Get | None = None
+
+    async def decide(self, body: str) -> None:
+        """The whole task."""
+        if event := await self._judged(body):
+            await self._redis.rpush(RESULTS, event)
+
+    async def _judged(self, body: str) -> bytes | None:
+        if not GETRESULT_URL:
+            return judged(body)
+        if self._get is None:
+            self._get = HTTP_CLIENTS[HTTP_CLIENT]()
+        return await reconciled(body, self._get)
+
+
+def _query(biz_id: str) -> dict[str, str]:
+    return {"api_key": DEMO_KEY, "api_secret": DEMO_SECRET, "biz_id": biz_id, "return_verify_time": "1"}
+
+
+def _with_httpx() -> Get:
+    import httpx
+
+    limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT)
+    client = httpx.AsyncClient(limits=limits, timeout=10.0, trust_env=False)
+
+    async def get(biz_id: str) -> bytes:
+        return (await client.get(GETRESULT_URL, params=_query(biz_id))).content
+
+    return get
+
+
+def _with_aiohttp() -> Get:
+    import aiohttp
+
+    client = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=IN_FLIGHT))
+
+    async def get(biz_id: str) -> bytes:
+        async with client.get(GETRESULT_URL, params=_query(biz_id)) as response:
+            return await response.read()
+
+    return get
+
+
+HTTP_CLIENTS: Final[dict[str, Callable[[], Get]]] = {"httpx": _with_httpx, "aiohttp": _with_aiohttp}
