@@ -12,12 +12,12 @@ from contract.schemas import Schema, schema
 from shared.alert import AlertKind
 from shared.cloudevent import CONTENT_TYPE, NO_ACCOUNT
 from shared.decision import Outcome
+from shared.rabbit.topology import QUORUM
 from shared.topology import ALERTS, DECISIONS, queue_name
 
 PREFIX: Final = "faceid"
 _AMQP: Final = {"bindingVersion": "0.3.0"}
 _SCHEMAS: Final = "#/components/schemas/"
-_QUORUM: Final = {"x-queue-type": "quorum"}
 _RETENTION: Final = 30 * 86_400_000
 """Milliseconds: the default of FACEID_RETENTION_DAYS."""
 _HEADERS: Final[Schema] = {
@@ -57,8 +57,8 @@ _SERVERS: Final = {
         "host": "redis.example:6379",
         "protocol": "redis",
         "description": (
-            "Redis or Valkey, with Streams. An entry has the fields `body` (the event), `content_type`"
-            " and `headers` (a JSON object). Read it with a consumer group of your own (XREADGROUP)."
+            "Redis or Valkey, with Streams. An entry has the fields `body` (the event), `content_type`,"
+            " `content_encoding` and `headers` (a JSON object). Read it with a consumer group of your own (XREADGROUP)."
         ),
     },
 }
@@ -112,7 +112,7 @@ def _queue(noun: str, queue: str) -> dict[str, Any]:
                     "durable": True,
                     "exclusive": False,
                     "autoDelete": False,
-                    "arguments": _QUORUM,
+                    "arguments": dict(QUORUM),
                 },
                 **_AMQP,
             }

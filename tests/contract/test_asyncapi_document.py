@@ -8,10 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import pika
 import pytest
 from jsonschema import Draft7Validator
+from redis import Redis
 
 from contract.documents import FOLDER, committed
+from shared.brokers import open_publisher
 from shared.cloudevent import from_event, to_post
 from tests.npm import NODE
 
@@ -101,6 +104,46 @@ def test_ajv_accepts_every_golden_message_as_what_it_is_and_as_nothing_else(node
         events = [name for name in messages if name.startswith(f"golden/{noun}s/")]
         assert accepted[f"schemas/{noun}-event.v1.json"] == events
         assert accepted[f"schemas/{noun}.v1.json"] == [f"{name} data" for name in events]
+
+
+def test_an_entry_on_redis_is_as_the_document_says(fake_redis_url: str) -> None:
+    publisher = open_publisher(fake_redis_url, timeout=5.0)
+    posts = [to_post(from_event(body), "faceid") for body in GOLDEN.values()]
+    publisher.publish(posts)
+    publisher.close()
+    with Redis.from_url(fake_redis_url) as redis:
+        for noun in MESSAGES:
+            entries: Any = redis.xrange(DOCUMENT["channels"][f"{noun}s"]["address"])
+            assert [entry[b"body"] for _, entry in entries] == [post.body for post in posts if noun in post.queue]
+            for _, entry in entries:
+                assert set(re.findall("`([a-z_]+)`", DOCUMENT["servers"]["redis"]["description"])) == {
+                    name.decode() for name in entry
+                }
+                assert entry[b"content_type"].decode() == DOCUMENT["defaultContentType"]
+                assert json.loads(entry[b"headers"])["ce-id"] == json.loads(entry[b"body"])["id"]
+
+
+@pytest.mark.server
+def test_a_message_on_rabbitmq_is_as_the_document_says(rabbit_url: str) -> None:
+    publisher = open_publisher(rabbit_url, timeout=10.0)
+    sent = [to_post(from_event(body), "faceid") for body in GOLDEN.values()]
+    publisher.publish(sent)
+    publisher.close()
+    with pika.BlockingConnection(pika.URLParameters(rabbit_url)) as connection:
+        channel = connection.channel()
+        for noun in MESSAGES:
+            queue = DOCUMENT["channels"][f"{noun}s"]["bindings"]["amqp"]["queue"]
+            exchange = DOCUMENT["channels"][f"{noun}sByTopic"]["bindings"]["amqp"]["exchange"]
+            channel.exchange_declare(exchange["name"], exchange["type"], durable=exchange["durable"])
+            channel.queue_declare(queue["name"], durable=queue["durable"], arguments=queue["arguments"])
+            for post in [post for post in sent if noun in post.queue]:
+                method, properties, body = channel.basic_get(queue["name"], auto_ack=True)
+                assert (method.exchange, method.routing_key, body) == (exchange["name"], post.topic, post.body)
+                assert properties.content_type == DOCUMENT["defaultContentType"]
+                assert properties.headers["ce-id"] == json.loads(body)["id"]
+                said = DOCUMENT["operations"][f"publish{noun.title()}"]["bindings"]["amqp"]
+                assert properties.delivery_mode == said["deliveryMode"]
+                assert properties.expiration == str(said["expiration"])
 
 
 def test_it_names_no_real_host() -> None:

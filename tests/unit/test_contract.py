@@ -1,19 +1,21 @@
 """The committed contract: what the code says, and valid by the judgement of others."""
 
 import json
+import re
 from typing import Any, Final
 
 import pytest
 from cloudevents.core.formats.json import JSONFormat
 from jsonschema import Draft202012Validator
 
-from contract.documents import documents
+from contract.documents import FOLDER, documents
 from contract.schemas import SCHEMAS
 from shared.alert import AlertKind
 from shared.cloudevent import from_event, to_event
 from shared.decision import Effect, Outcome, ReasonCode
 from tests.unit.events import COMMITTED, GOLDEN, Way, at, is_valid, validator, ways, with_value, without
 
+PAGE: Final = FOLDER.parent / "result-contract.md"
 SUPERSEDING: Final[dict[str, Any]] = GOLDEN["decisions/superseding"]
 
 
@@ -137,3 +139,12 @@ def test_members_that_v1_may_add_are_valid_and_ignored(name: str) -> None:
         grown = with_value(event, (*way, "added_later"), {"anything": [1, None]})
         assert is_valid(grown), way
         assert from_event(json.dumps(grown)) == from_event(json.dumps(event))
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_page_names_every_member_and_every_outcome_and_effect(name: str) -> None:
+    words = set(re.findall(r"\w+", " ".join(re.findall("`([^`]+)`", PAGE.read_text()))))
+    schema = json.loads(COMMITTED[f"schemas/{name}.json"])
+    objects = [schema, *schema["$defs"].values()]
+    assert {member for one in objects for member in one.get("properties", {})} - words == set()
+    assert {*Outcome, *Effect} - words == set()
