@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Final, TextIO
 
 import structlog
+from pydantic_core import to_json
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 FORBIDDEN: Final = frozenset(
@@ -42,9 +43,7 @@ def configure(service: str, level: str = "info", stream: TextIO | None = None) -
         _sieve,
         _failure,
     ]
-    last: Processor = (
-        structlog.dev.ConsoleRenderer() if out.isatty() else structlog.processors.JSONRenderer(sort_keys=False)
-    )
+    last: Processor = structlog.dev.ConsoleRenderer() if out.isatty() else structlog.processors.JSONRenderer(_json)
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared, last],
@@ -59,6 +58,10 @@ def where(error: BaseException) -> str:
     """The place an exception was raised, as `file:line in function`: never its message, which may quote a person."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno} in {frames[-1].name}" if frames else "?"
+
+
+def _json(event: EventDict, **_: Any) -> str:
+    return to_json(event, fallback=repr).decode()
 
 
 def _naming(service: str) -> Processor:

@@ -46,6 +46,10 @@ RESULT_QUEUES: Final = (DECISIONS, ALERTS)
 
 BY_STAGE: Final[dict[Stage, Row]] = {row.stage: row for row in TOPOLOGY}
 BY_QUEUE: Final[dict[str, Row]] = {row.reads: row for row in TOPOLOGY}
+FOLLOWING: Final[dict[Stage, Stage]] = {
+    row.stage: BY_QUEUE[queue].stage for row in TOPOLOGY for queue in row.writes if queue in BY_QUEUE
+}
+"""The stage that goes on with what a stage has made; the last one has none."""
 
 
 def queue_name(prefix: str, queue: str) -> str:

@@ -1,14 +1,18 @@
 """Whether a callback and GetResult's answer say the same."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from math import isclose
+from operator import attrgetter
 from typing import Final
 
 from pydantic import BaseModel
 
-from workers.callback import Callback, is_final
+from workers.callback import Callback, FaceGenuineness, is_final
 
+_FLOW: Final = attrgetter("status", "fail_reason", "multifaces_tag", "biz_info.biz_id", "biz_info.biz_no")
+_LIVENESS: Final = attrgetter("result", "procedure_type")
+_SCORES: Final = attrgetter(*FaceGenuineness.model_fields)
 _NO_EVIDENCE: Final = frozenset({"biz_extra_data", "details", "verify_time", "request_id", "time_used", "unreadable"})
 
 
@@ -26,23 +30,21 @@ def differences(callback: Callback, result: Callback) -> tuple[str, ...]:
 def gist(callback: Callback) -> str:
     """What a callback says, in 16 hex digits: the same for two that `differences` finds nothing between.
 
-    But for what only one of them says, which here makes a difference.
+    But for what only one of them says, and for the last digits of a number, which here make a difference.
     """
-    return sha256(",".join(_said(vars(callback).items())).encode()).hexdigest()[:16]
+    liveness, verify = callback.liveness_result, callback.verify_result
+    said = (
+        _FLOW(callback),
+        liveness and _LIVENESS(liveness),
+        liveness and liveness.face_genuineness and _SCORES(liveness.face_genuineness),
+        verify and verify.error_message,
+        verify and [(name, ref.confidence, _known(ref.thresholds)) for name, ref in verify.refs.items()],
+    )
+    return sha256(repr(said).encode()).hexdigest()[:16]
 
 
-def _said(parts: Iterable[tuple[str, object]]) -> Iterator[str]:
-    for name, part in parts:
-        if part is None or name in _NO_EVIDENCE:
-            continue
-        if isinstance(part, float):
-            yield f"{name}={part:.9g}"
-        elif isinstance(part, BaseModel):
-            yield from (name, "{", *_said(vars(part).items()), "}")
-        elif isinstance(part, dict):
-            yield from (name, "{", *_said(sorted(part.items())), "}")
-        else:
-            yield f"{name}={part!r}"
+def _known(thresholds: dict[str, float | None]) -> list[tuple[str, float | None]]:
+    return sorted(item for item in thresholds.items() if item[1] is not None)
 
 
 def _apart(one: object, other: object) -> Iterator[tuple[str, ...]]:

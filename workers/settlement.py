@@ -10,7 +10,7 @@ from shared.parked import Parked
 from shared.post import Post
 from shared.shelf import Command, Name, put_commands
 from shared.tally import count_commands
-from shared.topology import BY_QUEUE, BY_STAGE, Stage, queue_name
+from shared.topology import BY_QUEUE, BY_STAGE, FOLLOWING, Stage, queue_name
 from workers import outcome
 from workers.delivery import Delivery
 from workers.outcome import Outcome
@@ -41,9 +41,10 @@ class Item:
 
     def forward(self, value: outcome.Value) -> "Item":
         """The item before the next stage."""
-        (queue,) = BY_STAGE[self.stage].writes
-        following = next(row.stage for row in BY_STAGE.values() if row.reads == queue)
-        return Item(following, replace(self.envelope, biz_id=value.biz_id, attempts=0), value)
+        envelope = self.envelope
+        if envelope.biz_id != value.biz_id or envelope.attempts:
+            envelope = replace(envelope, biz_id=value.biz_id, attempts=0)
+        return Item(FOLLOWING[self.stage], envelope, value)
 
     def packed(self) -> Envelope:
         """The envelope with the input as its body. The raw request, input of the first stage, is there already."""

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from tests.unit.payloads import CALLBACKS, GONE, callback, changed
-from workers.callback import Callback
-from workers.crosscheck import differences
+from workers.callback import Callback, FaceGenuineness
+from workers.crosscheck import differences, gist
 
 
 @pytest.mark.parametrize("name", CALLBACKS)
@@ -134,3 +134,35 @@ def test_a_flow_that_goes_on_contradicts_nothing(status: str) -> None:
 
 def test_no_value_is_told() -> None:
     assert "hunter2" not in str(differences(callback(), callback(biz_info__biz_no="hunter2")))
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_the_gist_is_the_same_in_whatever_order_and_form_it_is_said(name: str) -> None:
+    other = Callback.from_json(json.dumps(shuffled(rewritten(CALLBACKS[name]))))
+    assert gist(other) == gist(callback(name))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "status",
+        "fail_reason",
+        "multifaces_tag",
+        "biz_info__biz_no",
+        "liveness_result__result",
+        "liveness_result__procedure_type",
+        *(f"liveness_result__face_genuineness__{name}" for name in FaceGenuineness.model_fields),
+        "verify_result__error_message",
+        "verify_result__result_ref1__confidence",
+        "verify_result__result_ref1__thresholds__1e-4",
+        "verify_result__result_ref2",
+    ],
+)
+def test_whatever_a_decision_rests_on_changes_the_gist(path: str) -> None:
+    value = {"confidence": 1} if path.endswith("ref2") else "0.001"
+    assert gist(callback(**{path: value})) != gist(callback())
+
+
+@pytest.mark.parametrize("path", ["biz_info__biz_extra_data", "request_id", "time_used", "verify_result__verify_time"])
+def test_what_no_decision_rests_on_leaves_the_gist_alone(path: str) -> None:
+    assert gist(callback(**{path: "0.001"})) == gist(callback())
