@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final
 
 from redis import Redis
@@ -10,10 +11,14 @@ from redis.exceptions import ResponseError
 
 from deploy.simulator.faults import ResultFault, ResultFaultKind
 from shared.topology import INNER_QUEUES, queue_name
+from tests.chaos.brokers import Broker
 from tests.chaos.plan import Strike
 from tests.chaos.scene import Scene
+from tests.proxies import Proxy
 
 Act = Callable[[Scene, Strike], Awaitable[None]]
+Choose = Callable[[Scene], Broker]
+Network = Callable[[Scene], Proxy]
 GROUP: Final = "faceid"
 CUT_INTERVAL: Final = 0.2
 LOSS_INTERVAL: Final = 0.1
@@ -44,23 +49,31 @@ async def step_clock(scene: Scene, strike: Strike) -> None:
     scene.step_clock(strike.target, 0.0)
 
 
-async def kill_redis(scene: Scene, strike: Strike) -> None:
-    await asyncio.to_thread(scene.redis.kill)
-    await asyncio.sleep(strike.seconds)
-    await asyncio.to_thread(scene.redis.start)
-
-
-async def pause_redis(scene: Scene, strike: Strike) -> None:
-    scene.redis.pause()
-    await asyncio.sleep(strike.seconds)
-    scene.redis.resume()
-
-
-async def fill_redis(scene: Scene, strike: Strike) -> None:
-    with scene.ledger as redis:
-        redis.config_set("maxmemory", 1)
+def kill_one(choose: Choose) -> Act:
+    async def act(scene: Scene, strike: Strike) -> None:
+        await asyncio.to_thread(choose(scene).kill)
         await asyncio.sleep(strike.seconds)
-        redis.config_set("maxmemory", 0)
+        await asyncio.to_thread(choose(scene).start)
+
+    return act
+
+
+def pause_one(choose: Choose) -> Act:
+    async def act(scene: Scene, strike: Strike) -> None:
+        choose(scene).pause()
+        await asyncio.sleep(strike.seconds)
+        choose(scene).resume()
+
+    return act
+
+
+def fill_one(choose: Choose) -> Act:
+    async def act(scene: Scene, strike: Strike) -> None:
+        await asyncio.to_thread(choose(scene).full, full=True)
+        await asyncio.sleep(strike.seconds)
+        await asyncio.to_thread(choose(scene).full, full=False)
+
+    return act
 
 
 async def destroy_group(scene: Scene, _: Strike) -> None:
@@ -77,12 +90,18 @@ def _destroy(redis: "Redis", stream: str) -> None:
             raise
 
 
-async def cut_connections(scene: Scene, strike: Strike) -> None:
-    await _often(scene.proxy.cut, CUT_INTERVAL, strike.seconds)
+def cut_connections(network: Network) -> Act:
+    async def act(scene: Scene, strike: Strike) -> None:
+        await _often(network(scene).cut, CUT_INTERVAL, strike.seconds)
+
+    return act
 
 
-async def lose_replies(scene: Scene, strike: Strike) -> None:
-    await _often(scene.proxy.cut_next_reply, LOSS_INTERVAL, strike.seconds)
+def lose_replies(network: Network) -> Act:
+    async def act(scene: Scene, strike: Strike) -> None:
+        await _often(network(scene).cut_next_reply, LOSS_INTERVAL, strike.seconds)
+
+    return act
 
 
 async def _often(act: Callable[[], None], interval: float, seconds: float) -> None:
@@ -91,10 +110,13 @@ async def _often(act: Callable[[], None], interval: float, seconds: float) -> No
         await asyncio.sleep(interval)
 
 
-async def slow_network(scene: Scene, strike: Strike) -> None:
-    scene.proxy.delays = LATENCY
-    await asyncio.sleep(strike.seconds)
-    scene.proxy.delays = (0.0, 0.0)
+def slow_network(network: Network) -> Act:
+    async def act(scene: Scene, strike: Strike) -> None:
+        network(scene).delays = LATENCY
+        await asyncio.sleep(strike.seconds)
+        network(scene).delays = (0.0, 0.0)
+
+    return act
 
 
 def result(kind: ResultFaultKind, longest_ms: float = 0) -> Act:
@@ -109,22 +131,35 @@ def result(kind: ResultFaultKind, longest_ms: float = 0) -> Act:
     return act
 
 
-async def kill_results(scene: Scene, strike: Strike) -> None:
+def _redis(scene: Scene) -> Broker:
+    return scene.redis
+
+
+def _broker(scene: Scene) -> Broker:
+    return scene.broker
+
+
+def _results(scene: Scene) -> Broker:
     if scene.results is None:
         raise ValueError("this round's results have no broker of their own")
-    await asyncio.to_thread(scene.results.kill)
-    await asyncio.sleep(strike.seconds)
-    await asyncio.to_thread(scene.results.start)
+    return scene.results
+
+
+def _to_redis(scene: Scene) -> Proxy:
+    return scene.proxy
+
+
+def _to_broker(scene: Scene) -> Proxy:
+    return scene.broker_proxy
 
 
 async def crash_all(scene: Scene, strike: Strike) -> None:
-    await asyncio.gather(
-        asyncio.to_thread(scene.redis.kill), *(asyncio.to_thread(scene.kill, name) for name in scene.victims)
-    )
+    kills = [broker.kill for broker in scene.brokers] + [partial(scene.kill, name) for name in scene.victims]
+    await asyncio.gather(*map(asyncio.to_thread, kills))
     await asyncio.sleep(strike.seconds)
     for name in scene.victims:
         scene.revive(name)
-    await asyncio.to_thread(scene.redis.start)
+    await asyncio.gather(*(asyncio.to_thread(broker.start) for broker in scene.brokers))
 
 
 ACTS: Final[Mapping[str, Act]] = {
@@ -135,19 +170,25 @@ ACTS: Final[Mapping[str, Act]] = {
     "kill-ingress": kill,
     "restart-ingress": restart,
     "stop-ingress": stop,
-    "kill-redis": kill_redis,
-    "pause-redis": pause_redis,
-    "fill-redis": fill_redis,
+    "kill-redis": kill_one(_redis),
+    "pause-redis": pause_one(_redis),
+    "fill-redis": fill_one(_redis),
     "destroy-group": destroy_group,
-    "cut-connections": cut_connections,
-    "lose-replies": lose_replies,
-    "slow-network": slow_network,
+    "cut-connections": cut_connections(_to_redis),
+    "lose-replies": lose_replies(_to_redis),
+    "slow-network": slow_network(_to_redis),
+    "kill-rabbitmq": kill_one(_broker),
+    "pause-rabbitmq": pause_one(_broker),
+    "fill-rabbitmq": fill_one(_broker),
+    "cut-rabbitmq": cut_connections(_to_broker),
+    "lose-rabbitmq-replies": lose_replies(_to_broker),
+    "slow-rabbitmq": slow_network(_to_broker),
     "slow-result": result("slow", longest_ms=2000),
     "failing-result": result("internal-error"),
     "hanging-result": result("hang"),
     "broken-result": result("broken"),
     "busy-result": result("busy"),
-    "results-away": kill_results,
+    "results-away": kill_one(_results),
     "crash-all": crash_all,
 }
 """What each fault does, but for those that are the callbacks' own: the crowd brings them along."""

@@ -6,20 +6,18 @@ from typing import Any, Final, cast
 from urllib.parse import parse_qs
 
 from redis import Redis
-from redis.exceptions import ResponseError
 
 from shared.decision import Decision
 from shared.ledger import CaseKey, case_key
 from shared.parked import Parked
 from shared.post import Post
 from shared.shelf import Shelf
-from shared.topology import ALERTS, DECISIONS, INNER_QUEUES, queue_name
+from shared.topology import ALERTS, DECISIONS
+from tests.chaos.brokers import PREFIX, Broker
 from tests.chaos.crowd import Crowd
 from tests.chaos.history import Case, History, Letter, Message, Posted, Proof, Seen
 from tests.chaos.scene import Scene
 
-PREFIX: Final = "faceid"
-GROUP: Final = "faceid"
 OPEN_SHELVES: Final = ("later", "outbox")
 """Shelves that are empty when all is done."""
 UNFINISHED: Final = frozenset({"NOT_STARTED", "PROCESSING"})
@@ -28,38 +26,27 @@ UNFINISHED: Final = frozenset({"NOT_STARTED", "PROCESSING"})
 async def gather(scene: Scene, crowd: Crowd) -> History:
     """The history so far."""
     sessions = await scene.remote.sessions()
-    with scene.ledger as ledger, scene.decisions as results:
+    with scene.ledger as ledger:
         return History(
             posted=(*_notified(sessions), *crowd.posted),
             seen=tuple(_seen(sessions, crowd.outcomes)),
             cases=tuple(_cases(ledger)),
-            messages=tuple(_messages(results)),
-            alerts=tuple(event["id"] for _, event in _events(results, ALERTS)),
+            messages=tuple(_messages(scene.decisions)),
+            alerts=tuple(event["id"] for _, event in scene.decisions.events(ALERTS)),
             dead=tuple(map(_letter, Shelf(ledger, PREFIX, "dead"))),
             unverified=tuple(map(_letter, Shelf(ledger, PREFIX, "unverified"))),
-            waiting=waiting(ledger),
+            waiting=open_items(ledger) | scene.broker.left(),
             deaths=tuple(scene.deaths),
-            results_apart=scene.results is not None,
+            results_apart=scene.decisions is not scene.redis,
         )
 
 
-def waiting(ledger: "Redis") -> dict[str, int]:
-    """How many items each inner queue, each pending list and each open shelf holds, seen at one moment."""
-    queues = [queue_name(PREFIX, queue) for queue in INNER_QUEUES]
+def open_items(ledger: "Redis") -> dict[str, int]:
+    """How many items each open shelf holds, seen at one moment."""
     with ledger.pipeline(transaction=True) as pipe:
-        for queue in queues:
-            pipe.xlen(queue)
         for shelf in OPEN_SHELVES:
             pipe.zcard(f"{PREFIX}:{shelf}")
-        held: dict[str, int] = dict(zip((*queues, *OPEN_SHELVES), pipe.execute(), strict=True))
-    return held | {f"{queue}, in work": _in_work(ledger, queue) for queue in queues}
-
-
-def _in_work(ledger: "Redis", queue: str) -> int:
-    try:
-        return cast("int", cast("Mapping[str, Any]", ledger.xpending(queue, GROUP))["pending"])
-    except ResponseError:  # no such queue or group: nobody has ever read it
-        return 0
+        return dict(zip(OPEN_SHELVES, pipe.execute(), strict=True))
 
 
 def _notified(sessions: Iterable[Mapping[str, Any]]) -> Iterator[Posted]:
@@ -96,8 +83,8 @@ def _cases(ledger: "Redis") -> Iterator[Case]:
         )
 
 
-def _messages(results: "Redis") -> Iterator[Message]:
-    for place, event in _events(results, DECISIONS):
+def _messages(results: Broker) -> Iterator[Message]:
+    for at, event in results.events(DECISIONS):
         decision = event["data"]
         yield Message(
             id=event["id"],
@@ -105,15 +92,8 @@ def _messages(results: "Redis") -> Iterator[Message]:
             revision=decision["revision"],
             supersedes=decision["supersedes"],
             outcome=decision["outcome"],
-            at=int(place.partition(b"-")[0]) / 1000,
+            at=at,
         )
-
-
-def _events(results: "Redis", queue: str) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """What stands in a results queue: the place of each message, and its event."""
-    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", results.xrange(queue_name(PREFIX, queue)))
-    for place, fields in entries:
-        yield place, json.loads(fields[b"body"])
 
 
 def _letter(parked: Parked) -> Letter:

@@ -2,11 +2,25 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from random import Random
 from typing import Final, Literal
 
-Target = Literal["worker", "ingress", "redis", "network", "vendor", "callbacks", "results", "everything"]
+Target = Literal[
+    "worker",
+    "ingress",
+    "redis",
+    "network",
+    "rabbitmq",
+    "rabbitmq-network",
+    "vendor",
+    "callbacks",
+    "results",
+    "everything",
+]
+Engine = Literal["redis", "rabbitmq"]
+"""What carries the queues."""
 
 PACE: Final = 15.0
 """Sessions a second."""
@@ -30,6 +44,8 @@ class Fault:
     most: float = 0.0
     rest: float = 0.0
     """Seconds that the target needs to come up again, before it is struck once more."""
+    engine: Engine | None = None
+    """The one that has to carry the queues for it; None for either."""
 
 
 FAULTS: Final[Mapping[str, Fault]] = {
@@ -43,12 +59,29 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "kill-redis": Fault("redis", "kill -9, and a start after that time", 0.2, 2.0),
     "pause-redis": Fault("redis", "SIGSTOP, then SIGCONT", 0.5, 4.0),
     "fill-redis": Fault("redis", "maxmemory is reached, and every write that needs memory refused", 0.5, 4.0),
-    "destroy-group": Fault("redis", "the consumer group of every queue is destroyed"),
+    "destroy-group": Fault("redis", "the consumer group of every queue is destroyed", engine="redis"),
     "cut-connections": Fault("network", "every connection to Redis is cut, five times a second", 1.0, 3.0),
     "lose-replies": Fault(
         "network", "Redis does what it is told, and the answer is lost, ten times a second", 1.0, 3.0
     ),
     "slow-network": Fault("network", "every packet to and from Redis takes 1 to 200 ms", 2.0, 5.0),
+    "kill-rabbitmq": Fault("rabbitmq", "kill -9, and a start after that time", 0.2, 2.0, 15.0, "rabbitmq"),
+    "pause-rabbitmq": Fault("rabbitmq", "SIGSTOP, then SIGCONT", 0.5, 4.0, 2.0, "rabbitmq"),
+    "fill-rabbitmq": Fault("rabbitmq", "the memory alarm: nothing is taken in", 1.0, 4.0, 6.0, "rabbitmq"),
+    "cut-rabbitmq": Fault(
+        "rabbitmq-network", "every connection to RabbitMQ is cut, five times a second", 1.0, 3.0, 2.0, "rabbitmq"
+    ),
+    "lose-rabbitmq-replies": Fault(
+        "rabbitmq-network",
+        "RabbitMQ's next answer is lost with its connection, ten times a second",
+        1.0,
+        3.0,
+        2.0,
+        "rabbitmq",
+    ),
+    "slow-rabbitmq": Fault(
+        "rabbitmq-network", "every packet to and from RabbitMQ takes 1 to 200 ms", 2.0, 5.0, 2.0, "rabbitmq"
+    ),
     "slow-result": Fault("vendor", "GetResult takes longer than workers wait, or nearly as long", 1.0, 4.0),
     "failing-result": Fault("vendor", "GetResult answers INTERNAL_ERROR", 1.0, 4.0),
     "hanging-result": Fault("vendor", "GetResult never answers", 1.0, 4.0),
@@ -61,7 +94,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
         "results", "the results have a broker of their own: kill -9, and a start after that time", 1, 4
     ),
     "crash-all": Fault(
-        "everything", "kill -9 of all processes and of Redis at once, then all start again", 0.2, 2.0, 10.0
+        "everything", "kill -9 of all processes and brokers at once, then all start again", 0.2, 2.0, 10.0
     ),
 }
 """Every fault there is, by name."""
@@ -90,6 +123,7 @@ class Round:
     sessions: int
     pace: float
     """Sessions a second."""
+    engine: Engine = "redis"
 
     @property
     def results_apart(self) -> bool:
@@ -97,45 +131,46 @@ class Round:
         return "results-away" in self.faults
 
 
-def rounds(words: str, sessions: int, seed: int, workers: int) -> list[Round]:
+def rounds(words: str, sessions: int, seed: int, workers: int, engine: Engine = "redis") -> list[Round]:
     """What `words` ask for: `all` mixed, `each` alone one after the other, or those of a comma list mixed.
 
     Where the results are to have a broker of their own, that is a second round with a fifth of the sessions: at least
-    once is all that can be had there, and the first round is to be held to exactly once. Raises ValueError for a name
-    that is no fault, and for a mix that can't be.
+    once is all that can be had there, and the first round on one Redis is to be held to exactly once. Raises
+    ValueError for a name that is no fault there, and for a mix that can't be.
     """
-    chosen = _chosen(words)
+    chosen = _chosen(words, engine)
     alone = words == "each"
+    make = partial(_round, workers=workers, alone=alone, engine=engine)
     here = tuple(fault for fault in chosen if fault != "results-away")
     if here == chosen or not here:
-        return [_round(words, chosen, sessions, seed, workers, alone=alone)]
+        return [make(words, chosen, sessions, seed)]
     apart = ("results-away",) if alone else chosen
     fifth = max(1, sessions // 5)
-    return [
-        _round(words, here, sessions - fifth, seed, workers, alone=alone),
-        _round(f"{words}, results apart", apart, fifth, seed + 1, workers, alone=alone),
-    ]
+    return [make(words, here, sessions - fifth, seed), make(f"{words}, results apart", apart, fifth, seed + 1)]
 
 
-def _chosen(words: str) -> tuple[str, ...]:
+def _chosen(words: str, engine: Engine) -> tuple[str, ...]:
+    known = [name for name, fault in FAULTS.items() if fault.engine in (None, engine)]
     if words in {"all", "each"}:
-        return tuple(name for name in FAULTS if name != "crash-all")
+        return tuple(name for name in known if name != "crash-all")
     names = tuple(word.strip() for word in words.split(","))
-    if unknown := [name for name in names if name not in FAULTS]:
-        raise ValueError(f"no fault {', '.join(unknown)}; there are all, each, {', '.join(FAULTS)}")
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"no fault {', '.join(unknown)} on {engine}; there are all, each, {', '.join(known)}")
     if "crash-all" in names and len(names) > 1:
         raise ValueError("crash-all strikes what the others strike: it comes alone")
     return names
 
 
-def _round(name: str, faults: tuple[str, ...], sessions: int, seed: int, workers: int, *, alone: bool) -> Round:
+def _round(
+    name: str, faults: tuple[str, ...], sessions: int, seed: int, *, workers: int, alone: bool, engine: Engine
+) -> Round:
     dice = Random(seed)
     seconds = max(sessions / PACE, SHORTEST)
     if alone:
         strikes, ends = _one_after_another(dice, faults, seconds, workers)
-        return Round(name, faults, strikes, sessions, sessions / ends)
+        return Round(name, faults, strikes, sessions, sessions / ends, engine)
     mixed = sorted(_mixed(dice, faults, seconds, workers), key=lambda strike: strike.at)
-    return Round(name, faults, tuple(mixed), sessions, sessions / seconds)
+    return Round(name, faults, tuple(mixed), sessions, sessions / seconds, engine)
 
 
 def _mixed(dice: Random, faults: Sequence[str], seconds: float, workers: int) -> Iterator[Strike]:

@@ -8,12 +8,10 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from redis.exceptions import RedisError
-
-from shared.topology import DECISIONS, queue_name
+from tests.chaos.brokers import AWAY
 from tests.chaos.check import Violation, check
 from tests.chaos.crowd import Crowd, guests
-from tests.chaos.gather import gather, waiting
+from tests.chaos.gather import gather, open_items
 from tests.chaos.history import History
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.plan import Round, Strike
@@ -48,7 +46,7 @@ class Standing:
 
 async def play(plan: Round, folder: Path, seed: int, workers: int, tell: Callable[[Standing], None]) -> Played:
     """Play a round in an empty folder; `tell` hears of its progress."""
-    scene = Scene(folder, workers, results_apart=plan.results_apart)
+    scene = Scene(folder, workers, engine=plan.engine, results_apart=plan.results_apart)
     async with scene.running():
         crowd, nemesis = Crowd(scene.stack), Nemesis(scene)
         telling = asyncio.create_task(_tell(scene, crowd, nemesis, tell))
@@ -69,7 +67,9 @@ async def _quiet(scene: Scene) -> None:
         if now != last or any(now[0].values()):
             last, since = now, loop.time()
         if loop.time() - since > QUIET:
-            return
+            if not any((await asyncio.to_thread(scene.broker.left)).values()):
+                return
+            since = loop.time()
         await asyncio.sleep(LOOK)
 
 
@@ -77,18 +77,14 @@ async def _trace(scene: Scene) -> tuple[dict[str, int], Any]:
     """What waits, and what changes when something happens."""
     stats = await scene.remote.stats()
     with scene.ledger as ledger:
-        return waiting(ledger), (stats["callbacks"], stats["calls"], _decided(scene))
+        waiting = open_items(ledger) | scene.broker.waiting()
+    return waiting, (stats["callbacks"], stats["calls"], scene.decisions.decided())
 
 
 async def _tell(scene: Scene, crowd: Crowd, nemesis: Nemesis, tell: Callable[[Standing], None]) -> None:
     decided = 0
     while True:
-        with suppress(RedisError):  # it is being struck
-            decided = await asyncio.to_thread(_decided, scene)
+        with suppress(*AWAY):  # it is being struck
+            decided = await asyncio.to_thread(scene.decisions.decided)
         tell(Standing(crowd.gone, decided, tuple(nemesis.under_way)))
         await asyncio.sleep(LOOK)
-
-
-def _decided(scene: Scene) -> int:
-    with scene.decisions as results:
-        return int(results.xlen(queue_name("faceid", DECISIONS)))

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.chaos.plan import FAULTS, Round, rounds
+from tests.chaos.plan import FAULTS, Engine, Round, rounds
 from tests.chaos.play import Played, Standing, play
 from tests.chaos.tell import tell
 
@@ -25,6 +25,7 @@ def main(
     seed: Annotated[int, typer.Option(help="What comes when: the same seed, the same plan.")] = 1,
     faults: Annotated[str, typer.Option(help=f"all (mixed), each (alone), or some of: {', '.join(FAULTS)}")] = "all",
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 4,
+    broker: Annotated[Engine, typer.Option(help="What carries the queues.")] = "redis",
     crash_all: Annotated[bool, typer.Option("--crash-all", help="Nothing but kill -9 of everything at once.")] = False,
 ) -> None:
     """Load real processes with sessions, strike them by plan, and prove that nothing was lost and nothing doubled.
@@ -32,7 +33,7 @@ def main(
     Exits 1 when a promise was broken, and leaves the logs then.
     """
     try:
-        plan = rounds("crash-all" if crash_all else faults, sessions, seed, workers)
+        plan = rounds("crash-all" if crash_all else faults, sessions, seed, workers, broker)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is stopped
@@ -47,7 +48,7 @@ def main(
 
 
 def _play(plan: Round, folder: Path, seed: int, workers: int) -> Played:
-    console.print(f"\n[bold]{plan.name}[/]: {plan.sessions} guests, {len(plan.strikes)} strikes")
+    console.print(f"\n[bold]{plan.name}[/] on {plan.engine}: {plan.sessions} guests, {len(plan.strikes)} strikes")
     columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[striking]}"), console=console) as progress:
         gone = progress.add_task("guests", total=plan.sessions, striking="")

@@ -1,4 +1,4 @@
-"""Everything that faults can strike: real processes, with a proxy between them and Redis, and their supervisor."""
+"""Everything that faults can strike: real processes, proxies between them and the brokers, their supervisor."""
 
 import asyncio
 import signal
@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Final, Self
 
 from redis import Redis
-from redis.backoff import ConstantBackoff
-from redis.retry import Retry
 
 from deploy.local.program import Program
+from deploy.local.rabbit_server import RabbitServer
 from deploy.local.redis_server import RedisServer
 from deploy.local.stack import Stack
 from deploy.simulator.browser import http_client
 from deploy.simulator.remote import Remote
+from tests.chaos.brokers import Broker, RabbitBroker, RedisBroker
+from tests.chaos.plan import Engine
 from tests.proxies import Proxy
 
 LEASE: Final = 2.0
@@ -46,21 +47,37 @@ PYTHONPATH: Final = Path(__file__).parent / "clock"
 
 
 class Scene:
-    """The pipeline in the folder `folder`, with a results broker of its own where that is wanted."""
+    """The pipeline in the folder `folder`, its queues on Redis or RabbitMQ, with a Redis for the results alone where
+    that is wanted.
+    """
 
-    def __init__(self, folder: Path, workers: int, *, results_apart: bool) -> None:
+    def __init__(self, folder: Path, workers: int, *, engine: Engine = "redis", results_apart: bool = False) -> None:
         self.folder = folder
         self._clocks = folder / "clocks"
         self._clocks.mkdir(parents=True)
-        self.redis = RedisServer(folder / "redis")
-        self.results = RedisServer(folder / "results") if results_apart else None
-        self.proxy = Proxy(self.redis.port)
+        server = RedisServer(folder / "redis")
+        self.redis = RedisBroker(server)
+        self.proxy = Proxy(server.port)
+        self.broker: Broker = self.redis
+        self.broker_proxy = self.proxy
+        self.results: Broker | None = None
         settings = SETTINGS | {"PYTHONPATH": str(PYTHONPATH), "CHAOS_CLOCKS": str(self._clocks)}
-        if self.results is not None:
-            settings["FACEID_RESULTS_URL"] = self.results.url
-        redis_url = f"redis://127.0.0.1:{self.proxy.port}/0"
-        stages = list(islice(cycle(SHIFTS), workers))
-        self.stack = Stack(folder, redis_url=redis_url, worker_stages=stages, settings=settings)
+        broker_url = results_url = ""
+        if engine == "rabbitmq":
+            rabbit = RabbitServer(folder / "rabbitmq")
+            self.broker, self.broker_proxy = RabbitBroker(rabbit), Proxy(rabbit.port)
+            broker_url = rabbit.url().replace(f":{rabbit.port}/", f":{self.broker_proxy.port}/")
+        if results_apart:
+            own = RedisServer(folder / "results")
+            self.results, results_url = RedisBroker(own), own.url
+        self.stack = Stack(
+            folder,
+            redis_url=f"redis://127.0.0.1:{self.proxy.port}/0",
+            broker_url=broker_url,
+            results_url=results_url,
+            worker_stages=list(islice(cycle(SHIFTS), workers)),
+            settings=settings,
+        )
         self.remote = Remote(http_client(), self.stack.simulator_url)
         self.deaths: list[str] = []
         """Processes that ended though nobody had killed them."""
@@ -74,12 +91,18 @@ class Scene:
     @property
     def ledger(self) -> "Redis":
         """Redis itself, past the proxy."""
-        return _patient(self.redis)
+        return self.redis.client()
 
     @property
-    def decisions(self) -> "Redis":
+    def decisions(self) -> Broker:
         """Where the results are."""
-        return _patient(self.results or self.redis)
+        return self.results or self.broker
+
+    @property
+    def brokers(self) -> list[Broker]:
+        """All of them, the ledger's Redis first."""
+        found = (self.redis, self.broker, self.results)
+        return list(dict.fromkeys(broker for broker in found if broker is not None))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -88,7 +111,7 @@ class Scene:
         try:
             await asyncio.to_thread(self._start)
             supervisor = asyncio.create_task(self._supervise())
-            with self.proxy:
+            with self.proxy, self.broker_proxy:
                 yield self
         finally:
             if supervisor is not None:
@@ -129,20 +152,13 @@ class Scene:
             await asyncio.sleep(PATROL)
 
     def _start(self) -> None:
-        self.redis.start()
-        if self.results is not None:
-            self.results.start()
+        for broker in self.brokers:
+            broker.start()
         self.stack.start()
 
     def _stop(self) -> None:
         for program in self.victims.values():
             program.send(signal.SIGCONT)
         self.stack.stop()
-        self.redis.stop()
-        if self.results is not None:
-            self.results.stop()
-
-
-def _patient(server: RedisServer) -> "Redis":
-    """A client for ourselves, who wait until a server that was struck has loaded its data again."""
-    return Redis.from_url(server.url, socket_timeout=5, retry=Retry(ConstantBackoff(0.1), 200))
+        for broker in self.brokers:
+            broker.stop()

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from tests.chaos.faults import ACTS
-from tests.chaos.plan import FAULTS, Round, Strike, rounds
+from tests.chaos.plan import FAULTS, Engine, Round, Strike, rounds
 
 CALLBACKS = {name for name, fault in FAULTS.items() if fault.target == "callbacks"}
 
@@ -24,8 +24,21 @@ def test_every_fault_of_the_table_is_one_that_can_be_done() -> None:
 
 
 @pytest.mark.parametrize("words", ["all", "each"])
-def test_all_faults_come_but_the_crash_of_everything(words: str) -> None:
-    assert struck(rounds(words, 5000, 1, 4)) == set(FAULTS) - CALLBACKS - {"crash-all"}
+@pytest.mark.parametrize("engine", ["redis", "rabbitmq"])
+def test_all_faults_of_an_engine_come_but_the_crash_of_everything(words: str, engine: Engine) -> None:
+    fitting = {name for name, fault in FAULTS.items() if fault.engine in (None, engine)}
+
+    assert struck(rounds(words, 8000, 1, 4, engine)) == fitting - CALLBACKS - {"crash-all"}
+
+
+def test_either_engine_has_faults_of_its_own() -> None:
+    assert FAULTS["destroy-group"].engine == "redis"
+    assert {name for name, fault in FAULTS.items() if fault.engine == "rabbitmq"} == {
+        *("kill-rabbitmq", "pause-rabbitmq", "fill-rabbitmq"),
+        *("cut-rabbitmq", "lose-rabbitmq-replies", "slow-rabbitmq"),
+    }
+    with pytest.raises(ValueError, match="no fault kill-rabbitmq on redis"):
+        rounds("kill-rabbitmq", 100, 1, 2)
 
 
 def test_no_two_strikes_hit_the_same_target_at_the_same_time() -> None:
