@@ -248,8 +248,7 @@ async def test_a_callback_and_a_decision_count_once_however_often_they_come(
 
 
 async def arrived(ledger: Ledger, case: CaseKey, item: str, secret: str) -> None:
-    facts = {"gist": "", "biz_no": "", "received_at": 1.5, "secret": secret}
-    await ledger.arrive(case, item, "notify", **facts)  # type: ignore[arg-type]
+    await ledger.arrive(case, item, "notify", gist="", data="", biz_no="", received_at=1.5, secret=secret)
 
 
 async def test_a_signed_callback_that_is_replayed_without_end_does_not_hide_forged_ones(

@@ -47,6 +47,9 @@ class FakeSource:
     def release(self, shelf: Shelf, leaving: Sequence[tuple[str, Post]], *, results: bool) -> None:
         raise NotImplementedError
 
+    def oldest(self, queues: Sequence[str]) -> float | None:
+        raise NotImplementedError
+
     def chore(self) -> None:
         self._call("chore")
 
