@@ -1,0 +1,341 @@
+"""What `consume` does, the same on Redis and on RabbitMQ."""
+
+import json
+import threading
+from contextlib import ExitStack
+
+import pytest
+from redis import Redis
+
+from deploy.local.rabbit_server import RabbitServer
+from shared.cloudevent import to_event, to_post
+from shared.decision import Outcome
+from shared.post import Post
+from shared.results import Alert, Decision, consume, consume_alerts, rabbit_subscription
+from tests.contract.result_makers import DECISIONS, PREFIX, alert, decision, post, publish
+from tests.contract.result_readers import consuming, letters, number_of, until, waiting
+from tests.servers import RedisServer
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture(params=["redis", "rabbit"])
+def url(request: pytest.FixtureRequest) -> str:
+    """An empty broker of either kind, with the result queues as a publisher makes them."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    publish(url, alert())
+    return url
+
+
+class Gate:
+    """A handler that does not return until it is let."""
+
+    def __init__(self) -> None:
+        self.entered, self.opened = threading.Event(), threading.Event()
+
+    def __call__(self, _: Decision) -> None:
+        self.entered.set()
+        assert self.opened.wait(20)
+
+
+class Failing:
+    """A handler that raises for some decisions, some times."""
+
+    def __init__(self, number: int, times: int) -> None:
+        self.number, self.times = number, times
+
+    def __call__(self, decision: Decision) -> None:
+        if number_of(decision) == self.number and self.times:
+            self.times -= 1
+            raise LookupError("a person's name")
+
+
+# Handling
+
+
+def test_each_decision_is_handled_whole_and_in_order(url: str) -> None:
+    made = [decision(number) for number in range(50)]
+    publish(url, *made)
+    with consuming(url) as consumer:
+        until(lambda: len(consumer.handled) == 50)
+    assert consumer.handled == made
+
+
+def test_what_was_handled_does_not_come_again(url: str) -> None:
+    publish(url, decision(1))
+    for _ in range(2):
+        with consuming(url) as consumer:
+            until(lambda: waiting(url, DECISIONS) == 0)
+        publish(url, decision(2))
+    with consuming(url) as consumer:
+        until(lambda: consumer.handled)
+    assert consumer.numbers == [2]
+
+
+def test_a_decision_is_not_acknowledged_before_its_handler_has_returned(url: str) -> None:
+    gate = Gate()
+    publish(url, decision(1))
+    with ExitStack() as stack:
+        first = stack.enter_context(consuming(url, gate))
+        assert gate.entered.wait(20)
+        second = stack.enter_context(consuming(url))
+        until(second.thread.is_alive)
+        publish(url, decision(2))
+        until(lambda: second.numbers == [2])
+        gate.opened.set()
+        first.end()
+    with consuming(url) as third:
+        publish(url, decision(3))
+        until(lambda: third.handled)
+    assert third.numbers == [3]
+
+
+def test_alerts_are_consumed_likewise(url: str) -> None:
+    handled: list[Alert] = []
+    stop = threading.Event()
+
+    def handle(alert: Alert) -> None:
+        handled.append(alert)
+        stop.set()
+
+    consume_alerts(url, handle, stop=stop)
+    assert handled == [alert()]
+
+
+# Slow handlers
+
+
+def test_a_handler_slower_than_a_lease_keeps_its_decision(redis_url: str) -> None:
+    gate = Gate()
+    publish(redis_url, decision(1))
+    with consuming(redis_url, gate), consuming(redis_url) as other:
+        assert gate.entered.wait(20)
+        assert not threading.Event().wait(4 * 0.5)  # four leases
+        gate.opened.set()
+    assert other.handled == []
+
+
+def test_a_handler_slower_than_the_heartbeat_keeps_its_connection(
+    rabbit_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rabbit_subscription, "HEARTBEAT_SECONDS", 1.0)
+    gate = Gate()
+    publish(rabbit_url, alert(), decision(1))
+    with consuming(rabbit_url, gate) as consumer:
+        assert gate.entered.wait(20)
+        assert not threading.Event().wait(4.0)  # RabbitMQ gives up a peer after two to three heartbeats
+        gate.opened.set()
+        publish(rabbit_url, decision(2))
+        until(lambda: len(consumer.handled) > 1)
+    assert consumer.numbers == [1, 2]
+
+
+# Failing handlers
+
+
+def test_a_handler_that_raises_is_called_again(url: str) -> None:
+    publish(url, decision(1), decision(2))
+    with consuming(url, Failing(1, times=2)) as consumer:
+        until(lambda: 2 in consumer.numbers)
+    assert consumer.numbers == [1, 1, 1, 2]
+    assert letters(url, f"{DECISIONS}.dead") == []
+
+
+def test_a_decision_that_fails_to_the_end_is_a_dead_letter_and_delays_no_other(url: str) -> None:
+    publish(url, decision(1), decision(2))
+    with consuming(url, Failing(1, times=9), attempts=2) as consumer:
+        until(lambda: 2 in consumer.numbers)
+    assert consumer.numbers == [1, 1, 2]
+    ((body, headers),) = letters(url, f"{DECISIONS}.dead")
+    assert body == to_event(decision(1))
+    assert (headers["dead-reason"], headers["dead-attempts"]) == ("attempts_exhausted", 2)
+    assert headers["dead-detail"].startswith("LookupError at test_results_consume.py:")
+    assert headers["ce-id"] == decision(1).id
+    assert "person" not in json.dumps(headers)
+
+
+def test_the_dead_letters_of_a_group_are_its_own(url: str) -> None:
+    with consuming(url, Failing(1, times=9), attempts=1, group="billing") as billing, consuming(url) as others:
+        until(lambda: billing.thread.is_alive() and others.thread.is_alive())
+        until(lambda: _reads(url, "billing"))
+        publish(url, decision(1), decision(2))
+        until(lambda: billing.numbers == [1, 2] and others.numbers == [1, 2])
+    ((_, headers),) = letters(url, f"{DECISIONS}.billing.dead")
+    assert headers["dead-from"] == f"{DECISIONS}.billing"
+    assert letters(url, f"{DECISIONS}.dead") == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"\xff\xfe", b'{"specversion": "1.0", "type": "other"}', to_event(alert())],
+    ids=["empty", "cut off", "no text", "somebody else's", "an alert"],
+)
+def test_what_is_no_decision_is_a_dead_letter_as_it_came(url: str, body: bytes) -> None:
+    post(url, [Post(DECISIONS, body, "text/x-odd", {"theirs": "kept"}), to_post(decision(2), PREFIX)])
+    with consuming(url) as consumer:
+        until(lambda: consumer.handled)
+    assert consumer.numbers == [2]
+    ((dead, headers),) = letters(url, f"{DECISIONS}.dead")
+    assert (dead, headers["dead-reason"], headers["theirs"]) == (body, "undecodable", "kept")
+
+
+def test_an_entry_that_is_no_message_is_a_dead_letter_with_all_its_fields(redis_url: str) -> None:
+    with Redis.from_url(redis_url) as redis:
+        redis.xadd(DECISIONS, {"who": "knows", "raw": b"\xff"})
+    publish(redis_url, decision(2))
+    with consuming(redis_url) as consumer:
+        until(lambda: consumer.handled)
+    ((dead, headers),) = letters(redis_url, f"{DECISIONS}.dead")
+    assert json.loads(dead) == {"who": "knows", "raw": "\\xff"}
+    assert headers["dead-detail"] == "body: missing"
+
+
+def test_what_a_handler_raises_beside_exception_gets_through_and_hands_the_decision_back(url: str) -> None:
+    def leave(_: Decision) -> None:
+        raise SystemExit(3)
+
+    publish(url, decision(1))
+    with pytest.raises(SystemExit):
+        consume(url, leave, stop=threading.Event())
+    with consuming(url) as consumer:
+        until(lambda: consumer.handled)
+    assert consumer.numbers == [1]
+
+
+# Stopping
+
+
+def test_a_stop_finishes_the_decision_in_hand_and_hands_back_the_others(url: str) -> None:
+    gate = Gate()
+    publish(url, *(decision(number) for number in range(5)))
+    with consuming(url, gate, lease_seconds=30) as first:
+        assert gate.entered.wait(20)
+        first.stop.set()
+        gate.opened.set()
+        first.end()
+    assert first.numbers == [0]
+    with consuming(url, lease_seconds=30) as second:
+        until(lambda: len(second.handled) == 4)
+    assert sorted(second.numbers) == [1, 2, 3, 4]
+
+
+def test_a_stop_does_not_wait_for_the_rests_of_a_failing_handler(url: str) -> None:
+    publish(url, decision(1))
+    with consuming(url, Failing(1, times=99), attempts=99) as consumer:
+        until(lambda: len(consumer.handled) > 3)
+    assert letters(url, f"{DECISIONS}.dead") == []
+    with consuming(url) as second:
+        until(lambda: second.handled)
+
+
+# Several consumers
+
+
+def test_consumers_of_one_group_share_and_groups_do_not(url: str) -> None:
+    with ExitStack() as stack:
+        pair = [stack.enter_context(consuming(url, group="billing", prefetch=1)) for _ in range(2)]
+        single = stack.enter_context(consuming(url, group="mail"))
+        until(lambda: _reads(url, "billing") and _reads(url, "mail"))
+        publish(url, *(decision(number) for number in range(40)))
+        until(lambda: sum(len(one.handled) for one in pair) == 40 and len(single.handled) == 40)
+    assert sorted(number for one in pair for number in one.numbers) == list(range(40))
+    assert all(one.handled for one in pair)
+
+
+def test_a_group_that_is_away_misses_nothing(url: str) -> None:
+    with consuming(url, group="mail"):
+        until(lambda: _reads(url, "mail"))
+    publish(url, *(decision(number) for number in range(5)))
+    with consuming(url) as others:
+        until(lambda: len(others.handled) == 5)
+    with consuming(url, group="mail") as consumer:
+        until(lambda: len(consumer.handled) == 5)
+
+
+def _reads(url: str, group: str) -> bool:
+    """Whether the group exists."""
+    try:
+        waiting(url, DECISIONS, group)
+    except Exception:
+        return False
+    return True
+
+
+def test_a_group_on_rabbitmq_gets_what_its_topics_ask_for(rabbit_url: str) -> None:
+    made = [decision(number, outcome) for number, outcome in enumerate(Outcome)]
+    topics = ["decision.*.rejected", "decision.*.review"]
+    with consuming(rabbit_url, group="fraud", topics=topics) as fraud, consuming(rabbit_url) as others:
+        until(lambda: _reads(rabbit_url, "fraud") and _reads(rabbit_url, "faceid"))
+        publish(rabbit_url, *made)
+        until(lambda: len(others.handled) == len(made))
+    assert {each.outcome for each in fraud.handled} == {Outcome.REJECTED, Outcome.REVIEW}
+
+
+# The broker goes away
+
+
+def test_a_restart_of_redis_is_lived_through(private_server: RedisServer) -> None:
+    with consuming(private_server.url) as consumer:
+        publish(private_server.url, decision(1))
+        until(lambda: consumer.numbers == [1])
+        private_server.restart()
+        publish(private_server.url, decision(2))
+        until(lambda: 2 in consumer.numbers)
+
+
+def test_a_restart_of_rabbitmq_is_lived_through(private_rabbit: RabbitServer) -> None:
+    with consuming(private_rabbit.url()) as consumer:
+        publish(private_rabbit.url(), decision(1))
+        until(lambda: consumer.numbers == [1])
+        private_rabbit.kill()
+        private_rabbit.start()
+        publish(private_rabbit.url(), decision(2))
+        until(lambda: 2 in consumer.numbers)
+
+
+def test_a_consumer_may_start_before_its_broker(private_server: RedisServer) -> None:
+    private_server.kill()
+    with consuming(private_server.url) as consumer:
+        private_server.start()
+        publish(private_server.url, decision(1))
+        until(lambda: consumer.handled)
+
+
+def test_a_dead_letter_that_can_not_be_stored_is_not_acknowledged(private_rabbit: RabbitServer) -> None:
+    url = private_rabbit.url()
+    publish(url, decision(1))
+    private_rabbit.full(full=True)
+    with consuming(url, Failing(1, times=99), attempts=1) as consumer:
+        until(lambda: consumer.handled)
+        assert letters(url, f"{DECISIONS}.dead") == []
+        private_rabbit.full(full=False)
+        until(lambda: _gone(url), 60)
+    assert consumer.numbers == [1]
+    assert {body for body, _ in letters(url, f"{DECISIONS}.dead")} == {to_event(decision(1))}
+
+
+def _gone(url: str) -> bool:
+    return waiting(url, f"{DECISIONS}.dead") > 0 == waiting(url, DECISIONS)
+
+
+# What can't be
+
+
+NOBODY = "127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "options", "said"),
+    [
+        ("stock+redis", {}, "redis:// and amqp:// URLs"),
+        ("sqs", {}, "redis:// and amqp:// URLs"),
+        ("redis", {"topics": ["decision.*.rejected"]}, "topics need RabbitMQ"),
+        ("redis", {"group": "a.b"}, "group"),
+        ("amqp", {"group": "dead"}, "group"),
+        ("redis", {"attempts": 0}, "attempts"),
+        ("amqp", {"prefetch": 0}, "prefetch"),
+    ],
+)
+def test_what_can_not_be_is_refused_at_once(scheme: str, options: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        consume(f"{scheme}://{NOBODY}", lambda _: None, **options)  # type: ignore[arg-type]  # faulty on purpose
