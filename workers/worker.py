@@ -13,6 +13,7 @@ from redis import Redis
 from redis import asyncio as redis_asyncio
 
 from shared.ledger import Ledger, Limits
+from shared.results.retention import Retention
 from shared.settings import Account, Settings, load_accounts
 from shared.topology import STAGES, Stage
 from workers.chores import Chores
@@ -114,6 +115,7 @@ class Worker:
         source = open_source(settings, self._names, redis)
         chores = Chores(source, redis, settings.prefix, settings.unverified_max, time.time)
 
+        retention = Retention.opened(settings.results_url, settings.prefix, settings.retention_days, time.time)
         watch = Watch(source, redis, settings.prefix, sorted(self._accounts), watch_limits(settings), time.time)
 
         def start(batch: Sequence[Delivery]) -> None:
@@ -131,6 +133,8 @@ class Worker:
         def chore() -> None:
             chores.do()
             watch.look()
+            if retention is not None:
+                retention.do_when_due()
 
         pump = Pump(source, deliver, chore, end, settings.grace_seconds)
         return pump
