@@ -18,6 +18,7 @@ from shared.brokers import open_publisher
 from shared.cloudevent import from_event, to_post
 from tests.npm import NODE
 
+pytestmark = pytest.mark.timeout(300)  # the packages are brought from npm, once
 DOCUMENT: Final[dict[str, Any]] = json.loads((FOLDER / "asyncapi.json").read_text())
 GOLDEN: Final = {name: body for name, body in committed().items() if name.startswith("golden/")}
 MESSAGES: Final[dict[str, Any]] = DOCUMENT["components"]["messages"]
