@@ -14,6 +14,8 @@ from pyreqwest.request import RequestBuilder
 from deploy.simulator.wire import MULTIPART, URLENCODED, Encoding, Field, encode_form
 
 BOUNDARY = "----FaceIDSimulatorBrowser"
+IDLE = timedelta(seconds=2)
+"""Uvicorn closes what is idle for five seconds, perhaps just when it is to be used again."""
 
 
 class TokenRefused(Exception):
@@ -56,7 +58,7 @@ class Form:
 def http_client(timeout_seconds: float = 30) -> Client:
     """A pooled client that follows no redirect and uses no proxy; close it, or use it in `async with`."""
     timeout = timedelta(seconds=timeout_seconds)
-    return ClientBuilder().no_proxy().follow_redirects(False).timeout(timeout).build()
+    return ClientBuilder().no_proxy().follow_redirects(False).timeout(timeout).pool_idle_timeout(IDLE).build()
 
 
 async def get_token(http: Client, base_url: str, fields: Mapping[str, str] | Iterable[Field]) -> Token:

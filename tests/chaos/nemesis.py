@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Iterable
 
 from tests.chaos.faults import ACTS
@@ -17,6 +18,8 @@ class Nemesis:
         self._scene = scene
         self.under_way: list[Strike] = []
         self.blows: list[Blow] = []
+        self._busy: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """By target: one that takes longer to come up again than planned is left alone until it has."""
 
     async def strike(self, strikes: Iterable[Strike]) -> None:
         """Return when the last fault is over; the strikes' moments count from now."""
@@ -27,8 +30,9 @@ class Nemesis:
 
     async def _strike(self, strike: Strike, start: float) -> None:
         await asyncio.sleep(start + strike.at - asyncio.get_running_loop().time())
-        self.under_way.append(strike)
-        began = time.time()
-        await ACTS[strike.fault](self._scene, strike)
-        self.blows.append(Blow(strike, began, time.time()))
-        self.under_way.remove(strike)
+        async with self._busy[strike.target]:
+            self.under_way.append(strike)
+            began = time.time()
+            await ACTS[strike.fault](self._scene, strike)
+            self.blows.append(Blow(strike, began, time.time()))
+            self.under_way.remove(strike)
