@@ -75,7 +75,8 @@ def standing(redis: "Redis", prefix: str, accounts: Sequence[str], wanted: Wante
 
 
 def _note(found: Found, decision: Decision, published: bool, wanted: Wanted) -> None:
-    found.seen |= wanted.ids & {decision.id}
+    if wanted.ids:
+        found.seen.add(decision.id)
     if wanted.biz_ids:
         found.seen.add(decision.biz_id)
     if published:

@@ -209,11 +209,18 @@ def test_tailing_follows_new_decisions_until_it_is_interrupted(stack: Stack, red
     assert (process.wait(10), process.stderr and process.stderr.read()) == (0, "")
 
 
-def test_results_on_another_broker_are_not_tailed(faceid: Faceid) -> None:
-    ran = faceid("results", "tail", FACEID_RESULTS_URL="amqp://user:private@127.0.0.1//")
+@pytest.mark.parametrize(
+    ("url", "code", "said"),
+    [
+        ("amqp://user:private@127.0.0.1:9//", 1, "nobody listens there"),
+        ("stock+redis://:private@127.0.0.1:9/0", 2, "would consume them"),
+    ],
+)
+def test_results_that_can_not_be_tailed_say_why(faceid: Faceid, url: str, code: int, said: str) -> None:
+    ran = faceid("results", "tail", FACEID_RESULTS_URL=url)
 
-    assert (ran.code, ran.out) == (2, "")
-    assert "not on Redis" in ran.err
+    assert (ran.code, ran.out) == (code, "")
+    assert said in ran.err
     assert "private" not in ran.err
 
 
@@ -345,7 +352,8 @@ def test_help_is_quick_and_teaches_by_example() -> None:
     "command",
     [
         *(f"{shelf} {word}" for shelf in ("dead", "unverified") for word in ("list", "show", "replay", "drop")),
-        *("results tail", "case", "status", "sign", "verify", "policy check", "policy show", "doctor"),
+        *("results tail", "results resend", "case", "case redecide", "status"),
+        *("sign", "verify", "policy check", "policy show", "doctor"),
     ],
 )
 def test_every_command_has_an_example_in_its_help(faceid: Faceid, command: str) -> None:

@@ -171,6 +171,32 @@ def test_contradicting_evidence_is_told_at_the_time_it_came() -> None:
     assert (event.at, event.kind) == (NOW - 50, "conflict")
 
 
+def test_a_superseded_decision_is_told_with_who_and_why() -> None:
+    second = DECISION | {
+        "revision": 2,
+        "outcome": "APPROVED",
+        "reconciled": True,
+        "decided_at": "2026-11-22T08:00:05.000Z",
+    }
+    case = told(
+        {
+            "revision:1": decided(),
+            "superseded:1": json.dumps({"by": "alice", "note": "policy 8"}),
+            "decision": json.dumps(second),
+            "published": "id-2",
+        }
+    )
+
+    assert [event.text for event in case.events if event.kind == "decision"] == [
+        "REJECTED by policy default-1, not reconciled with GetResult; revision 1",
+        'APPROVED by policy default-1, on GetResult\'s answer; revision 2, decided again by alice: "policy 8"',
+    ]
+    assert (case.state, case.published) == ("APPROVED, published", "id-2")
+    (earlier,) = case.as_json(reveal=False)["earlier"]
+    assert (earlier["superseded_by"], earlier["note"], earlier["decision"]["revision"]) == ("alice", "policy 8", 1)
+    assert "Jane" not in json.dumps(earlier)
+
+
 def test_json_hides_what_the_customer_sent_along_unless_asked() -> None:
     case = told({"decision": decided()})
 

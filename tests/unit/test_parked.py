@@ -12,7 +12,7 @@ from shared.topology import STAGES
 
 words = st.text(max_size=30)
 headers = st.dictionaries(words, words | st.integers() | st.floats(allow_nan=False))
-posts = st.builds(Post, queue=words, body=st.binary(), content_type=words, headers=headers)
+posts = st.builds(Post, queue=words, body=st.binary(), content_type=words, headers=headers, topic=words)
 parked_items = st.builds(
     Parked,
     id=st.text(min_size=1, max_size=30),
