@@ -33,7 +33,8 @@ def tail(
 ) -> None:
     """Print decisions as they come: time, outcome, account, biz_id and reasons. The queue stays as it is.
 
-    What a consumer has taken from the queue is no longer there to be seen; `faceid case` still knows it.
+    What a consumer has taken from the queue is no longer there to be seen; `faceid case` still knows it. On RabbitMQ
+    only what comes from now on is shown.
 
     Example: [cyan]faceid results tail --outcome REJECTED[/], or everything for another program:
     [cyan]faceid results tail --from-start --no-follow --json[/]

@@ -1,4 +1,4 @@
-"""What `faceid results tail` does: reads the streams beside their consumers, as a consumer of nothing."""
+"""What `faceid results tail` does: reads or hears the results beside their consumers, as a consumer of nothing."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,16 @@ from redis import Redis
 from rich.text import Text
 
 from console.connect import open_redis
-from console.say import COLOURS, complain, plain, tell
-from console.trouble import Misused
+from console.probe import refusal
+from console.say import COLOURS, complain, err, plain, tell
+from console.trouble import Misused, Trouble
 from shared.alert import Alert
+from shared.brokers import TOPICS
 from shared.cloudevent import from_event
 from shared.decision import Decision
 from shared.engine import engine_of
-from shared.settings import load_settings
+from shared.listener import Listener, ListenerDown
+from shared.settings import Settings, load_settings
 from shared.topology import ALERTS, DECISIONS, queue_name
 
 LAST: Final = 10
@@ -46,19 +49,47 @@ class Wanted:
 def tail(wanted: Wanted, *, from_start: bool, follow: bool, json: bool) -> None:
     """Print messages until there are no more, or, with `follow`, until Ctrl-C."""
     settings = load_settings()
-    if engine_of(settings.results_url) != "streams":
-        raise Misused(
-            "The results are not on Redis, and reading another broker's queue would consume them.",
-            "Bind a queue of your own to the exchange instead, or set FACEID_RESULTS_URL to a Redis URL.",
-        )
     names = (DECISIONS, ALERTS) if wanted.alerts else (DECISIONS,)
-    queues = [queue_name(settings.prefix, name) for name in names]
-    with open_redis(settings.results_url, "FACEID_RESULTS_URL") as redis:
-        try:
-            for place, event in messages(redis, queues, from_start=from_start, follow=follow):
-                _print(place, event, wanted, json=json)
-        except KeyboardInterrupt:
-            return
+    try:
+        for place, event in _source(settings, names, from_start=from_start, follow=follow):
+            _print(place, event, wanted, json=json)
+    except KeyboardInterrupt:
+        return
+
+
+def _source(settings: Settings, names: Sequence[str], *, from_start: bool, follow: bool) -> Iterator[Message]:
+    """The messages of these queues, as the broker lets one look at them."""
+    match engine_of(settings.results_url):
+        case "streams":
+            queues = [queue_name(settings.prefix, name) for name in names]
+            with open_redis(settings.results_url, "FACEID_RESULTS_URL") as redis:
+                yield from messages(redis, queues, from_start=from_start, follow=follow)
+        case "rabbit" if follow and not from_start:
+            yield from heard(settings.results_url, settings.prefix, [TOPICS[name] for name in names])
+        case "rabbit":
+            raise Misused(
+                "RabbitMQ shows what comes from now on alone: reading a queue there would consume it.",
+                "Leave out --from-start and --no-follow; `faceid case` knows every decision.",
+            )
+        case "stock":
+            raise Misused(
+                "The results are on a broker where looking at them would consume them.",
+                "Look at single cases: faceid case BIZ_ID.",
+            )
+
+
+def heard(url: str, exchange: str, topics: Sequence[str]) -> Iterator[Message]:
+    """What is published under these topics from now on, for ever, each with the exchange as its place."""
+    try:
+        listener = Listener(url, exchange, topics)
+        err.print(plain(f"Listening at the exchange {exchange}: what comes from now on is shown.", "dim"))
+        while True:
+            for event in listener.receive(BLOCK_MS / 1000):
+                yield exchange.encode(), event
+    except ListenerDown as down:
+        cause = down.__cause__ if isinstance(down.__cause__, Exception) else down
+        why = refusal(cause, "FACEID_RESULTS_URL")
+        raise Trouble(f"The broker of FACEID_RESULTS_URL: {why.found}.", why.todo) from down
 
 
 def messages(redis: "Redis", queues: Sequence[str], *, from_start: bool, follow: bool) -> Iterator[Message]:

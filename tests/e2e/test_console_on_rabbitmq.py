@@ -1,0 +1,125 @@
+"""The operator's commands where the queues and the results are on RabbitMQ."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from redis import Redis
+
+from deploy.local.rabbit_server import RabbitServer
+from deploy.local.stack import Stack
+from shared.envelope import Envelope
+from shared.parked import Parked
+from shared.shelf import put_commands
+from tests.e2e.commands import Faceid
+from tests.e2e.load import biz_id, bodies, post_all, wait_until
+
+pytestmark = pytest.mark.server
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.fixture(scope="module")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, rabbit_server: RabbitServer, _vhosts: Iterator[int]
+) -> Iterator[Stack]:
+    """One pipeline for all tests, each of which has cases of its own."""
+    folder, url = tmp_path_factory.mktemp("console") / "stack", rabbit_server.url(next(_vhosts))
+    with Stack(folder, broker_url=url, settings={"FACEID_RECONCILE": "never"}).running() as running:
+        yield running
+
+
+@pytest.fixture
+def faceid(stack: Stack) -> Faceid:
+    return Faceid({name: value for name, value in stack.env.items() if name.startswith("FACEID_")})
+
+
+def published(stack: Stack, *numbers: int) -> bool:
+    """Whether the decisions on these cases are out."""
+    with Redis.from_url(stack.redis_url) as redis:
+        return all(redis.hexists(f"faceid:case:{{default}}:{biz_id(number)}", "published") for number in numbers)
+
+
+def test_the_status_tells_what_rabbitmq_tells_and_marks_the_rest_unknown(stack: Stack, faceid: Faceid) -> None:
+    asyncio.run(post_all(stack.notify_url, bodies(5, first=100)))
+    wait_until(lambda: faceid("status", "--json").records[0]["results"][0]["held"] == 5, what="every decision")
+
+    (status,), shown = faceid("status", "--json").records, faceid("status").out
+
+    assert [queue["readers"] for queue in status["queues"]] == [2, 2, 2, 2]
+    assert {(queue["waiting"], queue["in_work"], queue["oldest_seconds"]) for queue in status["queues"]} == {
+        (0, None, None)
+    }
+    assert (status["backlog"], status["workers"], status["readers"]) == (0, None, None)
+    assert status["results"][0]["readers"] == []
+    assert "2 on verify, 2 on reconcile, 2 on classify, 2 on publish" in shown
+    (fault,) = status["amiss"]
+    assert fault.startswith("faceid.decisions: nobody reads it, 5 wait; start a consumer")
+    assert fault in shown
+
+
+def test_the_doctor_finds_rabbitmq_fit(faceid: Faceid) -> None:
+    ran = faceid("doctor", "--json")
+
+    levels = {record["check"]: record["level"] for record in ran.records}
+    names = [f"{broker}{what}" for broker in ("broker", "results") for what in ("", " queues", " confirms")]
+    assert ran.code == 0
+    assert {name: levels[name] for name in names} == dict.fromkeys(names, "ok")
+
+
+def test_a_tail_hears_what_comes_and_takes_nothing(stack: Stack, faceid: Faceid) -> None:
+    (before,) = faceid("status", "--json").records
+    process = faceid.start("results", "tail", "--json")
+    assert process.stderr is not None
+    assert process.stdout is not None
+    assert "Listening at the exchange faceid" in process.stderr.readline()
+
+    asyncio.run(post_all(stack.notify_url, bodies(2, first=200)))
+    heard = {json.loads(process.stdout.readline())["subject"] for _ in range(2)}
+    process.send_signal(2)
+
+    assert heard == {biz_id(200), biz_id(201)}
+    assert process.wait(10) == 0
+    (after,) = faceid("status", "--json").records
+    assert after["results"][0]["held"] == before["results"][0]["held"] + 2
+
+
+@pytest.mark.parametrize("option", ["--from-start", "--no-follow"])
+def test_what_was_published_before_can_not_be_tailed(faceid: Faceid, option: str) -> None:
+    ran = faceid("results", "tail", option)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert "would consume it" in ran.err
+
+
+def test_a_replayed_dead_letter_is_decided_and_its_case_tells_of_it(stack: Stack, faceid: Faceid) -> None:
+    (body,) = bodies(1, first=300)
+    envelope = Envelope.arrived("default", "notify", "POST", body, FORM, "", time.time())
+    letter = Parked(envelope.id, "verify", "error", "KeyError at verify.py:1 in run", time.time())
+    letter = replace(letter, account="default", biz_id=biz_id(300), post=envelope.post("faceid.callbacks"))
+    with Redis.from_url(stack.redis_url) as redis:
+        for command in put_commands("faceid", "dead", letter):
+            redis.execute_command(*command)
+
+    ran = faceid("dead", "replay", "--biz-id", biz_id(300), "--note", "mended in 1.4.2")
+    wait_until(lambda: published(stack, 300), what="the decision")
+
+    assert (ran.code, ran.out) == (0, "1 replayed\n")
+    events = faceid("case", biz_id(300), "--json").records[0]["events"]
+    assert [event["kind"] for event in events if event["kind"] in {"replay", "decision"}] == ["replay", "decision"]
+
+
+def test_the_status_shows_a_stage_that_nobody_runs(stack: Stack, faceid: Faceid) -> None:
+    for worker in stack.workers:
+        worker.stop()
+    try:
+        asyncio.run(post_all(stack.notify_url, bodies(3, first=400)))
+        (status,) = faceid("status", "--json").records
+        assert [queue["readers"] for queue in status["queues"]] == [0, 0, 0, 0]
+        assert (status["queues"][0]["waiting"], status["backlog"]) == (3, 3)
+    finally:
+        for worker in stack.workers:
+            worker.start()
+    wait_until(lambda: published(stack, 400, 401, 402), what="the rest")
