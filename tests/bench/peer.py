@@ -3,7 +3,7 @@
 It says its TITLE in the tables, the PARTS it takes part in, and PINS: exact requirements that fit nobody else and so
 are installed apart. For the parts `queue` and `whole` it has WORKER, the command line of its worker process, and
 `send`, which puts callbacks into its queue; for the part `ingress` it has `server(port)`, the command line of its
-server. All else that it needs is a line in `requirements.txt`.
+server, and QUEUE, the Redis list that this fills. All else that it needs is a line in `requirements.txt`.
 
 The file is read before it is imported, since its library may be installed apart:
 `python -m tests.bench.peer celery send < BODIES`, `... celery work`, `... fastapi_celery serve PORT`.
@@ -31,6 +31,7 @@ class Peer:
     title: str
     parts: tuple[str, ...]
     pins: tuple[str, ...]
+    queue: str
 
     def command(self, *words: str) -> list[str]:
         """The command line that does something with it."""
@@ -56,10 +57,11 @@ def folder_apart(name: str) -> Path:
 def _described(path: Path) -> Peer:
     said: dict[str, Any] = {}
     for node in ast.parse(path.read_text()).body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        if isinstance(target, ast.Name) and target.id in {"TITLE", "PARTS", "PINS"}:
-            said[target.id] = ast.literal_eval(node.value)  # type: ignore[attr-defined]  # an assignment of either kind
-    return Peer(path.stem, said["TITLE"], said["PARTS"], said["PINS"])
+        match node:
+            case ast.Assign([ast.Name(name)], value) | ast.AnnAssign(ast.Name(name), _, ast.expr() as value):
+                if name in {"TITLE", "PARTS", "PINS", "QUEUE"}:
+                    said[name] = ast.literal_eval(value)
+    return Peer(path.stem, said["TITLE"], said["PARTS"], said["PINS"], said.get("QUEUE", ""))
 
 
 def main(name: str, verb: str, *words: str) -> None:

@@ -2,6 +2,8 @@
 
 import argparse
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Mapping
 from importlib import import_module
@@ -24,6 +26,7 @@ def main() -> None:
     """Measure, keep, show."""
     wanted = arguments()
     console = Console()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
     cores.take_the_others()
     if not cores.CAN_PIN:
         console.print("[yellow]One core, or no taskset: nothing is pinned, and the numbers say less.")

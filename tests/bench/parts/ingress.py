@@ -1,0 +1,112 @@
+"""Storing a callback before it is answered: 1.2 KB bodies over 64 connections, each with one request at a time."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from redis import Redis
+
+from deploy.local.ports import free_port, is_listening
+from deploy.local.program import Program
+from deploy.local.redis_server import Fsync
+from deploy.local.stack import FACEID
+from tests.bench import wrk
+from tests.bench.cores import cpu_seconds, under_test
+from tests.bench.entrants import OURS_IN, environment, redis_server, running
+from tests.bench.numbers import Measure, Rows, Table, median_of
+from tests.bench.peer import Peer, peers
+from tests.bench.sizes import Sizes
+from tests.bench.watching import Measured, Uncounted
+
+TITLE: Final = "Callbacks taken in: stored, then answered"
+EMPTY: Final = "an empty ASGI app on the same server"
+OURS: Final = "ours"
+WARM_REQUESTS: Final = 300
+MODES: Final[tuple[Fsync, ...]] = ("everysec", "always")
+
+
+@dataclass(frozen=True)
+class Front:
+    """A server to post to. It gets its port as the last word of its command, or by a setting."""
+
+    command: Callable[[int], Sequence[str]]
+    path: str = "/"
+    environment: Callable[[str, int], Mapping[str, str]] = field(default=lambda _url, _port: os.environ)
+    stored: Callable[[Any], int] | None = None
+    """How many it has stored in this Redis; None where it stores nothing."""
+
+
+def ours() -> Front:
+    """Our ingress."""
+    return Front(
+        command=lambda _port: [*FACEID, "ingress"],
+        path="/callbacks/default/notify",
+        environment=lambda url, port: environment(url, {"FACEID_LISTEN": f"127.0.0.1:{port}"}),
+        stored=lambda redis: int(redis.xlen(OURS_IN)),
+    )
+
+
+def of_peer(peer: Peer) -> Front:
+    """A peer's server."""
+    return Front(
+        command=lambda port: peer.command("serve", str(port)),
+        environment=lambda url, _port: {**peer.environment(), "BENCH_REDIS_URL": url},
+        stored=lambda redis: int(redis.llen(peer.queue)),
+    )
+
+
+def measures(sizes: Sizes) -> dict[str, Measure]:
+    """What is measured in each round, in turn."""
+    empty = Front(command=lambda port: [sys.executable, "-m", "tests.bench.empty_app", str(port)])
+    made: dict[str, Measure] = {EMPTY: partial(taken, front=empty, sizes=sizes, fsync="everysec")}
+    fronts = {OURS: ours(), **{peer.title: of_peer(peer) for peer in peers("ingress")}}
+    for fsync in MODES:
+        for name, front in fronts.items():
+            made[row(name, fsync)] = partial(taken, front=front, sizes=sizes, fsync=fsync)
+    return made
+
+
+def row(name: str, fsync: Fsync) -> str:
+    """How a row is called."""
+    return f"{name}, appendfsync {fsync}"
+
+
+def taken(folder: Path, front: Front, sizes: Sizes, fsync: Fsync) -> Measured:
+    """How fast one server takes callbacks in, once it is warm."""
+    port = free_port()
+    with redis_server(folder, fsync) as server, Redis.from_url(server.url) as redis:
+        program = Program("front", under_test(front.command(port)), front.environment(server.url, port), folder)
+        with running([program]) as pids:
+            program.wait(lambda: is_listening("127.0.0.1", port), 60)
+            load = wrk.Load(f"http://127.0.0.1:{port}{front.path}", folder, lambda: cpu_seconds(pids))
+            while load.answered < WARM_REQUESTS:
+                load.run(1)
+            measured = load.run(sizes.seconds_of_requests)
+            stored = front.stored(redis) if front.stored else load.answered
+    if stored < load.answered:
+        raise Uncounted(f"{stored} stored of {load.answered} answered")
+    return measured
+
+
+def table(rows: Rows) -> Table:
+    """In the order of measuring."""
+    return Table(
+        TITLE,
+        ("", "requests/s", "of the empty app", "p50 ms", "p99 ms", "CPU µs each", "of a core"),
+        [
+            (
+                name,
+                f"{median_of(rows, name, 'rate'):,.0f}",
+                f"{median_of(rows, name, 'rate') / median_of(rows, EMPTY, 'rate'):.2f}",
+                f"{median_of(rows, name, 'p50'):.1f}",
+                f"{median_of(rows, name, 'p99'):.1f}",
+                f"{median_of(rows, name, 'cpu_us'):,.0f}",
+                f"{median_of(rows, name, 'share'):.2f}",
+            )
+            for name in rows
+        ],
+    )

@@ -1,0 +1,64 @@
+"""Load on an HTTP server by wrk: one thread, 64 connections, each sending its next request when it is answered."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from tests.bench.callbacks import body
+from tests.bench.watching import Measured
+from tests.bench.work import FORM
+
+CONNECTIONS: Final = 64
+_SCRIPT: Final = """
+wrk.method = "POST"
+wrk.headers["content-type"] = "{type}"
+wrk.body = "{body}"
+function done(summary, latency, requests)
+  local bad = summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status
+  print(summary.requests, summary.duration, bad + summary.errors.timeout)
+  for percent = 0, 100 do print(latency:percentile(percent == 0 and 0.001 or percent)) end
+end
+"""
+
+
+class NoWrk(Exception):
+    """wrk is not on this machine."""
+
+
+class BadAnswers(Exception):
+    """Some requests were not answered, or not with a 2xx."""
+
+
+class Load:
+    """Posts the same callback to one URL; `cpu` gives the server's CPU seconds. Raises `NoWrk` at once."""
+
+    def __init__(self, url: str, folder: Path, cpu: Callable[[], float]) -> None:
+        self._script = folder / "post.lua"
+        self._script.write_text(_SCRIPT.format(type=FORM, body=body(1)))
+        self._command = [find_wrk(), "-t1", f"-c{CONNECTIONS}", "-s", str(self._script), url]
+        self._cpu = cpu
+        self.answered = 0
+        """Requests answered so far, all of them well."""
+
+    def run(self, seconds: int) -> Measured:
+        """One run; raises `BadAnswers`. `p0` to `p100` are milliseconds."""
+        before = self._cpu()
+        done = subprocess.run([*self._command, f"-d{seconds}s"], capture_output=True, text=True, check=True)
+        spent = self._cpu() - before
+        counts, *percentiles = done.stdout.splitlines()[-102:]
+        requests, microseconds, bad = (int(number) for number in counts.split())
+        if bad:
+            raise BadAnswers(f"{bad} of {requests} requests")
+        self.answered += requests
+        measured = {"rate": requests / microseconds * 1e6, "cpu_us": spent / max(requests, 1) * 1e6}
+        measured["share"] = spent / microseconds * 1e6
+        return measured | {f"p{percent}": float(text) / 1000 for percent, text in enumerate(percentiles)}
+
+
+def find_wrk() -> str:
+    """The program; raises `NoWrk`."""
+    if found := shutil.which("wrk"):
+        return found
+    raise NoWrk("the load comes from wrk, which is not here: apt-get install wrk, brew install wrk")
