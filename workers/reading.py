@@ -22,6 +22,7 @@ from workers.reconciled import final_result
 
 log = structlog.get_logger()
 
+GetResultCall = Callable[[Account, str], Awaitable[Answer]]
 OUR_FAULT = frozenset({"MISSING_ARGUMENTS", "BAD_ARGUMENTS"})
 FLIGHT_LIVES = 4
 """A read that has not landed after so many time-outs is taken for dead with its worker."""
@@ -81,7 +82,7 @@ class EvidenceReader:
     def __init__(
         self,
         ledger: Ledger,
-        get_result: Callable[[Account, str], Awaitable[Answer]],
+        get_result: GetResultCall,
         rules: ReadRules,
         limiters: Mapping[str, Limiter],
         clock: Callable[[], float],

@@ -10,32 +10,23 @@ from random import SystemRandom
 import structlog
 import uvloop
 from redis import Redis
-from redis import asyncio as redis_asyncio
 
-from shared.ledger import Ledger, Limits
+from shared.redis_client import open_redis
 from shared.results.retention import Retention
 from shared.settings import Account, Settings, load_accounts
 from shared.topology import STAGES, Stage
+from workers.assembly import make_ledger, make_stages, watch_limits
 from workers.chores import Chores
 from workers.delivery import Delivery
 from workers.getresult import GetResult
-from workers.limiter import Limiter
 from workers.policy import Policy
 from workers.pump import Pump
-from workers.reading import EvidenceReader, ReadRules
-from workers.reconcile import Looks, Reconcile
-from workers.runner import Runner, StageRun
+from workers.runner import Runner
 from workers.settlement import Settler
 from workers.sources import open_source
-from workers.stages import Classify, Publish, Verify
 from workers.watch import Watch
-from workers.watch_rules import Share, WatchLimits
 
 log = structlog.get_logger()
-
-DAY = 86_400.0
-HINT_MARGIN = 600.0
-"""Seconds that a hinted case is remembered after it was to be looked at."""
 
 
 def run(settings: Settings, stages: Sequence[Stage] = STAGES) -> int:
@@ -66,10 +57,11 @@ class Worker:
         settings, loop = self._settings, asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
             client = GetResult(settings.getresult_timeout_seconds, settings.prefetch)
-            redis = redis_asyncio.Redis.from_url(settings.redis_url, socket_timeout=5.0, socket_connect_timeout=2.0)
+            redis = open_redis(settings.redis_url, socket_timeout=5.0, socket_connect_timeout=2.0)
             stack.push_async_callback(redis.aclose)
             await stack.enter_async_context(client)
-            stages = self._stages(self._ledger(redis), client)
+            ledger = make_ledger(settings, redis)
+            stages = make_stages(settings, self._names, self._accounts, self._policies, ledger, client.read)
             runner = Runner(stages, Settler(settings.prefix, settings.max_attempts, time.time), SystemRandom())
             ended = asyncio.Event()
             pump = self._pump(runner, loop, ended)
@@ -82,32 +74,6 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             return 0 if pump.failure is None else 1
-
-    def _ledger(self, redis: "redis_asyncio.Redis") -> Ledger:
-        settings = self._settings
-        limits = Limits(
-            retention=settings.retention_days * DAY,
-            breaker_rest=settings.breaker_rest_seconds,
-            hint_life=settings.hint_delay_seconds + HINT_MARGIN,
-            hint_cases=settings.hint_cases_per_minute,
-            hint_reads=settings.hint_reads_per_minute,
-        )
-        return Ledger(redis, settings.prefix, limits)
-
-    def _stages(self, ledger: Ledger, client: GetResult) -> dict[Stage, StageRun]:
-        settings, accounts = self._settings, self._accounts
-        secrets = {name: [s.get_secret_value() for s in account.api_secrets] for name, account in accounts.items()}
-        rules = ReadRules(settings.getresult_budget, settings.read_spacing_seconds, settings.getresult_timeout_seconds)
-        limiters = {name: Limiter(settings.prefetch, time.monotonic) for name in accounts}
-        reader = EvidenceReader(ledger, client.read, rules, limiters, time.time)
-        looks = Looks(settings.hint_delay_seconds, settings.token_life_seconds)
-        known: dict[Stage, StageRun] = {
-            "verify": Verify(secrets),
-            "reconcile": Reconcile(accounts, ledger, reader, looks, time.time),
-            "classify": Classify(self._policies, time.time),
-            "publish": Publish(ledger, settings.prefix),
-        }
-        return {name: known[name] for name in self._names}
 
     def _pump(self, runner: Runner, loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> Pump:
         settings = self._settings
@@ -141,14 +107,3 @@ class Worker:
 
     async def _work(self, runner: Runner, pump: Pump, delivery: Delivery) -> None:
         pump.finish(await runner.run(delivery))
-
-
-def watch_limits(settings: Settings) -> WatchLimits:
-    """Beyond which an alert is raised."""
-    return WatchLimits(
-        window=settings.alert_window_seconds,
-        attacks=Share(settings.alert_attack_share, settings.alert_attack_min),
-        bad_signatures=Share(settings.alert_bad_signature_share, settings.alert_bad_signature_min),
-        dead_letters=settings.alert_dead_letters,
-        backlog_age=settings.alert_backlog_seconds,
-    )
