@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -15,6 +15,7 @@ import pytest
 from redis import Redis
 
 from deploy.local.player import Player
+from deploy.local.rabbit_server import RabbitServer
 from deploy.local.redis_server import RedisServer
 from deploy.local.sessions import Session
 from deploy.local.stack import Stack
@@ -31,6 +32,7 @@ from tests.e2e.load import (
     timeless,
     wait_until,
 )
+from tests.e2e.queues import Queues, queues_of
 
 pytestmark = pytest.mark.server
 ALL: tuple[str, ...] = ()
@@ -43,6 +45,7 @@ QUICK = {
 EXAMPLE = next(vector for vector in SIGNATURES if vector["name"] == "official-page-example")["body"].encode()
 
 MakeStack = Callable[..., Stack]
+Look = Callable[[Stack], Queues]
 
 
 @pytest.fixture
@@ -50,19 +53,49 @@ def running(tmp_path: Path) -> Iterator[MakeStack]:
     """Start stacks; all of them are stopped after the test."""
     with ExitStack() as stack:
 
-        def start(name: str = "stack", workers: tuple[tuple[str, ...], ...] = (ALL, ALL), **settings: str) -> Stack:
-            one = Stack(tmp_path / name, worker_stages=workers, settings=QUICK | settings)
+        def start(
+            name: str = "stack",
+            workers: tuple[tuple[str, ...], ...] = (ALL, ALL),
+            broker_url: str = "",
+            **settings: str,
+        ) -> Stack:
+            one = Stack(tmp_path / name, worker_stages=workers, broker_url=broker_url, settings=QUICK | settings)
             return stack.enter_context(one.running())
 
         yield start
+
+
+@pytest.fixture
+def look() -> Iterator[Look]:
+    """At the queues of a stack."""
+    with ExitStack() as open_ones:
+        yield lambda stack: open_ones.enter_context(closing(queues_of(stack)))
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def engine_url(request: pytest.FixtureRequest) -> str:
+    """What carries the queues and the results: the ledger's Redis, or RabbitMQ beside it."""
+    url: str = request.getfixturevalue("rabbit_url") if request.param == "rabbitmq" else ""
+    return url
 
 
 def redis_of(stack: Stack) -> "Redis":
     return Redis.from_url(stack.redis_url)
 
 
-def published(redis: "Redis", count: int) -> bool:
-    return redis.xlen("faceid.decisions") >= count
+def published(queues: Queues, count: int) -> bool:
+    return len({decision["biz_id"] for decision in queues.decisions()}) >= count
+
+
+def arrivals(stack: Stack) -> int:
+    """Signed notifies that are noted on the cases."""
+    redis = redis_of(stack)
+    return sum(int(redis.hget(key, "count:notify") or 0) for key in redis.scan_iter("faceid:case:*"))
+
+
+def settled(stack: Stack, queues: Queues) -> bool:
+    """Whether no item waits anywhere, as far as the queues' broker tells."""
+    return queues.empty() and redis_of(stack).zcard("faceid:later") == 0
 
 
 def nothing_pending(redis: "Redis") -> bool:
@@ -74,71 +107,107 @@ def nothing_pending(redis: "Redis") -> bool:
         return not any(pipe.execute())
 
 
-def test_the_official_example_is_rejected_exactly_once(running: MakeStack) -> None:
-    stack = running()
-    redis = redis_of(stack)
+def test_the_official_example_is_rejected_exactly_once(running: MakeStack, look: Look, engine_url: str) -> None:
+    stack = running(broker_url=engine_url)
+    queues = look(stack)
 
     first = asyncio.run(post_all(stack.notify_url, [EXAMPLE]))
-    wait_until(lambda: len(decisions(redis)) == 1)
+    wait_until(lambda: len(queues.decisions()) == 1)
     again = asyncio.run(post_all(stack.notify_url, [EXAMPLE] * 5))
-    wait_until(lambda: nothing_pending(redis))
+    wait_until(lambda: arrivals(stack) == 6 and settled(stack, queues), what="every arrival")
 
     assert (first, again) == (Counter({200: 1}), Counter({200: 5}))
-    (decision,) = decisions(redis)
+    (decision,) = queues.decisions()
     codes = [reason["code"] for reason in decision["reasons"]]
     assert decision["outcome"] == "REJECTED"
     assert {"ATTACK_SYNTHETIC_FACE", "FACE_BETWEEN_THRESHOLDS", "NOT_RECONCILED"} <= set(codes)
 
 
-def test_a_worker_killed_in_mid_work_loses_and_doubles_nothing(running: MakeStack) -> None:
-    stack = running(workers=(ALL, ALL, ALL))
-    redis = redis_of(stack)
+def test_a_worker_killed_in_mid_work_loses_and_doubles_nothing(running: MakeStack, look: Look, engine_url: str) -> None:
+    """Where the results are not on the ledger's Redis, a killed worker's may come twice: the same, under one id."""
+    stack = running(workers=(ALL, ALL, ALL), broker_url=engine_url)
+    queues = look(stack)
     count = 2000
 
     async def load_and_kill() -> Counter[int]:
         posting = asyncio.create_task(post_all(stack.notify_url, bodies(count)))
         for number, victim in enumerate(stack.workers[:2], 1):
-            await asyncio.to_thread(wait_until, partial(published, redis, 300 * number))
+            await asyncio.to_thread(wait_until, partial(published, queues, 300 * number))
             victim.kill()
             victim.start()
         return await posting
 
     statuses = asyncio.run(load_and_kill())
-    wait_until(lambda: nothing_pending(redis), seconds=60)
+    wait_until(lambda: published(queues, count) and settled(stack, queues), seconds=60)
 
-    made = Counter(decision["biz_id"] for decision in decisions(redis))
-    doubled = sum(times > 1 for times in made.values())
-    print(f"{count} callbacks, 2 kills: {len(made)} decided, {count - len(made)} lost, {doubled} doubled")
+    made = [timeless(decision) for decision in queues.decisions()]
+    decided = len({decision["biz_id"] for decision in queues.decisions()})
+    repeated = len(made) - len(set(made))
+    print(f"{count} callbacks, 2 kills: {decided} decided, {count - decided} lost, {repeated} repeated")
     assert statuses == Counter({200: count})
-    assert len(made) == count
-    assert doubled == 0
-    assert redis.zcard("faceid:dead") == 0
+    assert decided == len(set(made)) == count
+    assert repeated == 0 or engine_url
+    assert redis_of(stack).zcard("faceid:dead") == 0
+
+
+async def timed(stack: Stack, body: bytes) -> tuple[int, float]:
+    """The status that a callback gets, and after how many seconds."""
+    async with http_client() as http:
+        started = time.monotonic()
+        return await post(http, stack.notify_url, body), time.monotonic() - started
 
 
 def test_while_redis_is_down_callbacks_are_refused_at_once_and_taken_again_after(running: MakeStack) -> None:
     stack = running()
     assert stack.redis is not None
-
-    async def timed(body: bytes) -> tuple[int, float]:
-        async with http_client() as http:
-            started = time.monotonic()
-            return await post(http, stack.notify_url, body), time.monotonic() - started
-
     load = bodies(4)
-    assert asyncio.run(timed(load[0]))[0] == 200
+    assert asyncio.run(timed(stack, load[0]))[0] == 200
     stack.redis.kill()
-    while_down = asyncio.run(timed(load[1]))
+    while_down = asyncio.run(timed(stack, load[1]))
     stack.redis.start()
     stack.redis.pause()
-    while_hung = asyncio.run(timed(load[2]))
+    while_hung = asyncio.run(timed(stack, load[2]))
     stack.redis.resume()
-    wait_until(lambda: asyncio.run(timed(load[3]))[0] == 200)
+    wait_until(lambda: asyncio.run(timed(stack, load[3]))[0] == 200)
 
     assert while_down[0] == while_hung[0] == 503
     assert while_down[1] < 1.0
     assert while_hung[1] < 1.0
     redis = redis_of(stack)
     wait_until(lambda: len(decisions(redis)) >= 2, what="work going on by itself")
+    assert all(program.running for program in stack.programs)
+
+
+def test_while_rabbitmq_is_full_hung_or_down_callbacks_are_refused_at_once_and_taken_again_after(
+    running: MakeStack, look: Look, private_rabbit: RabbitServer
+) -> None:
+    stack = running(workers=(ALL,), broker_url=private_rabbit.url())
+    load = bodies(100)
+
+    def ready() -> bool:
+        return asyncio.run(timed(stack, load[0]))[0] == 200
+
+    assert ready()
+    private_rabbit.full(full=True)
+    wait_until(lambda: asyncio.run(timed(stack, load[1]))[0] == 503, what="the alarm's being heard of")
+    while_full = asyncio.run(timed(stack, load[2]))
+    private_rabbit.full(full=False)
+    wait_until(ready, what="the alarm's end")
+    private_rabbit.pause()
+    while_hung = asyncio.run(timed(stack, load[3]))
+    private_rabbit.resume()
+    wait_until(ready, what="RabbitMQ's going on")
+    private_rabbit.kill()
+    while_down = asyncio.run(timed(stack, load[4]))
+    private_rabbit.start()
+    wait_until(ready, what="RabbitMQ's coming back")
+
+    for status, seconds in (while_full, while_hung, while_down):
+        assert status == 503
+        assert seconds < 1.0
+    assert asyncio.run(post_all(stack.notify_url, load[5:])) == Counter({200: 95})
+    queues = look(stack)
+    wait_until(lambda: published(queues, 96), what="work going on by itself")
     assert all(program.running for program in stack.programs)
 
 
@@ -155,22 +224,22 @@ def test_a_refusal_says_when_to_try_again(running: MakeStack) -> None:
     assert asyncio.run(refusal()) == (503, "5")
 
 
-def test_one_process_and_one_for_each_stage_give_the_same_decisions(running: MakeStack) -> None:
+def test_one_process_and_one_for_each_stage_give_the_same_decisions(
+    running: MakeStack, look: Look, rabbit_url: str
+) -> None:
     names = tuple(name for name in CALLBACKS if name not in {"processing", "not-started"})
     load = bodies(200, names)
     made = []
-    for name, workers in (
-        ("one", (ALL,)),
-        ("four", (("verify",), ("reconcile",), ("classify",), ("publish",))),
-    ):
-        stack = running(name, workers)
-        redis = redis_of(stack)
+    each = (("verify",), ("reconcile",), ("classify",), ("publish",))
+    for name, workers, url in (("one", (ALL,), ""), ("four", each, ""), ("four-on-rabbitmq", each, rabbit_url)):
+        stack = running(name, workers, url)
+        queues = look(stack)
         assert asyncio.run(post_all(stack.notify_url, load)) == Counter({200: len(load)})
-        wait_until(lambda redis=redis: len(decisions(redis)) == len(load) and nothing_pending(redis))  # type: ignore[misc]
-        made.append(sorted(timeless(decision) for decision in decisions(redis)))
+        wait_until(lambda stack=stack, queues=queues: published(queues, len(load)) and settled(stack, queues))  # type: ignore[misc]
+        made.append(sorted({timeless(decision) for decision in queues.decisions()}))
 
-    assert made[0] == made[1]
-    assert len(set(made[0])) == len(load)
+    assert made[0] == made[1] == made[2]
+    assert len(made[0]) == len(load)
 
 
 def test_a_stopping_worker_finishes_what_it_holds(running: MakeStack) -> None:
@@ -203,9 +272,11 @@ def test_queues_ledger_and_results_may_live_apart(running: MakeStack) -> None:
         elsewhere.stop()
 
 
-def test_a_get_return_alone_is_decided_by_getresult_after_a_while(running: MakeStack) -> None:
-    stack = running(workers=(ALL,))
-    redis = redis_of(stack)
+def test_a_get_return_alone_is_decided_by_getresult_after_a_while(
+    running: MakeStack, look: Look, engine_url: str
+) -> None:
+    stack = running(workers=(ALL,), broker_url=engine_url)
+    queues = look(stack)
 
     async def play() -> None:
         async for _ in Player(stack).play(
@@ -214,8 +285,8 @@ def test_a_get_return_alone_is_decided_by_getresult_after_a_while(running: MakeS
             pass
 
     asyncio.run(play())
-    wait_until(lambda: len(decisions(redis)) == 1)
-    (decision,) = decisions(redis)
+    wait_until(lambda: len(queues.decisions()) == 1)
+    (decision,) = queues.decisions()
     assert (decision["outcome"], decision["channels"], decision["reconciled"]) == ("APPROVED", ["return"], True)
 
 
