@@ -13,8 +13,9 @@ from deploy.local.ports import free_port, wait_free, wait_listening
 
 HOME: Final = Path("/usr/lib/rabbitmq/bin")
 """Where Debian keeps the scripts that run as whoever calls them; those on the PATH insist on root or `rabbitmq`."""
-START_SECONDS: Final = 60.0
-CONTROL_SECONDS: Final = 60.0
+START_SECONDS: Final = 120.0
+CONTROL_SECONDS: Final = 180.0
+"""Either takes a second or a few, and many times as long on a machine that is far too busy."""
 
 
 class NoRabbit(Exception):
