@@ -71,7 +71,7 @@ fuzz: $(STAMP) ## Post hostile bodies: 400,000 to the verifier, 20,000 through t
 
 .PHONY: contract
 contract: $(STAMP) ## Write what consumers rely on: schemas, AsyncAPI document, golden messages
-	$(BIN)/python -m contract
+	$(BIN)/python -m deploy.contract
 
 .PHONY: fmt
 fmt: $(STAMP) ## Format the code

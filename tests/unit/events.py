@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from jsonschema import Draft202012Validator
 
-from contract.documents import committed
+from deploy.contract.documents import committed
 
 COMMITTED: Final = committed()
 GOLDEN: Final[dict[str, Any]] = {

@@ -8,8 +8,8 @@ import pytest
 from cloudevents.core.formats.json import JSONFormat
 from jsonschema import Draft202012Validator
 
-from contract.documents import FOLDER, documents
-from contract.schemas import SCHEMAS
+from deploy.contract.documents import FOLDER, documents
+from deploy.contract.schemas import SCHEMAS
 from shared.alert import AlertKind
 from shared.cloudevent import from_event, to_event
 from shared.decision import Effect, Outcome, ReasonCode
@@ -34,7 +34,7 @@ def test_there_is_a_golden_message_for_everything_that_can_be_said() -> None:
     assert {decision["outcome"] for decision in decisions} == set(Outcome)
     assert {reason["effect"] for decision in decisions for reason in decision["reasons"]} == set(Effect)
     kinds = {event["data"].get("kind") for event in GOLDEN.values()}
-    assert set(AlertKind) - kinds == set(), "contract/golden_alerts.py has to raise these too"
+    assert set(AlertKind) - kinds == set(), "deploy/contract/golden_alerts.py has to raise these too"
 
 
 def test_the_superseding_golden_message_names_the_one_that_it_replaces() -> None:

@@ -5,7 +5,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from contract.events import AlertEvent, DecisionEvent
+from deploy.contract.events import AlertEvent, DecisionEvent
 from shared.alert import Alert
 from shared.cloudevent import ALERT_SCHEMA, DECISION_SCHEMA
 from shared.decision import Decision

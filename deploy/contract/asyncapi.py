@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from contract.draft7 import draft7
-from contract.schemas import Schema, schema
+from deploy.contract.draft7 import draft7
+from deploy.contract.schemas import Schema, schema
 from shared.alert import AlertKind
 from shared.cloudevent import CONTENT_TYPE, NO_ACCOUNT
 from shared.decision import Outcome

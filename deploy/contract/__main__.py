@@ -1,4 +1,4 @@
-from contract.documents import committed, write
+from deploy.contract.documents import committed, write
 
 write()
 print(f"{len(committed())} documents in docs/contract/")

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from contract.golden_decisions import ACCOUNT, BORN, decisions, superseding
+from deploy.contract.golden_decisions import ACCOUNT, BORN, decisions, superseding
 from shared.alert import Alert, AlertKind
 from shared.tally import Counted
 from workers.decided import alerts as alerts_of

@@ -2,8 +2,8 @@
 
 import json
 
-from contract.golden_alerts import alerts
-from contract.golden_decisions import decisions
+from deploy.contract.golden_alerts import alerts
+from deploy.contract.golden_decisions import decisions
 from shared.alert import Alert
 from shared.cloudevent import to_event
 from shared.decision import Decision

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from contract.asyncapi import asyncapi
-from contract.golden import golden
-from contract.schemas import SCHEMAS, schema
+from deploy.contract.asyncapi import asyncapi
+from deploy.contract.golden import golden
+from deploy.contract.schemas import SCHEMAS, schema
 
-FOLDER: Final = Path(__file__).parents[1] / "docs/contract"
+FOLDER: Final = Path(__file__).parents[2] / "docs/contract"
 
 
 def documents() -> dict[str, bytes]:
