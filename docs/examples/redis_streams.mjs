@@ -1,0 +1,49 @@
+// Decisions from Redis Streams by node-redis: a group of our own, which gets all of them.
+//
+//   npm install redis
+//   node redis_streams.mjs redis://127.0.0.1:6379/0 verdicts worker-1
+//
+// The last word names this process: no two of a group may run under one name, and the same one should come back after
+// a crash. It ends when Redis goes away: run it under something that starts it again.
+import { mkdir, writeFile } from "node:fs/promises";
+import { createClient } from "redis";
+
+const [url, folder, name] = process.argv.slice(2);
+const STREAM = "faceid.decisions";
+const GROUP = "node";
+const SILENT_MS = 60_000;
+await mkdir(folder, { recursive: true });
+
+async function handle(event) {
+  // A repeat bears the same id, and changes nothing.
+  await writeFile(`${folder}/${event.id}.json`, JSON.stringify(event.data));
+  console.log(event.id, event.data.outcome, event.subject);
+}
+
+const redis = createClient({ url, socket: { reconnectStrategy: false } });
+redis.on("error", (error) => {
+  console.error(error.message);
+  process.exit(1);
+});
+await redis.connect();
+
+async function work(messages) {
+  for (const { id, message } of messages) {
+    if (message) await handle(JSON.parse(message.body)); // nothing where the retention was faster
+    await redis.xAck(STREAM, GROUP, id); // only now; never XDEL, for other groups read the stream too
+  }
+}
+
+async function read(after, options = {}) {
+  const reply = await redis.xReadGroup(GROUP, name, { key: STREAM, id: after }, { COUNT: 20, ...options });
+  return reply?.[0].messages ?? [];
+}
+
+await redis.xGroupCreate(STREAM, GROUP, "0", { MKSTREAM: true }).catch((error) => {
+  if (!error.message.startsWith("BUSYGROUP")) throw error;
+});
+for (let ours; (ours = await read("0")).length; ) await work(ours); // what this consumer held when it crashed
+for (;;) {
+  const abandoned = await redis.xAutoClaim(STREAM, GROUP, name, SILENT_MS, "0-0", { COUNT: 20 }); // what others left
+  await work(abandoned.messages.length ? abandoned.messages : await read(">", { BLOCK: 2000 }));
+}
