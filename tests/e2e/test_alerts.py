@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -13,6 +14,7 @@ from deploy.local.stack import Stack
 from deploy.simulator.faults import Faults, ResultFault
 from shared.alert import Alert, AlertKind
 from shared.cloudevent import from_event
+from shared.listener import Listener
 from shared.settings import Settings
 from tests.e2e.load import CALLBACKS, bodies, decisions, post_all, signed, wait_until
 
@@ -23,7 +25,10 @@ ATTACKS, FORGED, DEAD = (
     Settings.model_fields[f"alert_{name}"].default for name in ("attack_min", "bad_signature_min", "dead_letters")
 )
 PASS, ATTACK = Session("pass", "APPROVED", 1), Session("mask-attack", "REJECTED", 1)
-UNREADABLE = Session("pass", "REVIEW", 1, faults=Faults(get_result=(ResultFault(kind="internal-error", times=None),)))
+UNREADABLE, HANGING = (
+    Session("pass", "REVIEW", 1, faults=Faults(get_result=(ResultFault(kind=kind, times=None),)))
+    for kind in ("internal-error", "hang")
+)
 QUICK = {"FACEID_READ_SPACING_SECONDS": "0.1", "FACEID_HINT_DELAY_SECONDS": "0.5"}
 
 
@@ -150,3 +155,30 @@ def test_callbacks_that_wait_for_a_killed_stage_are_told_of(tmp_path_factory: py
         assert (alert.account, alert.detail["limit_seconds"]) == (None, 2)
         assert isinstance(alert.detail["oldest_seconds"], float)
         assert alert.detail["oldest_seconds"] > 2
+
+
+def test_on_rabbitmq_the_routing_key_names_the_account_or_none(tmp_path: Path, rabbit_url: str) -> None:
+    settings = {"FACEID_ALERT_BACKLOG_SECONDS": "2", "FACEID_GETRESULT_TIMEOUT_SECONDS": "60"}
+    settings |= {"FACEID_GRACE_SECONDS": "0"}
+    with Stack(tmp_path, broker_url=rabbit_url, worker_stages=((),), settings=settings).running() as stack:
+        whole, account = (Listener(rabbit_url, "faceid", [f"alert.{name}.*"]) for name in ("_", "default"))
+        forge(stack, FORGED)
+        play(stack, [HANGING])
+        assert next_kind(account) == AlertKind.BAD_SIGNATURE_RATE
+        assert next_kind(whole) == AlertKind.BACKLOG_AGE
+        whole.close()
+        account.close()
+
+
+def next_kind(listener: Listener) -> AlertKind:
+    """Of the alert that is heard next, waited for."""
+    heard: list[bytes] = []
+
+    def hears() -> bool:
+        heard.extend(listener.receive(0.5))
+        return bool(heard)
+
+    wait_until(hears, what="an alert")
+    alert = from_event(heard[0])
+    assert isinstance(alert, Alert)
+    return alert.kind
