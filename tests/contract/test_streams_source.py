@@ -201,6 +201,18 @@ def test_closing_hands_back_what_is_in_work(place: Place) -> None:
     assert delivery.earlier == 1
 
 
+def test_the_oldest_message_counts_until_it_is_settled_whichever_queue_it_is_in(place: Place) -> None:
+    source, queues = place.source(), ["p.callbacks", "p.verified", "p.reconciled"]
+    assert source.oldest(queues) is None
+    place.redis.xadd("p.reconciled", {"body": "younger"}, id="2000000-0")
+    place.redis.xadd("p.verified", {"body": "older"}, id="1000500-0")
+    assert source.oldest(queues) == 1000.5
+    (delivery,) = receive(source)
+    assert source.oldest(queues) == 1000.5
+    source.settle([Settlement(delivery.tag)])
+    assert source.oldest(queues) == 2000.0
+
+
 def test_items_leave_a_shelf_for_their_queue_and_alerts_for_the_results(place: Place) -> None:
     shelf, source = Shelf(place.ledger, "p", "later"), place.source()
     for name in ("i1", "i2"):

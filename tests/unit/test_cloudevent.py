@@ -7,7 +7,7 @@ from cloudevents.core.v1.event import CloudEvent
 from pydantic import ValidationError
 
 from shared.alert import WORDS, Alert, AlertKind
-from shared.cloudevent import CONTENT_TYPE, from_event, to_event
+from shared.cloudevent import CONTENT_TYPE, from_event, to_event, topic
 from shared.decision import Decision, PolicyRef
 from tests.unit.payloads import BIZ_ID, CALLBACKS, callback
 from workers.classify import Evidence, classify
@@ -119,6 +119,15 @@ def test_an_alert_is_read_back_whole() -> None:
 def test_an_alert_about_a_whole_account_has_no_subject() -> None:
     alert = Alert.of(AlertKind.BREAKER_OPENED, "default", 0)
     assert JSONFormat().read(None, to_event(alert)).get_subject() is None
+    assert from_event(to_event(alert)) == alert
+
+
+def test_an_alert_about_the_whole_pipeline_has_no_account() -> None:
+    alert = Alert.of(AlertKind.BACKLOG_AGE, None, 0)
+    event = JSONFormat().read(None, to_event(alert))
+    assert (event.get_source(), event.get_subject()) == ("faceid", None)
+    assert topic(alert) == "alert._.backlog_age"
+    assert topic(Alert.of(AlertKind.ATTACK_RATE, "north", 0)) == "alert.north.attack_rate"
     assert from_event(to_event(alert)) == alert
 
 

@@ -237,7 +237,7 @@ def test_faults_of_accounts_are_told_at_once_by_table_and_key(tmp_path: Path, mo
     assert PASSWORD not in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["", "not toml", "api_key = 'k'", "['a b']", "[a.b]\n['x:y']"])
+@pytest.mark.parametrize("text", ["", "not toml", "api_key = 'k'", "['a b']", "[_]\napi_key = 'k'", "[a.b]\n['x:y']"])
 def test_a_file_that_holds_no_accounts_is_refused(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = given(monkeypatch, ACCOUNTS=str(accounts_file(tmp_path, text)))
     for load in (load_accounts, account_names):
