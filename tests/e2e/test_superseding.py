@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pika
 import pytest
 from redis import Redis
 
@@ -184,3 +185,30 @@ def test_a_decision_that_no_worker_has_published_yet_says_so(stack: Stack, redis
 
     assert (waiting["state"], waiting["published"]) == ("INCOMPLETE, not published", None)
     assert (sent["state"], sent["published"]) == ("INCOMPLETE, published", decision_id("default", biz_id, 2))
+
+
+def test_with_queues_and_results_on_rabbitmq_a_new_revision_is_routed_by_its_outcome(
+    tmp_path: Path, rabbit_url: str
+) -> None:
+    strict = tmp_path / "strict.toml"
+    strict.write_text(STRICT)
+    with (
+        Stack(tmp_path / "stack", broker_url=rabbit_url, worker_stages=((),), settings=SETTINGS).running() as stack,
+        pika.BlockingConnection(pika.URLParameters(rabbit_url)) as connection,
+        Redis.from_url(stack.redis_url) as ledger,
+    ):
+        channel = connection.channel()
+        faceid = Faceid({name: value for name, value in stack.env.items() if name.startswith("FACEID_")})
+        biz_id = asyncio.run(play(stack))
+        wait_until(lambda: ledger.hexists(key(biz_id), "published"), what="the decision")
+        note = ("--note", "policy 2", "--yes")
+        assert faceid("case", "redecide", biz_id, *note, FACEID_POLICY=str(strict)).code == 0
+        wait_until(lambda: ledger.zcard("faceid:outbox") == 0, what="the new revision")
+        got = [channel.basic_get("faceid.decisions", auto_ack=True) for _ in range(3)]
+        told = [channel.basic_get("faceid.alerts", auto_ack=True) for _ in range(2)]
+
+    events = [(method.routing_key, json.loads(body)["data"]["revision"]) for method, _, body in got if method]
+    assert events[0] == ("decision.default.approved", 1)
+    assert [revision for _, revision in events] == [1, 2]
+    assert events[1][0] != events[0][0]
+    assert [method.routing_key for method, _, _ in told if method] == ["alert.default.decision_superseded"]
