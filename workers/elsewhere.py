@@ -1,7 +1,8 @@
 """What a settlement writes to other servers than the one that holds its message: it can't go in one step with it.
 
 So it goes before the message leaves its queue, and a settling that fails midway is tried again: a write to the ledger
-changes nothing when repeated, and what a broker has confirmed is not published a second time.
+changes nothing when repeated (but for a bad signature, which then counts twice), and what a broker has confirmed is not
+published a second time.
 """
 
 from collections.abc import Callable, Sequence
