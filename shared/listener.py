@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
+from uuid import uuid4
 
 from shared.brokers import open_connection
 
@@ -27,7 +28,8 @@ class Listener:
             self._connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
             channel: Any = self._connection.default_channel
             channel.exchange_declare(exchange, "topic", durable=True, auto_delete=False)
-            queue = channel.queue_declare("", exclusive=True, auto_delete=True).queue
+            queue = f"{exchange}.listener-{uuid4().hex}"  # within what the pipeline's user is permitted
+            channel.queue_declare(queue, exclusive=True, auto_delete=True)
             for topic in topics:
                 channel.queue_bind(queue, exchange, topic)
             channel.basic_consume(queue, no_ack=True, callback=self._hear)

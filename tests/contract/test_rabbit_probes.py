@@ -1,5 +1,7 @@
 """What `faceid doctor` finds at a RabbitMQ, on a real one."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,10 +10,12 @@ from console.probe import Probe, Refusal
 from console.rabbit_facts import ALARM, probe_rabbit
 from deploy.local.rabbit_server import RabbitServer
 from shared.brokers import open_connection
+from shared.listener import Listener
 from shared.topology import INNER_QUEUES, RESULT_QUEUES
 
 pytestmark = pytest.mark.server
 SETTING = "FACEID_BROKER_URL"
+OPERATING = (Path(__file__).parents[2] / "docs/operating.md").read_text()
 
 
 def probes(url: str, queues: tuple[str, ...] = INNER_QUEUES, seconds: float = 3.0) -> tuple[Probe, ...]:
@@ -92,6 +96,20 @@ def test_a_missing_permission_is_told(
     assert what == failing
     assert refusal.found.startswith("not permitted: access to ")
     assert "set_permissions" in refusal.todo
+
+
+def test_the_permissions_of_the_documentation_are_enough(rabbit_server: RabbitServer, rabbit_url: str) -> None:
+    ((configure, write, read),) = re.findall(r"set_permissions -p VHOST USER '(.*?)' '(.*?)' '(.*?)'", OPERATING)
+    vhost = rabbit_url.rpartition("/")[2]
+    rabbit_server.control("add_user", "documented", "secret")
+    rabbit_server.control("set_permissions", "-p", vhost, "documented", configure, write.replace("\\|", "|"), read)
+    url = rabbit_url.replace("guest:guest", "documented:secret")
+
+    found = probes(url, (*INNER_QUEUES, *RESULT_QUEUES))
+    Listener(url, "faceid", ["decision.#"]).close()
+
+    assert [probe.what for probe in found] == ["", "queues", "confirms"]
+    assert not any(isinstance(probe.result, Refusal) for probe in found)
 
 
 def test_an_alarm_is_told(private_rabbit: RabbitServer) -> None:
