@@ -139,10 +139,15 @@ def environment(url: str, settings: Mapping[str, str] | None = None) -> dict[str
 def contest(folder: Path, entrant: Entrant, count: int, fsync: Fsync = "everysec") -> Measured:
     """How one entrant empties a queue that was filled before it started."""
     with redis_server(folder, fsync) as server:
-        entrant.fill(server.url, bodies(count))
-        with Redis.from_url(server.url) as redis, running(entrant.programs(server.url, folder)) as pids:
-            measured = drained(count, lambda: entrant.done(redis), pids)
-            check_each_once(entrant.events(redis), count)
+        return empty_queue(folder, entrant, server.url, server.url, count)
+
+
+def empty_queue(folder: Path, entrant: Entrant, url: str, seen_at: str, count: int) -> Measured:
+    """The same on a Redis that runs at `url` and that the entrant sees at another."""
+    entrant.fill(url, bodies(count))
+    with Redis.from_url(url) as redis, running(entrant.programs(seen_at, folder)) as pids:
+        measured = drained(count, lambda: entrant.done(redis), pids)
+        check_each_once(entrant.events(redis), count)
     return measured
 
 

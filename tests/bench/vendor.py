@@ -6,13 +6,22 @@ how many it has answered and how many were in work at once at most.
 
 import asyncio
 import json
+import os
 import re
 import sys
-from typing import Final, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.request import urlopen
 
 import uvloop
 
+from deploy.local.ports import free_port, is_listening
+from deploy.local.program import Program
 from tests.bench.callbacks import answer_around
+from tests.bench.cores import cpu_seconds, under_test
 
 _BIZ_ID: Final = re.compile(rb"biz_id=([^& \r\n]+)")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
@@ -85,6 +94,48 @@ async def serve(port: int, delay: float) -> None:
     stats = Stats()
     server = await asyncio.get_running_loop().create_server(lambda: Answers(delay, stats), "127.0.0.1", port)
     await server.serve_forever()
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """The server as a process."""
+
+    port: int
+    pid: int
+
+    @property
+    def base_url(self) -> str:
+        """What our settings call it."""
+        return f"http://127.0.0.1:{self.port}/faceid/lite"
+
+    @property
+    def url(self) -> str:
+        """Of GetResult."""
+        return f"{self.base_url}/get_result"
+
+    def stats(self) -> dict[str, Any]:
+        """`answered`, and the `most` at once."""
+        with urlopen(f"http://127.0.0.1:{self.port}/stats") as response:
+            stats: dict[str, Any] = json.load(response)
+            return stats
+
+    def cpu_seconds(self) -> float:
+        """What it has cost so far."""
+        return cpu_seconds([self.pid])
+
+
+@contextmanager
+def vendor(folder: Path, delay: float = 0.0, *, tested: bool = False) -> Iterator[Vendor]:
+    """The server, beside the rest; `tested`: on the core of the process under test."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.bench.vendor", str(port), str(delay)]
+    program = Program("vendor", under_test(command) if tested else command, os.environ, folder)
+    program.start()
+    try:
+        program.wait(lambda: is_listening("127.0.0.1", port), 60)
+        yield Vendor(port, program.pid)
+    finally:
+        program.stop(10)
 
 
 if __name__ == "__main__":

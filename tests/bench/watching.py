@@ -14,8 +14,8 @@ LOOK_SECONDS: Final = 0.01
 PATIENCE_SECONDS: Final = 30.0
 WARM_UP: Final = 0.1
 """The share of the work that is done before the clock starts: programs start, caches fill."""
-_CASE: Final = re.compile(rb"1462259748(?:,|%2C)[-0-9a-f]{36}")
-"""Its biz_id, in an event or in a form."""
+CASE: Final = re.compile(rb"1462259748(?:,|%2C)[-0-9a-f]{36}")
+"""Whose an event or a form is: its biz_id."""
 
 
 class Stuck(Exception):
@@ -26,15 +26,14 @@ class Uncounted(Exception):
     """Results are missing, or too many."""
 
 
-def drained(count: int, done: Callable[[], int], pids: Sequence[int], upto: int = 0) -> Measured:
-    """What it takes until `done` counts `count` (or `upto`, if that is less to wait for), from the tenth part on.
+def drained(count: int, done: Callable[[], int], pids: Sequence[int]) -> Measured:
+    """What it takes until `done` counts `count`, from its tenth part on.
 
     `rate` in pieces of work a second; `cpu_us`: CPU microseconds for each, of `pids` and their children; `share`: of
     a core that they have used; near 1 they are what limits the rate.
     """
-    goal = upto or count
-    start, first, cpu = _wait(done, int(goal * WARM_UP), pids)
-    end, last, cpu_end = _wait(done, goal, pids)
+    start, first, cpu = _wait(done, int(count * WARM_UP), pids)
+    end, last, cpu_end = _wait(done, count, pids)
     work, seconds, spent = last - first, end - start, cpu_end - cpu
     return {"rate": work / seconds, "cpu_us": spent / work * 1e6, "share": spent / seconds}
 
@@ -53,8 +52,14 @@ def _wait(done: Callable[[], int], goal: int, pids: Sequence[int]) -> tuple[floa
         time.sleep(LOOK_SECONDS)
 
 
+def percentiles(values: Sequence[float]) -> Measured:
+    """`p0` to `p100`, and `p99.9`."""
+    ordered, steps = sorted(values), [*range(101), 99.9]
+    return {f"p{step}": ordered[min(int(len(ordered) * step / 100), len(ordered) - 1)] for step in steps}
+
+
 def check_each_once(results: Sequence[bytes], count: int) -> None:
     """That there is exactly one result for each of `count` cases; raises `Uncounted`."""
-    cases = {found[0] for result in results if (found := _CASE.search(result))}
+    cases = {found[0] for result in results if (found := CASE.search(result))}
     if len(results) != count or len(cases) != count:
         raise Uncounted(f"{len(results)} results of {len(cases)} cases instead of {count}")

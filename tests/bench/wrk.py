@@ -11,14 +11,18 @@ from tests.bench.watching import Measured
 from tests.bench.work import FORM
 
 CONNECTIONS: Final = 64
-_SCRIPT: Final = """
+_POST: Final = f"""
 wrk.method = "POST"
-wrk.headers["content-type"] = "{type}"
-wrk.body = "{body}"
+wrk.headers["content-type"] = "{FORM}"
+wrk.body = "{body(1)}"
+"""
+_TELL: Final = """
 function done(summary, latency, requests)
   local bad = summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status
   print(summary.requests, summary.duration, bad + summary.errors.timeout)
-  for percent = 0, 100 do print(latency:percentile(percent == 0 and 0.001 or percent)) end
+  print(latency.min)
+  for percent = 1, 99 do print(latency:percentile(percent)) end
+  print(latency.max)
 end
 """
 
@@ -32,12 +36,12 @@ class BadAnswers(Exception):
 
 
 class Load:
-    """Posts the same callback to one URL; `cpu` gives the server's CPU seconds. Raises `NoWrk` at once."""
+    """Posts a callback to one URL, or only gets it; `cpu` gives the server's CPU seconds. Raises `NoWrk` at once."""
 
-    def __init__(self, url: str, folder: Path, cpu: Callable[[], float]) -> None:
-        self._script = folder / "post.lua"
-        self._script.write_text(_SCRIPT.format(type=FORM, body=body(1)))
-        self._command = [find_wrk(), "-t1", f"-c{CONNECTIONS}", "-s", str(self._script), url]
+    def __init__(self, url: str, folder: Path, cpu: Callable[[], float], *, post: bool = True) -> None:
+        script = folder / "wrk.lua"
+        script.write_text((_POST if post else "") + _TELL)
+        self._command = [find_wrk(), "-t1", f"-c{CONNECTIONS}", "-s", str(script), url]
         self._cpu = cpu
         self.answered = 0
         """Requests answered so far, all of them well."""

@@ -1,0 +1,73 @@
+"""Redis farther away: the queue path with 0, 1 and 2 ms to it and back, all through the same proxy, GetResult off."""
+
+from functools import partial
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any, Final
+
+from redis import Redis
+
+from tests.bench.delay import delayed
+from tests.bench.entrants import EACH_STAGE, Ours, empty_queue, redis_server
+from tests.bench.numbers import Measure, Rows, Table, median_of
+from tests.bench.parts.queue import QUIET
+from tests.bench.sizes import Sizes
+from tests.bench.watching import Measured
+
+TITLE: Final = "Stored callbacks to published decisions, Redis farther away"
+ROUND_TRIPS: Final = (0, 1, 2)
+ENTRANTS: Final = {
+    "all stages in one process": Ours(settings=QUIET),
+    "a process for each stage": Ours(EACH_STAGE, QUIET),
+}
+
+
+def measures(sizes: Sizes) -> dict[str, Measure]:
+    """What is measured in each round, in turn."""
+    return {
+        row(name, far): partial(with_delay, entrant=entrant, count=sizes.network, milliseconds=far)
+        for name, entrant in ENTRANTS.items()
+        for far in ROUND_TRIPS
+    }
+
+
+def row(name: str, far: int) -> str:
+    """How a row is called."""
+    return f"{name}, {far} ms"
+
+
+def with_delay(folder: Path, entrant: Ours, count: int, milliseconds: float) -> Measured:
+    """A contest through the proxy; `round_trip` in milliseconds is what a PING took, in the middle of a hundred."""
+    with redis_server(folder, "everysec") as server, delayed(folder, server.port, milliseconds) as url:
+        with Redis.from_url(url) as far:
+            round_trip = median(_ping(far) for _ in range(100)) * 1000
+        return {**empty_queue(folder, entrant, server.url, url, count), "round_trip": round_trip}
+
+
+def _ping(redis: Any) -> float:
+    started = perf_counter()
+    redis.ping()
+    return perf_counter() - started
+
+
+def table(rows: Rows) -> Table:
+    """In the order of measuring."""
+    return Table(
+        TITLE,
+        ("", "PING ms", "a second", "of that without delay", "CPU µs each"),
+        [
+            (
+                name,
+                f"{median_of(rows, name, 'round_trip'):.2f}",
+                f"{median_of(rows, name, 'rate'):,.0f}",
+                f"{median_of(rows, name, 'rate') / median_of(rows, _near(name), 'rate'):.2f}",
+                f"{median_of(rows, name, 'cpu_us'):,.0f}",
+            )
+            for name in rows
+        ],
+    )
+
+
+def _near(name: str) -> str:
+    return f"{name.rpartition(',')[0]}, {ROUND_TRIPS[0]} ms"
