@@ -4,7 +4,8 @@ pip install redis
 python redis_streams.py redis://127.0.0.1:6379/0 verdicts.db worker-1
 
 The last word names this process: no two of a group may run under one name, and the same one should come back after a
-crash. redis-py makes up for a short loss of Redis; at a longer one it ends: run it under something that starts it again.
+crash. redis-py makes up for a short loss of Redis. At a longer one this ends: run it under something that starts it
+again.
 """
 
 import json

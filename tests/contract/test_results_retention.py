@@ -1,13 +1,18 @@
 """What stays in a result stream, and for how long."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
+from shared.brokers import open_publisher
+from shared.cloudevent import to_post
 from shared.results.retention import DAY_MS, Retention
+from shared.topology import INNER_QUEUES, queue_name
+from tests.contract.result_makers import decision
 
 STREAM = "faceid.decisions"
 DAYS = 2.0
@@ -97,6 +102,13 @@ def test_a_group_goes_on_after_a_loss(redis: Redis) -> None:
     reply: Any = redis.xreadgroup("behind", "c", {STREAM: ">"})
     ((_, entries),) = reply
     assert len(entries) == 1
+
+
+def test_publishing_and_counting_make_no_group_that_nobody_reads(any_redis_url: str, redis: Redis) -> None:
+    with closing(open_publisher(any_redis_url, 5.0)) as publisher:
+        publisher.publish([to_post(decision(1), "faceid")])
+        publisher.depth([queue_name("faceid", queue) for queue in INNER_QUEUES])
+    assert redis.xinfo_groups(STREAM) == []
 
 
 def test_a_redis_that_is_away_is_told_once_and_does_no_harm() -> None:
