@@ -8,7 +8,7 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from ingress.answer import Answer
-from ingress.metrics import BACKLOG, REQUESTS, UNSTORED
+from ingress.metrics import BACKLOG, UNSTORED, answered
 from ingress.redirect import FINISHED_PAGE, redirect_target
 from ingress.store import Store
 from shared.envelope import Channel, Envelope, Method
@@ -19,7 +19,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 log = structlog.get_logger()
-RETRY_AFTER_SECONDS: Final = b"5"
+STORED: Final = Answer.text(200, "ok")
+NOT_STORED: Final = Answer.text(503, "not stored", (b"retry-after", b"5"))
 METHODS: Final[dict[str, tuple[str, ...]]] = {"notify": ("POST",), "return": ("POST", "GET")}
 
 
@@ -70,7 +71,7 @@ class Ingress:
         if scope["method"] not in methods:
             return Answer.text(405, "method not allowed", (b"allow", ", ".join(methods).encode()))
         answer = await self._accept(scope, receive, account, cast("Channel", channel))
-        REQUESTS.labels(channel, answer.status).inc()
+        answered(channel, answer.status).inc()
         return answer
 
     async def _accept(self, scope: Scope, receive: Receive, account: str, channel: Channel) -> Answer:
@@ -87,9 +88,7 @@ class Ingress:
         stored = await self._stored(envelope) if body or query else True
         if channel == "return":
             return self._send_on(query)
-        return (
-            Answer.text(200, "ok") if stored else Answer.text(503, "not stored", (b"retry-after", RETRY_AFTER_SECONDS))
-        )
+        return STORED if stored else NOT_STORED
 
     async def _stored(self, envelope: Envelope) -> bool:
         try:
@@ -127,7 +126,7 @@ class Ingress:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         watch.cancel()
-        self._store.close()
+        await self._store.close()
         await send({"type": "lifespan.shutdown.complete"})
 
 

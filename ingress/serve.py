@@ -6,14 +6,14 @@ import uvicorn
 
 from ingress.app import Ingress
 from ingress.store import Store
-from shared.brokers import open_publisher
+from shared.brokers import open_async_publisher
 from shared.settings import Settings, account_names
 from shared.topology import INNER_QUEUES
 
 
 def build(settings: Settings) -> Ingress:
     """The application of these settings; nothing connects yet."""
-    publisher = open_publisher(
+    publisher = open_async_publisher(
         settings.broker_url, settings.store_timeout_seconds, prefix=settings.prefix, queues=INNER_QUEUES
     )
     store = Store(
@@ -40,5 +40,6 @@ def serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # who calls is not looked at
         timeout_graceful_shutdown=int(settings.grace_seconds),
     )

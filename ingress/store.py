@@ -3,14 +3,14 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
+from shared.async_publisher import AsyncPublisher
 from shared.envelope import Envelope
 from shared.group_commit import GroupCommit
 from shared.post import Post
-from shared.publisher import NotStored, Publisher
+from shared.publisher import NotStored
 from shared.topology import CALLBACKS, INNER_QUEUES, queue_name
 
 log = structlog.get_logger()
@@ -22,7 +22,7 @@ class Store:
     """Stores envelopes; says no at once while the backlog or the broker's memory is over its limit."""
 
     def __init__(
-        self, publisher: Publisher, prefix: str, max_backlog: int, max_memory_share: float, timeout: float
+        self, publisher: AsyncPublisher, prefix: str, max_backlog: int, max_memory_share: float, timeout: float
     ) -> None:
         """`max_memory_share` of the broker's limit, 0 to 1; `timeout`: seconds that a callback may wait."""
         self._publisher = publisher
@@ -31,7 +31,6 @@ class Store:
         self._max_backlog = max_backlog
         self._max_memory_share = max_memory_share
         self._timeout = timeout
-        self._thread = ThreadPoolExecutor(1, "publisher")  # kombu is synchronous, and its connection one thread's
         self._posts: GroupCommit[Post, None] = GroupCommit(self._flush)
         self._failing = False
         self.backlog = 0
@@ -41,15 +40,17 @@ class Store:
         """Return when the queue holds the envelope; raises `NotStored`."""
         if limit := self._over():
             raise NotStored(limit)
+        stored = self._posts.submit(envelope.post(self._queue))
+        deadline = asyncio.get_running_loop().call_later(self._timeout, _give_up, stored)
         try:
-            async with asyncio.timeout(self._timeout):
-                await self._posts.submit(envelope.post(self._queue))
-        except TimeoutError:
-            raise NotStored("timeout") from None
+            await stored
+        finally:
+            deadline.cancel()
 
     async def measure(self) -> None:
         """Look at the backlog and the memory once; raises `NotStored`."""
-        self.backlog, self.memory_share = await asyncio.get_running_loop().run_in_executor(self._thread, self._look)
+        self.backlog = await self._publisher.depth(self._inner)
+        self.memory_share = await self._publisher.fullness()
 
     async def watch(self) -> None:
         """Keep an eye on them, for ever."""
@@ -71,13 +72,9 @@ class Store:
             return False
         return not self._over()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of the broker."""
-        self._thread.submit(self._publisher.close)
-        self._thread.shutdown()
-
-    def _look(self) -> tuple[int, float]:
-        return self._publisher.depth(self._inner), self._publisher.fullness()
+        await self._publisher.close()
 
     def _over(self) -> str:
         """Which limit is exceeded; the workers go on, and with them the room comes back."""
@@ -85,11 +82,11 @@ class Store:
             return "backlog"
         return "memory" if self.memory_share > self._max_memory_share else ""
 
-    async def _flush(self, posts: Sequence[Post]) -> Sequence[None]:
+    async def _flush(self, posts: Sequence[Post]) -> Sequence[NotStored | None]:
         started = time.perf_counter()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._publisher.publish, posts)
-        log.debug("stored", count=len(posts), elapsed_ms=round((time.perf_counter() - started) * 1000, 2))
-        return [None] * len(posts)
+        answers = await self._publisher.publish(posts)
+        log.debug("stored", count=answers.count(None), elapsed_ms=round((time.perf_counter() - started) * 1000, 2))
+        return answers
 
     def _note(self, fault: str) -> None:
         """Log that the broker went away or came back, once each."""
@@ -99,3 +96,8 @@ class Store:
                 log.error("can't store callbacks; answering 503", why=fault)
             else:
                 log.info("can store callbacks again")
+
+
+def _give_up(stored: asyncio.Future[None]) -> None:
+    if not stored.done():
+        stored.set_exception(NotStored("timeout"))

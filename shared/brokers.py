@@ -5,11 +5,14 @@ from typing import Any, Final
 
 from kombu.connection import Connection
 
+from shared.async_publisher import AsyncPublisher, ThreadedPublisher
 from shared.engine import STOCK_PREFIX, engine_of
 from shared.kombu_publisher import KombuPublisher
 from shared.publisher import Publisher
 from shared.rabbit import RabbitPublisher, Topology, dialer
 from shared.rabbit.topology import QUORUM, UNLIMITED
+from shared.streams.client import new_async_pool
+from shared.streams_publisher import StreamsPublisher
 from shared.topology import ALERTS, DECISIONS, GROUP, INNER_QUEUES, RESULT_QUEUES, queue_name
 
 STREAMS: Final = "shared.streams:Transport"
@@ -45,6 +48,14 @@ def open_publisher(
         topology = rabbit_topology(prefix, queues)
         return RabbitPublisher(dialer(url, timeout, HEARTBEAT), topology, timeout, retention_days * DAY)
     return KombuPublisher(open_connection(url, socket_timeout=timeout, socket_connect_timeout=timeout))
+
+
+def open_async_publisher(url: str, timeout: float, *, prefix: str, queues: Sequence[str]) -> AsyncPublisher:
+    """The same for an asyncio loop."""
+    threaded = ThreadedPublisher(open_publisher(url, timeout, prefix=prefix, queues=queues))
+    if engine_of(url) == "streams":
+        return StreamsPublisher(new_async_pool(open_connection(url), timeout), timeout, threaded)
+    return threaded
 
 
 def rabbit_topology(prefix: str, queues: Sequence[str]) -> Topology:

@@ -23,13 +23,13 @@ class GroupCommit(Generic[T, R]):
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def submit(self, item: T) -> R:
-        """The answer to `item`, sent with whatever else is waiting."""
+    def submit(self, item: T) -> asyncio.Future[R]:
+        """The answer to `item`, sent with whatever else is waiting; not sent when it is done before."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
-        return await future
+        return future
 
     async def _run(self) -> None:
         while self._waiting:

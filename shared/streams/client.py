@@ -4,6 +4,8 @@ from typing import Any
 
 from kombu.connection import Connection
 from redis import Redis
+from redis.asyncio import connection as asynchronous
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.client import Pipeline
 from redis.connection import ConnectionPool, SSLConnection, parse_url
@@ -37,6 +39,22 @@ def new_client(connection: Connection, options: Options) -> Redis:
     for command in RAW_REPLIES:
         client.set_response_callback(command, _as_it_came)
     return client
+
+
+def new_async_pool(connection: Connection, connect_timeout: float) -> asynchronous.ConnectionPool:
+    """Connections to the same server for an asyncio loop. None limits the wait for a reply: that is left to a timeout
+    around all the replies of a batch.
+    """
+    settings: dict[str, Any] = {
+        **server_address(connection),
+        "socket_timeout": None,
+        "socket_connect_timeout": connect_timeout,
+        "protocol": 2,
+        "retry": AsyncRetry(NoBackoff(), 0),
+    }
+    if kind := settings.get("connection_class"):
+        settings["connection_class"] = getattr(asynchronous, kind.__name__)
+    return asynchronous.ConnectionPool(**settings)
 
 
 def server_address(connection: Connection) -> dict[str, Any]:

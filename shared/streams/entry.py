@@ -36,6 +36,12 @@ def entry_fields(message: Mapping[str, Any]) -> list[str | bytes]:
     return fields
 
 
+def plain_fields(body: bytes, content_type: str, headers: bytes) -> tuple[str | bytes, ...]:
+    """The same for a message that is no more than this; `headers` are JSON already."""
+    kind = ("content_type", content_type) if content_type else ()
+    return ("body", body, *kind, "headers", headers)
+
+
 def _worth_keeping(properties: Mapping[str, Any]) -> dict[str, Any]:
     kept = {
         name: value

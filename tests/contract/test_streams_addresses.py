@@ -10,6 +10,9 @@ import pytest
 from kombu.connection import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from shared.brokers import open_async_publisher
+from shared.post import Post
+from shared.publisher import NotStored
 from tests.contract.stream_clients import Reader, connect, publish
 from tests.proxies import Proxy
 from tests.servers import RedisServer, free_port
@@ -27,6 +30,13 @@ def assert_carries_a_message(connection: Connection) -> None:
         assert consumer.bodies == [{"n": 1}]
         consumer.channel.flush()
         assert connection.default_channel._size("q") == 0
+
+
+async def assert_takes_a_post(url: str) -> None:
+    publisher = open_async_publisher(url, 5.0, prefix="p", queues=())
+    assert list(await publisher.publish([Post("q", b"x", "", {})])) == [None]
+    assert await publisher.depth(["q"]) == 1
+    await publisher.close()
 
 
 def test_a_unix_socket(private_server: RedisServer) -> None:
@@ -104,3 +114,23 @@ def test_tls_as_celery_names_it(tls_port: int, certificate: Path) -> None:
     options = {"ssl_ca_certs": str(certificate), "ssl_cert_reqs": ssl.CERT_REQUIRED}
     connection = Connection(f"redis://127.0.0.1:{tls_port}/0", transport="shared.streams:Transport", ssl=options)
     assert_carries_a_message(connection)
+
+
+async def test_an_async_publisher_reaches_a_unix_socket(private_server: RedisServer) -> None:
+    await assert_takes_a_post(private_server.unix_url)
+
+
+async def test_an_async_publisher_names_itself_by_a_password(private_server: RedisServer) -> None:
+    private_server.config_set("requirepass", "s3cret/@")
+    await assert_takes_a_post(f"redis://:s3cret%2F%40@127.0.0.1:{private_server.port}/1")
+
+
+@pytest.mark.parametrize("trust", ["ssl_ca_certs={}", "ssl_cert_reqs=none", "ssl_cert_reqs=CERT_NONE"])
+async def test_an_async_publisher_speaks_tls(tls_port: int, certificate: Path, trust: str) -> None:
+    await assert_takes_a_post(f"rediss://127.0.0.1:{tls_port}/0?{trust.format(certificate)}")
+
+
+async def test_an_async_publisher_refuses_an_unknown_certificate(tls_port: int) -> None:
+    publisher = open_async_publisher(f"rediss://127.0.0.1:{tls_port}/0", 5.0, prefix="p", queues=())
+    assert [type(answer) for answer in await publisher.publish([Post("q", b"x", "", {})])] == [NotStored]
+    await publisher.close()

@@ -36,8 +36,8 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def submit(gather: GroupCommit[int, int], *numbers: int) -> list[asyncio.Task[int]]:
-    return [asyncio.create_task(gather.submit(number)) for number in numbers]
+def submit(gather: GroupCommit[int, int], *numbers: int) -> list[asyncio.Future[int]]:
+    return [gather.submit(number) for number in numbers]
 
 
 async def test_an_idle_gatherer_sends_at_once() -> None:

@@ -47,7 +47,7 @@ class FakeStore:
         finally:
             self.unwatched = True
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self.closed = True
 
 

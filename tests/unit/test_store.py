@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import cast
 
 import pytest
@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from ingress import store as store_module
 from ingress.store import Store
+from shared.async_publisher import ThreadedPublisher
 from shared.envelope import Envelope
 from shared.post import Post
 from shared.publisher import NotStored, Publisher
@@ -60,12 +61,12 @@ def broker() -> Broker:
 
 
 @pytest.fixture
-def store(broker: Broker) -> Iterator[Store]:
-    store = Store(cast("Publisher", broker), "p", max_backlog=100, max_memory_share=0.9, timeout=0.1)
+async def store(broker: Broker) -> AsyncIterator[Store]:
+    store = Store(ThreadedPublisher(cast("Publisher", broker)), "p", max_backlog=100, max_memory_share=0.9, timeout=0.1)
     yield store
     broker.gate.set()
     if not broker.closed:
-        store.close()
+        await store.close()
 
 
 def envelope(body: bytes = b"x") -> Envelope:
@@ -152,7 +153,7 @@ async def test_a_broker_that_goes_and_comes_back_is_logged_once_each(
 
 
 async def test_closing_lets_go_of_the_broker(store: Store, broker: Broker) -> None:
-    store.close()
+    await store.close()
     assert broker.closed
 
 

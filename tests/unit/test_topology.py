@@ -12,9 +12,9 @@ import workers.reconcile
 import workers.runner
 import workers.stages
 from ingress.store import Store
+from shared.async_publisher import AsyncPublisher
 from shared.envelope import Envelope
 from shared.post import Post
-from shared.publisher import Publisher
 from shared.topology import BY_QUEUE, BY_STAGE, INNER_QUEUES, RESULT_QUEUES, STAGES, TOPOLOGY, Row, queue_name
 
 EXITS = {"Drop": "drop", "Unverified": "unverified", "Later": "later", "Dead": "dead"}
@@ -33,18 +33,15 @@ class Remembering:
     def __init__(self) -> None:
         self.posts: list[Post] = []
 
-    def publish(self, posts: Sequence[Post]) -> None:
+    async def publish(self, posts: Sequence[Post]) -> Sequence[None]:
         self.posts += posts
-
-    def close(self) -> None:
-        pass
+        return [None] * len(posts)
 
 
 def queues_of_the_ingress() -> set[str]:
     publisher = Remembering()
-    store = Store(cast("Publisher", publisher), "p", max_backlog=1, max_memory_share=1.0, timeout=1.0)
+    store = Store(cast("AsyncPublisher", publisher), "p", max_backlog=1, max_memory_share=1.0, timeout=1.0)
     asyncio.run(store.put(Envelope.arrived("default", "notify", "POST", b"body", "", "", 0.0)))
-    store.close()
     return {post.queue for post in publisher.posts}
 
 

@@ -1,0 +1,168 @@
+"""Publishing from an asyncio loop to Redis Streams: every post is told what became of it, and nothing else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Any
+
+import pytest
+from hiredis import Reader as ReplyReader
+from redis import Redis
+
+from shared.async_publisher import AsyncPublisher
+from shared.brokers import open_async_publisher
+from shared.post import Post
+from shared.publisher import NotStored
+from tests.contract.stream_clients import reader
+from tests.contract.test_publisher import bodies, posts
+from tests.servers import RedisServer
+
+SECONDS = 0.5
+PATIENT = 10.0
+
+
+@asynccontextmanager
+async def publishing(url: str, seconds: float = PATIENT) -> AsyncIterator[AsyncPublisher]:
+    publisher = open_async_publisher(url, seconds, prefix="p", queues=())
+    yield publisher
+    await publisher.close()
+
+
+async def test_a_batch_is_there_in_its_order_and_each_post_of_it_is_told_so(any_redis_url: str) -> None:
+    async with publishing(any_redis_url) as publisher:
+        numbers = [b"%d" % number for number in range(200)]
+        assert list(await publisher.publish(posts(*numbers))) == [None] * 200
+        assert list(await publisher.publish(posts(bytes(range(256)), b""))) == [None] * 2
+    with Redis.from_url(any_redis_url) as redis:
+        assert bodies(redis) == [*numbers, bytes(range(256)), b""]
+
+
+@pytest.mark.parametrize("content_type", ["text/odd; x=é", ""])
+async def test_a_post_is_read_as_it_was_written(any_redis_url: str, content_type: str) -> None:
+    headers: dict[str, str | int | float] = {
+        "id": "i",
+        "query": 'a="é\x7f\\',
+        "received_at": 1763800000.123456,
+        "attempts": 3,
+    }
+    async with publishing(any_redis_url) as publisher:
+        await publisher.publish([Post("q", b"\xff\x00", content_type, headers)])
+    with reader(any_redis_url, "q") as consumer:
+        (message,) = consumer.receive(1)
+        assert message.body == b"\xff\x00"
+        assert message.headers == headers
+        assert (message.content_type or "") == content_type
+
+
+async def test_one_that_is_refused_is_told_alone(any_redis_url: str) -> None:
+    with Redis.from_url(any_redis_url) as redis:
+        redis.set("p.other", "no stream")
+        first, second = posts(b"first", b"second")
+        async with publishing(any_redis_url) as publisher:
+            answers = await publisher.publish([first, Post("p.other", b"refused", "", {}), second])
+        assert [type(answer) for answer in answers] == [type(None), NotStored, type(None)]
+        assert bodies(redis) == [b"first", b"second"]
+
+
+async def test_the_depth_is_that_of_all_queues_together_and_a_server_without_a_limit_is_not_full(
+    any_redis_url: str,
+) -> None:
+    async with publishing(any_redis_url) as publisher:
+        await publisher.publish(posts(b"a", b"b"))
+        assert await publisher.depth(["p.callbacks", "p.verified"]) == 2
+        assert await publisher.fullness() == 0
+
+
+async def test_a_server_that_is_not_there_is_told_at_once() -> None:
+    async with publishing("redis://127.0.0.1:1/0") as publisher:
+        for _ in range(2):
+            began = monotonic()
+            assert [type(answer) for answer in await publisher.publish(posts(b"x", b"y"))] == [NotStored] * 2
+            with pytest.raises(NotStored):
+                await publisher.depth(["q"])
+            assert monotonic() - began < PATIENT / 2
+
+
+async def test_what_was_answered_before_the_connection_broke_is_stored_and_only_that() -> None:
+    async with _answering(2) as url, publishing(url) as publisher:
+        answers = await publisher.publish(posts(b"1", b"2", b"3", b"4"))
+    assert [type(answer) for answer in answers] == [type(None)] * 2 + [NotStored] * 2
+
+
+async def test_a_reply_that_comes_too_late_is_not_taken_for_that_of_the_next_batch() -> None:
+    late = asyncio.Event()
+    async with _answering(1, then=late.wait) as url, publishing(url, SECONDS) as publisher:
+        assert [type(a) for a in await publisher.publish(posts(b"1", b"2"))] == [type(None), NotStored]
+        late.set()
+        assert list(await publisher.publish(posts(b"3"))) == [None]
+
+
+@pytest.mark.server
+async def test_a_server_that_hangs_is_told_within_the_timeout_and_one_that_is_back_is_used_again(
+    private_server: RedisServer,
+) -> None:
+    async with publishing(private_server.url, SECONDS) as publisher:
+        await publisher.publish(posts(b"before"))
+        private_server.pause()
+        began = monotonic()
+        assert [type(answer) for answer in await publisher.publish(posts(b"hangs"))] == [NotStored]
+        assert monotonic() - began < 3 * SECONDS
+        private_server.resume()
+        assert list(await publisher.publish(posts(b"after"))) == [None]
+        with private_server.client() as redis:
+            assert [body for body in bodies(redis) if body != b"hangs"] == [b"before", b"after"]
+        private_server.kill()
+        assert [type(answer) for answer in await publisher.publish(posts(b"killed"))] == [NotStored]
+        private_server.start()
+        assert list(await publisher.publish(posts(b"again"))) == [None]
+        with private_server.client() as redis:
+            assert bodies(redis)[-1] == b"again"
+
+
+@pytest.mark.server
+async def test_a_connection_that_was_lost_while_nothing_was_sent_is_replaced_unseen(
+    private_server: RedisServer,
+) -> None:
+    async with publishing(private_server.url) as publisher:
+        await publisher.publish(posts(b"before"))
+        private_server.restart()
+        for _ in range(3):
+            await asyncio.sleep(0)  # the loop hears that the connection was closed
+        assert list(await publisher.publish(posts(b"after"))) == [None]
+
+
+@pytest.mark.server
+async def test_a_full_server_is_told_and_one_with_room_again_is_used(private_server: RedisServer) -> None:
+    async with publishing(private_server.url) as publisher:
+        await publisher.publish(posts(b"before"))
+        private_server.config_set("maxmemory", 1)
+        assert [str(answer) for answer in await publisher.publish(posts(b"full"))] == ["OutOfMemoryError"]
+        assert await publisher.fullness() > 1
+        private_server.config_set("maxmemory", 0)
+        assert list(await publisher.publish(posts(b"after"))) == [None]
+        with private_server.client() as redis:
+            assert bodies(redis) == [b"before", b"after"]
+
+
+@asynccontextmanager
+async def _answering(most: int, then: Callable[[], Awaitable[Any]] | None = None) -> AsyncIterator[str]:
+    """A server that answers so many XADDs of a connection; before the next it hangs up, or waits for `then`."""
+
+    async def serve(stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        commands, added = ReplyReader(), 0
+        while data := await stream.read(65536):
+            commands.feed(data)
+            while command := commands.gets():
+                added += command[0] == b"XADD"
+                if added > most:
+                    if then is None:
+                        writer.close()
+                        return
+                    await then()
+                writer.write(b"+OK\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
