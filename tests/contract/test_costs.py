@@ -1,0 +1,23 @@
+"""A callback must not grow dearer unseen: operations are counted, not seconds, so that any machine can tell."""
+
+from dataclasses import asdict
+from typing import Final
+
+import pytest
+
+from tests.bench.costs import committed, measure
+from tests.servers import RedisServer
+
+GROWTH: Final = 1.1
+ADVICE: Final = "if that is worth it, run: python -m tests.bench.costs --write"
+
+
+@pytest.mark.server
+async def test_a_callback_takes_no_more_operations_than_it_did(private_server: RedisServer) -> None:
+    allowed = committed()
+    costs = await measure(private_server.url)
+    assert costs.keys() == allowed.keys()
+    for name, cost in costs.items():
+        was = asdict(allowed[name])
+        grown = {key: (was[key], round(value, 2)) for key, value in asdict(cost).items() if value > was[key] * GROWTH}
+        assert not grown, f"{name}: from, to: {grown}; {ADVICE}"
