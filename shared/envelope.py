@@ -10,6 +10,8 @@ from shared.post import Post
 
 Channel = Literal["notify", "return"]
 Method = Literal["POST", "GET"]
+CHANNELS: Final = get_args(Channel)
+METHODS: Final = get_args(Method)
 JSON: Final = "application/json"
 
 
@@ -55,8 +57,8 @@ class Envelope:
             return cls(
                 id=_text(headers, "id"),
                 account=_text(headers, "account"),
-                channel=_one_of(headers, "channel", get_args(Channel)),
-                method=_one_of(headers, "method", get_args(Method)),
+                channel=_one_of(headers, "channel", CHANNELS),
+                method=_one_of(headers, "method", METHODS),
                 received_at=_seconds(headers),
                 body=body,
                 content_type=content_type,

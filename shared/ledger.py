@@ -32,8 +32,7 @@ class CaseKey(NamedTuple):
     biz_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """What the ledger says to an item that arrives: `verdict`, and the channels seen on the case so far.
 
     `carry`: this item takes the case to its decision. `look`: it looks at an undecided case later, as the one signed
@@ -45,8 +44,7 @@ class Arrival:
     channels: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """Whether GetResult may be read now.
 
     `go`: yes, as read number `number`. `stored`: it was, here is the `raw` answer. `refused`: it never will be, for

@@ -23,7 +23,7 @@ class Publisher(Protocol):
         """The share of its memory limit that the broker uses, as far as it tells; 1 when it takes nothing in."""
 
     def keep(self) -> None:
-        """Keep the connection from being given up; to be called every second or so where nothing else is. Never raises."""
+        """Keep the connection alive; to be called every second or so where nothing else is. Never raises."""
 
     def close(self) -> None:
         """Let go of the connection; the next call makes a new one. Never raises."""

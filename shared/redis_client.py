@@ -7,18 +7,15 @@ thousand words.
 from collections.abc import Iterable
 from typing import Any
 
+import hiredis
 from redis.asyncio import ConnectionPool, Redis
-from redis.connection import HiredisRespSerializer
 
 
 class _Packing:
     """Mixed into whichever connection class the URL's scheme asks for."""
 
-    _serializer = HiredisRespSerializer()
-
     def pack_command(self, *words: Any) -> list[bytes]:
-        packed: list[bytes] = self._serializer.pack(*words)
-        return packed
+        return [hiredis.pack_command((*words[0].encode().split(), *words[1:]))]  # `SCRIPT LOAD` is two words
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
         return [packed for words in commands for packed in self.pack_command(*words)]

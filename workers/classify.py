@@ -1,8 +1,7 @@
 """The third stage's judgement: from the evidence of a case and a policy to a verdict with all its reasons."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.decision import (
     Effect,
@@ -19,8 +18,7 @@ from workers.policy import Policy
 from workers.rules import Finding, findings
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What is known of a case when it is decided."""
 
     callback: Callback | None
@@ -33,8 +31,7 @@ class Evidence:
     """False where the callback alone is trusted by setting, so that a missing answer is no finding."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The outcome with everything that it rests on."""
 
     outcome: Outcome

@@ -1,7 +1,7 @@
 """What a stage may say of an item: a closed set. `settlement.py` turns each into what is written where."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from shared.post import Post
 
@@ -20,15 +20,13 @@ class Value(Protocol):
         """As the body of a message."""
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(NamedTuple):
     """Done here: `value` is the next stage's input."""
 
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(NamedTuple):
     """Done for good: `posts` go out, once for the ledger's mark `once` (a hash, a field, a value)."""
 
     posts: tuple[Post, ...]

@@ -120,7 +120,7 @@ def _close(item: Item, result: Outcome, started: float) -> None:
         why=why,
         id=envelope.id,
         account=envelope.account,
-        biz_id=envelope.biz_id,
+        biz_id=item.biz_id,
         channel=envelope.channel,
         attempt=envelope.attempts + 1,
         elapsed_ms=round((time.perf_counter() - started) * 1000, 2),

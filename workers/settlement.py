@@ -1,8 +1,8 @@
 """From an outcome to what is written where: one clause each, no I/O. Whoever settles writes all of it or none."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from shared.envelope import Envelope
 from shared.ledger import CaseKey, release_command
@@ -16,8 +16,7 @@ from workers.delivery import Delivery
 from workers.outcome import Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """A message leaves its queue, and in the same move this is written."""
 
     tag: str
@@ -31,8 +30,7 @@ class Settlement:
     """A ledger mark (hash, field, value): `results` go out only for whoever sets it first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """An envelope before a stage, and the stage's input; its body is made only when it has to travel."""
 
     stage: Stage
@@ -41,10 +39,13 @@ class Item:
 
     def forward(self, value: outcome.Value) -> "Item":
         """The item before the next stage."""
-        envelope = self.envelope
-        if envelope.biz_id != value.biz_id or envelope.attempts:
-            envelope = replace(envelope, biz_id=value.biz_id, attempts=0)
+        envelope = replace(self.envelope, attempts=0) if self.envelope.attempts else self.envelope
         return Item(FOLLOWING[self.stage], envelope, value)
+
+    @property
+    def biz_id(self) -> str:
+        """The case it belongs to, empty where that is not known yet."""
+        return self.envelope.biz_id if isinstance(self.value, bytes) else self.value.biz_id
 
     def packed(self) -> Envelope:
         """The envelope with the input as its body. The raw request, input of the first stage, is there already."""
@@ -98,7 +99,7 @@ class Settler:
 
     def _later(self, tag: str, item: Item, seconds: float, why: str, *, spent: int) -> Settlement:
         attempts = item.envelope.attempts + spent
-        waiting = replace(item, envelope=replace(item.envelope, attempts=attempts))
+        waiting = item._replace(envelope=replace(item.envelope, attempts=attempts))
         if attempts >= self._max_attempts and spent:
             return self.settle(tag, waiting, outcome.Dead("attempts_exhausted", why))
         return Settlement(tag, writes=self._shelve("later", waiting, why, "", self._clock() + seconds, attempts))
@@ -125,5 +126,5 @@ class Settler:
 
     def _release(self, item: Item) -> tuple[Command, ...]:
         """Another item may carry the case from now on."""
-        envelope = item.envelope
-        return (release_command(self._prefix, CaseKey(envelope.account, envelope.biz_id)),) if envelope.biz_id else ()
+        case = CaseKey(item.envelope.account, item.biz_id)
+        return (release_command(self._prefix, case),) if case.biz_id else ()

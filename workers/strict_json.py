@@ -24,9 +24,9 @@ _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|(?P<number>-?[0-9][-+.
 def _kind(character: str) -> str:
     if character in ":,[ \t\r\n":
         return " "
-    if character in "-.0123456789":
+    if character in ".0123456789":
         return "0"
-    return {"+": "+", "e": "e", "E": "e"}.get(character, "x")
+    return {"+": "+", "-": "+", "e": "e", "E": "e"}.get(character, "x")
 
 
 _KINDS: Final = "".join(map(_kind, map(chr, range(256)))).encode()
@@ -34,7 +34,7 @@ _KINDS: Final = "".join(map(_kind, map(chr, range(256)))).encode()
 
 _LONG_RUN: Final = b"0" * (MAX_NUMBER // 2)
 """Two shorter runs of digits with an `e+` between them make no number that is too long."""
-_ODD_NUMBER: Final = re.compile(rb" (?:0+e\+?000|[0e+]{%d})" % (MAX_NUMBER + 1))
+_ODD_NUMBER: Final = re.compile(rb" (?:\+?0+e\+?000|[0e+]{%d})" % (MAX_NUMBER + 1))
 
 
 class NotStrictJson(ValueError):

@@ -256,7 +256,8 @@ class Channel(virtual.Channel):
         worker that lost its lease adds nothing, nor does a repetition after a connection error, which leaves all
         messages held. Raises MoveRefused when a command was refused.
         """
-        held = [(at, delivery) for at, move in enumerate(moves) if (delivery := self.qos.find(move.delivery_tag))]
+        qos = self.qos
+        held = [(at, delivery) for at, move in enumerate(moves) if (delivery := qos.find(move.delivery_tag))]
         outcomes: list[int | bytes] = []
         for call in calls((moves[at], delivery) for at, delivery in held):
             outcomes += self._inbox.member.move(call)
@@ -265,7 +266,7 @@ class Channel(virtual.Channel):
             results[at] = None if isinstance(outcome, bytes) else outcome == 1
         for move, result in zip(moves, results, strict=True):
             if result is not None:
-                self.qos.forget(move.delivery_tag)
+                qos.forget(move.delivery_tag)
         if refusals := [outcome for outcome in outcomes if isinstance(outcome, bytes)]:
             raise MoveRefused(refusals[0].decode(errors="replace"), results)
         return [result is True for result in results]
