@@ -1,7 +1,7 @@
 """The raw numbers of a run: kept as JSON, part by part, and shown as tables."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -24,7 +24,7 @@ class Table:
 
     title: str
     headings: Line
-    lines: list[Line]
+    lines: Sequence[Line]
 
     def markdown(self) -> str:
         """As it stands in a page of the docs."""

@@ -15,7 +15,7 @@ from redis import asyncio as redis_asyncio
 from deploy.simulator.browser import http_client
 from tests.bench.callbacks import biz_id, body
 from tests.bench.entrants import OURS_OUT
-from tests.bench.watching import CASE, Measured, percentiles
+from tests.bench.watching import CASE, Measured, Uncounted, percentiles
 from tests.e2e.load import post
 
 WARM_SECONDS: Final = 1.0
@@ -76,7 +76,8 @@ async def _read(redis: Any, count: int) -> dict[str, float]:
         while len(seen) < count:
             for _, entries in await redis.xread({OURS_OUT: last}, block=1000):
                 now = perf_counter()
-                for last, fields in entries:
-                    found = CASE.search(fields[b"body"])
-                    seen[found[0].decode() if found else ""] = now
+                last = entries[-1][0]
+                seen |= {case[0].decode(): now for _, fields in entries if (case := CASE.search(fields[b"body"]))}
+    if (there := await redis.xlen(OURS_OUT)) != count:
+        raise Uncounted(f"{there} decisions of {count} cases")
     return seen

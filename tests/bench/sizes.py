@@ -21,6 +21,7 @@ class Sizes:
     workers: tuple[int, ...] = (1, 2, 4, 8, 16)
     seconds_of_workers: float = 6.0
     network: int = 10_000
+    calls: int = 5_000
 
 
 FULL = Sizes()
@@ -37,4 +38,5 @@ QUICK = Sizes(
     workers=(1, 4, 16),
     seconds_of_workers=2.0,
     network=1_000,
+    calls=500,
 )

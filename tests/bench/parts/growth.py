@@ -1,0 +1,105 @@
+"""As it grows: more callbacks waiting, more workers, and what each of them takes of memory.
+
+Workers share one core, and hold 32 items each: at 100 ms for GetResult one of them can do no more than 320 a second.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from redis import Redis
+
+from tests.bench.callbacks import bodies
+from tests.bench.cores import memory_bytes
+from tests.bench.entrants import ALL_STAGES, OURS_IN, OURS_OUT, Ours, contest, redis_server, running
+from tests.bench.numbers import Measure, Rows, Table, median_of
+from tests.bench.parts.queue import QUIET
+from tests.bench.parts.whole import SLOW_SECONDS
+from tests.bench.sizes import Sizes
+from tests.bench.vendor import vendor
+from tests.bench.watching import Measured, check_each_once, drained
+
+TITLE: Final = "As it grows"
+MEMORY: Final = "memory"
+HELD: Final = 32
+MOST_CALLBACKS: Final = 15_000
+COPIES_AT_ONCE: Final = 10_000
+_COPY: Final = """
+local entry = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1][2]
+for _ = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', unpack(entry)) end
+"""
+
+
+def measures(sizes: Sizes) -> dict[str, Measure]:
+    """What is measured in each round, in turn."""
+    made: dict[str, Measure] = {
+        f"{waiting:,} waiting": partial(of_many, waiting=waiting, count=min(waiting, sizes.of_waiting))
+        for waiting in sizes.waiting
+    }
+    for workers in sizes.workers:
+        count = min(int(workers * HELD / SLOW_SECONDS * sizes.seconds_of_workers), MOST_CALLBACKS)
+        made[f"{workers} workers, answers after 100 ms"] = partial(shared, workers=workers, count=count)
+    made[MEMORY] = partial(memory, count=sizes.of_waiting)
+    return made
+
+
+def of_many(folder: Path, waiting: int, count: int) -> Measured:
+    """Work on the first `count` of many that wait; GetResult off."""
+    entrant = Ours(settings=QUIET)
+    with redis_server(folder, "everysec") as server, Redis.from_url(server.url) as redis:
+        entrant.fill(server.url, bodies(count))
+        copy_last(redis, waiting - count)
+        with running(entrant.programs(server.url, folder)) as pids:
+            return drained(count, lambda: entrant.done(redis), pids)
+
+
+def copy_last(redis: Any, times: int) -> None:
+    """Put the last callback in the queue again and again: copies wait as well as others, and are made faster."""
+    for done in range(0, times, COPIES_AT_ONCE):
+        redis.eval(_COPY, 1, OURS_IN, min(COPIES_AT_ONCE, times - done))
+
+
+def shared(folder: Path, workers: int, count: int) -> Measured:
+    """Several workers with all stages, GetResult taking its time."""
+    with vendor(folder, SLOW_SECONDS) as getresult:
+        settings = {"FACEID_BASE_URL": getresult.base_url, "FACEID_PREFETCH": str(HELD)}
+        return contest(folder, Ours(ALL_STAGES * workers, settings), count)
+
+
+def memory(folder: Path, count: int) -> Measured:
+    """Bytes: of Redis for a waiting callback, a decided case (GetResult's answer in it) and a result; of a worker."""
+    with redis_server(folder, "everysec") as server, vendor(folder) as getresult, Redis.from_url(server.url) as redis:
+        entrant = Ours(settings={"FACEID_BASE_URL": getresult.base_url})
+        empty = used(redis)
+        entrant.fill(server.url, bodies(count))
+        waiting = used(redis) - empty
+        with running(entrant.programs(server.url, folder)) as pids:
+            drained(count, lambda: entrant.done(redis), pids)
+            worker = memory_bytes(pids)
+            check_each_once(entrant.events(redis), count)
+        results = redis.memory_usage(OURS_OUT, samples=0)
+        cases = used(redis) - empty - results
+    figures = {"waiting_bytes": waiting, "case_bytes": cases, "result_bytes": results}
+    return {name: total / count for name, total in figures.items()} | {"worker_bytes": worker}
+
+
+def used(redis: Any) -> int:
+    """Bytes that Redis uses for data."""
+    return int(redis.info("memory")["used_memory_dataset"])
+
+
+def table(rows: Rows) -> Table:
+    """Rates first, then bytes."""
+    lines = [
+        (name, f"{median_of(rows, name, 'rate'):,.0f} a second", f"{median_of(rows, name, 'share'):.2f} of a core")
+        for name in rows
+        if name != MEMORY
+    ]
+    said = {
+        "waiting_bytes": "Redis, for a waiting callback",
+        "case_bytes": "Redis, for a decided case with GetResult's answer",
+        "result_bytes": "Redis, for a decision in the results queue",
+        "worker_bytes": "a worker with all stages, after the load",
+    }
+    lines += [(text, f"{median_of(rows, MEMORY, name):,.0f} bytes", "") for name, text in said.items()]
+    return Table(TITLE, ("", "", ""), lines)
