@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Any
 
+from amqp.exceptions import NotFound
 from redis import Redis
 
 from shared.brokers import open_connection
@@ -96,7 +97,22 @@ def waiting(url: str, queue: str, group: str = "faceid") -> int:
         with Redis.from_url(url) as redis:
             (row,) = [row for row in redis.xinfo_groups(queue) if row["name"] == group.encode()]
             return int(row["pending"]) + int(row["lag"])
+    return int(_declared(url, queue, group).message_count)
+
+
+def reads(url: str, queue: str, group: str = "faceid") -> bool:
+    """Whether the group is there, with somebody who reads."""
+    if engine_of(url) == "streams":
+        with Redis.from_url(url) as redis:
+            return group.encode() in {row["name"] for row in redis.xinfo_groups(queue)}
+    try:
+        return int(_declared(url, queue, group).consumer_count) > 0
+    except NotFound:
+        return False
+
+
+def _declared(url: str, queue: str, group: str) -> Any:
     name = queue if group == "faceid" else f"{queue}.{group}"
     with open_connection(url) as connection:
-        declared: Any = connection.default_channel.queue_declare(name, passive=True)
-        return int(declared.message_count)
+        channel: Any = connection.default_channel
+        return channel.queue_declare(name, passive=True)

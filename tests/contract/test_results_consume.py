@@ -13,7 +13,7 @@ from shared.decision import Outcome
 from shared.post import Post
 from shared.results import Alert, Decision, consume, consume_alerts, rabbit_subscription
 from tests.contract.result_makers import DECISIONS, PREFIX, alert, decision, post, publish
-from tests.contract.result_readers import consuming, letters, number_of, until, waiting
+from tests.contract.result_readers import consuming, letters, number_of, reads, until, waiting
 from tests.servers import RedisServer
 
 pytestmark = pytest.mark.server
@@ -65,7 +65,7 @@ def test_what_was_handled_does_not_come_again(url: str) -> None:
     publish(url, decision(1))
     for _ in range(2):
         with consuming(url) as consumer:
-            until(lambda: waiting(url, DECISIONS) == 0)
+            until(lambda: consumer.handled and waiting(url, DECISIONS) == 0)
         publish(url, decision(2))
     with consuming(url) as consumer:
         until(lambda: consumer.handled)
@@ -157,7 +157,7 @@ def test_a_decision_that_fails_to_the_end_is_a_dead_letter_and_delays_no_other(u
 def test_the_dead_letters_of_a_group_are_its_own(url: str) -> None:
     with consuming(url, Failing(1, times=9), attempts=1, group="billing") as billing, consuming(url) as others:
         until(lambda: billing.thread.is_alive() and others.thread.is_alive())
-        until(lambda: _reads(url, "billing"))
+        until(lambda: reads(url, DECISIONS, "billing"))
         publish(url, decision(1), decision(2))
         until(lambda: billing.numbers == [1, 2] and others.numbers == [1, 2])
     ((_, headers),) = letters(url, f"{DECISIONS}.billing.dead")
@@ -235,7 +235,7 @@ def test_consumers_of_one_group_share_and_groups_do_not(url: str) -> None:
     with ExitStack() as stack:
         pair = [stack.enter_context(consuming(url, group="billing", prefetch=1)) for _ in range(2)]
         single = stack.enter_context(consuming(url, group="mail"))
-        until(lambda: _reads(url, "billing") and _reads(url, "mail"))
+        until(lambda: reads(url, DECISIONS, "billing") and reads(url, DECISIONS, "mail"))
         publish(url, *(decision(number) for number in range(40)))
         until(lambda: sum(len(one.handled) for one in pair) == 40 and len(single.handled) == 40)
     assert sorted(number for one in pair for number in one.numbers) == list(range(40))
@@ -244,7 +244,7 @@ def test_consumers_of_one_group_share_and_groups_do_not(url: str) -> None:
 
 def test_a_group_that_is_away_misses_nothing(url: str) -> None:
     with consuming(url, group="mail"):
-        until(lambda: _reads(url, "mail"))
+        until(lambda: reads(url, DECISIONS, "mail"))
     publish(url, *(decision(number) for number in range(5)))
     with consuming(url) as others:
         until(lambda: len(others.handled) == 5)
@@ -252,23 +252,36 @@ def test_a_group_that_is_away_misses_nothing(url: str) -> None:
         until(lambda: len(consumer.handled) == 5)
 
 
-def _reads(url: str, group: str) -> bool:
-    """Whether the group exists."""
-    try:
-        waiting(url, DECISIONS, group)
-    except Exception:
-        return False
-    return True
-
-
 def test_a_group_on_rabbitmq_gets_what_its_topics_ask_for(rabbit_url: str) -> None:
     made = [decision(number, outcome) for number, outcome in enumerate(Outcome)]
     topics = ["decision.*.rejected", "decision.*.review"]
     with consuming(rabbit_url, group="fraud", topics=topics) as fraud, consuming(rabbit_url) as others:
-        until(lambda: _reads(rabbit_url, "fraud") and _reads(rabbit_url, "faceid"))
+        until(lambda: reads(rabbit_url, DECISIONS, "fraud") and reads(rabbit_url, DECISIONS, "faceid"))
         publish(rabbit_url, *made)
         until(lambda: len(others.handled) == len(made))
     assert {each.outcome for each in fraud.handled} == {Outcome.REJECTED, Outcome.REVIEW}
+
+
+def test_on_rabbitmq_several_are_held_only_after_several_first_deliveries(rabbit_url: str) -> None:
+    gates = {number: Gate() for number in (0, 10)}
+
+    def handle(decision: Decision) -> None:
+        if gate := gates.get(number_of(decision)):
+            gate(decision)
+
+    def leave(_: Decision) -> None:
+        raise SystemExit
+
+    publish(rabbit_url, *(decision(number) for number in range(30)))
+    with pytest.raises(SystemExit):
+        consume(rabbit_url, leave, stop=threading.Event())
+    with consuming(rabbit_url, handle, prefetch=5):
+        assert gates[0].entered.wait(20)  # redelivered
+        assert waiting(rabbit_url, DECISIONS) == 29
+        gates[0].opened.set()
+        assert gates[10].entered.wait(20)
+        until(lambda: waiting(rabbit_url, DECISIONS) == 30 - 10 - 5)
+        gates[10].opened.set()
 
 
 # The broker goes away
