@@ -124,8 +124,10 @@ class RabbitSource:
     def _reporting(self) -> Iterator[None]:
         try:
             yield
-        except (LinkLost, NotStored, RedisError) as error:
-            raise SourceDown(str(error) if isinstance(error, LinkLost) else type(error).__name__) from error
+        except (LinkLost, NotStored) as error:
+            raise SourceDown(f"{type(error).__name__}: {error}") from error
+        except RedisError as error:
+            raise SourceDown(type(error).__name__) from error
 
 
 def _outlets(inner: Publisher, results: Publisher) -> Sequence[Outlet]:

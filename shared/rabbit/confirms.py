@@ -47,5 +47,5 @@ class Confirms:
     def _nack(self, _tag: int, _multiple: bool) -> None:
         self._fault = "nack"
 
-    def _return(self, error: Exception, _exchange: str, _routing_key: str, _message: Any) -> None:
-        self._fault = type(error).__name__
+    def _return(self, _error: Exception, _exchange: str, _routing_key: str, _message: Any) -> None:
+        self._fault = "unroutable"

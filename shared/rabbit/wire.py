@@ -1,6 +1,7 @@
 """A post as a message of AMQP, and back."""
 
 import json
+from time import time
 from typing import Any, Final
 
 from shared.post import Post
@@ -19,7 +20,7 @@ Parts = tuple[dict[str, str | int | float], str, bytes]
 
 def outgoing(channel: Any, post: Post, lifetime: int | None) -> Any:
     """The message that carries a post; `lifetime` in milliseconds, None for ever."""
-    properties: dict[str, Any] = {"delivery_mode": PERSISTENT}
+    properties: dict[str, Any] = {"delivery_mode": PERSISTENT, "timestamp": int(time())}
     if lifetime is not None:
         properties["expiration"] = str(lifetime)
     body, content_type, headers = post.body, post.content_type, dict(post.headers)

@@ -1,0 +1,266 @@
+"""What a worker may rely on, whichever engine carries its messages and wherever ledger and results are."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from deploy.local.rabbit_server import RabbitServer
+from shared.envelope import Envelope, Undecodable
+from shared.parked import Parked
+from shared.post import Post
+from shared.shelf import put_commands
+from shared.streams import Channel
+from tests.contract.places import PREFIX, Place, emptied, receive, settle_all
+from workers import rabbit_source
+from workers.delivery import Delivery
+from workers.runner import POISON_DELIVERIES
+from workers.settlement import Settlement, Settler
+from workers.source import Source, SourceDown
+
+pytestmark = pytest.mark.server
+CASE = f"{PREFIX}:case:{{default}}:1,a"
+ONCE = (CASE, "published", "id")
+DECISION = Post(f"{PREFIX}.decisions", b"decision", "application/json", {"ce-id": "id"}, "decision.default.approved")
+NEXT = Post(f"{PREFIX}.reconciled", b"next", "application/json", {"id": "i1"})
+
+
+@pytest.fixture(scope="module")
+def vhosts(rabbit_server: RabbitServer, _vhosts: Iterator[int]) -> tuple[str, str]:
+    """Two virtual hosts for the tests of this file, which empty them."""
+    return rabbit_server.url(next(_vhosts)), rabbit_server.url(next(_vhosts))
+
+
+@pytest.fixture(params=["redis/redis", "redis/redis apart", "redis/amqp", "amqp/amqp", "amqp/redis", "amqp/amqp apart"])
+def place(request: pytest.FixtureRequest, redis_url: str) -> Iterator[Place]:
+    """Queues and results: on which engine each, and whether the results are on a server of their own."""
+    queues, _, results = request.param.removesuffix(" apart").partition("/")
+    one = {"redis": redis_url, "amqp": ""}
+    other = {"redis": f"{redis_url.removesuffix('/0')}/1", "amqp": ""}
+    if "amqp" in request.param:
+        one["amqp"], other["amqp"] = map(emptied, request.getfixturevalue("vhosts"))
+    place = Place(redis_url, one[queues], (other if "apart" in request.param else one)[results])
+    yield place
+    place.close()
+
+
+def envelope(name: str, body: bytes = b"data=1&sign=2", content_type: str = "text/form", query: str = "") -> Post:
+    return Envelope(name, "default", "notify", "POST", 5.5, body, content_type, query).post(f"{PREFIX}.callbacks")
+
+
+def name_of(delivery: Delivery) -> str:
+    return str(delivery.headers["id"])
+
+
+@pytest.mark.parametrize(
+    ("content_type", "query"),
+    [("text/form", ""), ("multipart/form-data; boundary=" + "x" * 300, ""), ("text/form", "a=" + "é" * 150_000)],
+    ids=["usual", "long type", "long query"],
+)
+def test_a_message_comes_as_it_was_published(content_type: str, query: str, place: Place) -> None:
+    place.publish(envelope("i1", bytes(range(256)), content_type, query))
+    (delivery,) = receive(place.source())
+    assert (delivery.queue, delivery.earlier, delivery.fault) == ("callbacks", 0, "")
+    read = Envelope.read(delivery.headers, delivery.content_type, delivery.body)
+    assert read == Envelope("i1", "default", "notify", "POST", 5.5, bytes(range(256)), content_type, query)
+
+
+def test_an_empty_body_comes_as_such(place: Place) -> None:
+    place.publish(envelope("i1", b""))
+    assert [delivery.body for delivery in receive(place.source())] == [b""]
+
+
+def test_a_settlement_moves_a_message_on(place: Place) -> None:
+    place.publish(envelope("i1"))
+    source = place.source()
+    (delivery,) = receive(source)
+    source.settle([Settlement(delivery.tag, posts=(NEXT,))])
+    source.close()
+    assert (place.take("faceid.callbacks"), place.take("faceid.reconciled")) == ([], [b"next"])
+
+
+def test_a_settlement_writes_to_the_ledgers_redis(place: Place) -> None:
+    place.publish(envelope("i1"))
+    source = place.source()
+    (delivery,) = receive(source)
+    parked = Parked("i1", "verify", "error", "", 7.0, post=envelope("i1"))
+    source.settle([Settlement(delivery.tag, writes=put_commands(PREFIX, "dead", parked))])
+    source.close()
+    assert list(place.shelf("dead")) == [parked]
+    assert place.take("faceid.callbacks") == []
+
+
+def test_a_result_goes_out_and_is_marked_in_the_ledger(place: Place) -> None:
+    place.publish(envelope("i1"))
+    source = place.source()
+    (delivery,) = receive(source)
+    source.settle([Settlement(delivery.tag, results=(DECISION,), once=ONCE)])
+    assert place.results() == [b"decision"]
+    assert place.ledger.hget(CASE, "published") == b"id"
+
+
+def test_settling_again_has_no_second_effect_on_the_queues(place: Place) -> None:
+    place.publish(envelope("i1"))
+    source = place.source()
+    (delivery,) = receive(source)
+    for _ in range(3):
+        source.settle([Settlement(delivery.tag, posts=(NEXT,))])
+    assert place.take("faceid.reconciled") == [b"next"]
+
+
+def test_a_settling_that_failed_after_publishing_is_finished_without_publishing_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.publish(envelope("i1"), envelope("i2"))
+    source = place.source()
+    first, second = receive(source, 2)
+    settlements = [Settlement(first.tag, results=(DECISION,), once=ONCE), Settlement(second.tag, posts=(NEXT,))]
+    with monkeypatch.context() as patch:
+        fail_midway(patch)
+        for _ in range(2):
+            with pytest.raises(SourceDown, match="ConnectionError"):
+                source.settle(settlements)
+    source.settle(settlements)
+    source.close()
+    assert (place.results(), place.take("faceid.reconciled")) == ([b"decision"], [b"next"])
+    assert (place.ledger.hget(CASE, "published"), place.take("faceid.callbacks")) == (b"id", [])
+
+
+def fail_midway(patch: pytest.MonkeyPatch) -> None:
+    """The ledger's Redis goes away between the publication and the acknowledgement."""
+
+    def fail(*_: Any) -> None:
+        raise RedisConnectionError
+
+    patch.setattr(rabbit_source, "mark", fail)
+    patch.setattr(Channel, "move", fail)
+
+
+def test_closing_hands_back_what_is_in_work(place: Place) -> None:
+    place.publish(envelope("i1"), envelope("i2"))
+    first = place.source()
+    receive(first, 2)
+    first.close()
+    again: list[Delivery] = []
+    second = place.source()
+    while len(again) < 2:  # those that come again may come one by one
+        batch = second.receive(0.05)
+        settle_all(second, batch)
+        again += batch
+    assert sorted((name_of(delivery), delivery.earlier) for delivery in again) == [("i1", 1), ("i2", 1)]
+
+
+def test_no_more_are_in_work_than_the_prefetch_allows(place: Place) -> None:
+    place.publish(*(envelope(f"i{number}") for number in range(10)))
+    place.publish(*(Post("faceid.verified", b"{}", "application/json", {"id": "v"}) for _ in range(10)))
+    source, came = place.source(prefetch=3), 0
+    while came < 20:
+        batch = [delivery for _ in range(4) for delivery in source.receive(0.02)]
+        assert 0 < len(batch) <= 3
+        came += len(batch)
+        settle_all(source, batch)
+
+
+def test_items_leave_a_shelf_for_their_queue_and_alerts_for_the_results(place: Place) -> None:
+    shelf, source = place.shelf("later"), place.source()
+    for name in ("i1", "i2"):
+        for command in put_commands(PREFIX, "later", Parked(name, "verify", "why", "", 1.0, post=envelope(name))):
+            place.ledger.execute_command(*command)
+    source.release(shelf, [("i1", envelope("i1"))], results=False)
+    source.release(shelf, [("i2", DECISION)], results=True)
+    assert (place.take("faceid.callbacks"), place.results()) == ([b"data=1&sign=2"], [b"decision"])
+    assert len(shelf) == 0
+
+
+def test_what_is_no_envelope_becomes_a_dead_letter_with_its_body_as_it_was(place: Place) -> None:
+    place.publish(Post("faceid.callbacks", b"\xff\x00", "text/odd", {"shoe": "size"}), envelope("i1"))
+    source, settler = place.source(), Settler(PREFIX, 8, lambda: 7.0)
+    for delivery in receive(source, 2):
+        try:
+            Envelope.read(delivery.headers, delivery.content_type, delivery.body)
+        except Undecodable as fault:
+            source.settle([settler.undecodable(delivery, str(fault))])
+        else:
+            settle_all(source, [delivery])
+    source.close()
+    (letter,) = place.shelf("dead")
+    assert letter.post == Post("faceid.callbacks", b"\xff\x00", "text/odd", {"shoe": "size"})
+    assert (letter.reason, place.take("faceid.callbacks")) == ("undecodable", [])
+
+
+def test_the_oldest_message_is_known_by_when_it_was_published(place: Place) -> None:
+    source = place.source()
+    assert source.receive(0.05) == []
+    assert source.oldest(["faceid.callbacks", "faceid.verified"]) is None
+    before = place.ledger.time()[0]
+    place.publish(envelope("i1"))
+    (delivery,) = receive(source)
+    since = source.oldest(["faceid.callbacks", "faceid.verified"])
+    assert since is not None
+    assert before <= since <= before + 20
+    settle_all(source, [delivery])
+    assert source.oldest(["faceid.callbacks", "faceid.verified"]) is None
+
+
+# A message that kills whoever works on it
+
+
+def test_the_sixth_delivery_of_a_killer_says_so_and_its_neighbours_pass(place: Place) -> None:
+    """Every worker takes what it gets, settles what it gets done, and dies of the killer."""
+    names = [f"i{number}" for number in range(99)]
+    place.publish(*map(envelope, names[:50]), envelope("killer"), *map(envelope, names[50:]))
+    settled: dict[str, int] = {}
+    deaths = 0
+    while len(settled) < 100:
+        source = place.source()
+        if live(source, settled):
+            deaths += 1
+            die(source)
+    assert deaths == POISON_DELIVERIES
+    assert settled.pop("killer") == POISON_DELIVERIES
+    assert max(settled.values()) < POISON_DELIVERIES
+    assert settled.keys() == set(names)
+
+
+def live(source: Source, settled: dict[str, int]) -> bool:
+    """Work until all is done, or until the killer comes up and is not known as such; True when it was that."""
+    while len(settled) < 100:
+        for delivery in source.receive(0.05):
+            if name_of(delivery) == "killer" and delivery.earlier < POISON_DELIVERIES:
+                return True
+            settled[name_of(delivery)] = delivery.earlier
+            settle_all(source, [delivery])
+    return False
+
+
+def die(source: Source) -> None:
+    """As a killed process does: leases end without a word, connections break."""
+    if isinstance(source, rabbit_source.RabbitSource):
+        link = source._inlet._link
+        assert link is not None
+        link.drop()
+
+
+def test_headers_of_a_letter_can_be_kept_as_json(place: Place) -> None:
+    place.publish(Post("faceid.callbacks", b"", "", {"a": 1, "b": 2.5, "c": "é"}))
+    (delivery,) = receive(place.source())
+    assert json.loads(json.dumps(dict(delivery.headers))) == {"a": 1, "b": 2.5, "c": "é"}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda source: source.receive(0.01),
+        lambda source: source.renew(),
+        lambda source: source.settle([Settlement("a/1/1", writes=(("SET", "a", "b"),))]),
+    ],
+    ids=["receive", "renew", "settle"],
+)
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "amqp://127.0.0.1:1/v"])
+def test_a_broker_that_is_not_there_is_told_as_such(url: str, call: Callable[[Source], object], redis_url: str) -> None:
+    place = Place(redis_url, url, url)
+    with pytest.raises(SourceDown):
+        call(place.source())
+    place.close()

@@ -1,0 +1,89 @@
+"""What is counted on a channel of RabbitMQ: which messages are confirmed, and which deliveries are open."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.rabbit.confirms import Confirms, Refused
+from shared.rabbit.unsettled import Unsettled
+
+
+class Channel:
+    """Of py-amqp, as far as confirms need it; `tell` is the broker's word."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, set[Callable[..., None]]] = defaultdict(set)
+
+    def confirm_select(self) -> None:
+        pass
+
+    def tell(self, event: str, *words: Any) -> None:
+        for callback in self.events[event]:
+            callback(*words)
+
+
+def sent(count: int) -> tuple[Channel, Confirms]:
+    channel = Channel()
+    confirms = Confirms(channel)
+    confirms.begin()
+    for _ in range(count):
+        confirms.sent()
+    return channel, confirms
+
+
+def test_a_batch_is_complete_when_each_of_it_is_confirmed_alone_or_with_others() -> None:
+    channel, confirms = sent(5)
+    for tag, multiple in ((4, False), (2, True), (5, False)):
+        channel.tell("basic_ack", tag, multiple)
+        assert not confirms.complete
+    channel.tell("basic_ack", 3, False)
+    assert confirms.complete
+
+
+def test_what_an_earlier_batch_still_misses_does_not_count() -> None:
+    channel, confirms = sent(2)
+    confirms.begin()
+    confirms.sent()
+    channel.tell("basic_ack", 1, False)
+    assert not confirms.complete
+    channel.tell("basic_ack", 3, True)
+    assert confirms.complete
+
+
+@pytest.mark.parametrize("words", [("basic_nack", 1, False), ("basic_return", ValueError(), "", "q", object())])
+def test_a_message_that_is_not_taken_is_told_and_forgotten_with_its_batch(words: tuple[Any, ...]) -> None:
+    channel, confirms = sent(1)
+    channel.tell(*words)
+    channel.tell("basic_ack", 1, False)  # as follows a return
+    with pytest.raises(Refused):
+        assert confirms.complete
+    confirms.begin()
+    assert confirms.complete
+
+
+def test_one_word_settles_all_up_to_the_first_that_stays_open() -> None:
+    unsettled = Unsettled()
+    for tag in range(1, 8):
+        unsettled.add(tag)
+    assert unsettled.settle([7, 2, 1, 3, 5]) == [(3, True), (5, False), (7, False)]
+    assert unsettled.settle([4, 5]) == [(4, True)]
+    assert unsettled.settle([4, 99]) == []
+    assert unsettled.settle([6]) == [(6, True)]
+
+
+@given(st.lists(st.sets(st.integers(1, 40)), max_size=12))
+def test_whatever_is_settled_in_whatever_order_the_broker_hears_of_that_and_of_nothing_else(
+    batches: list[set[int]],
+) -> None:
+    unsettled, open_, wanted = Unsettled(), set(range(1, 41)), set[int]()
+    for tag in sorted(open_):
+        unsettled.add(tag)
+    for batch in batches:
+        wanted |= batch
+        for tag, multiple in unsettled.settle(batch):
+            open_ -= {other for other in open_ if other <= tag} if multiple else {tag}
+        assert open_ == set(range(1, 41)) - wanted
