@@ -104,7 +104,7 @@ def reads(url: str, queue: str, group: str = "faceid") -> bool:
     """Whether the group is there, with somebody who reads."""
     if engine_of(url) == "streams":
         with Redis.from_url(url) as redis:
-            return group.encode() in {row["name"] for row in redis.xinfo_groups(queue)}
+            return bool(redis.exists(queue)) and group.encode() in {row["name"] for row in redis.xinfo_groups(queue)}
     try:
         return int(_declared(url, queue, group).consumer_count) > 0
     except NotFound:
