@@ -68,7 +68,7 @@ class RabbitServer:
         )
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - Debian's program
-                [self._server], env=self._env, stdout=log, stderr=log, start_new_session=True
+                [self._server], cwd=self.folder, env=self._env, stdout=log, stderr=log, start_new_session=True
             )
         wait_listening("127.0.0.1", self.port, START_SECONDS)
 
