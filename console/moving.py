@@ -85,7 +85,7 @@ def move(
             tally.refused["NO_SUCH_QUEUE"] += len(batch) - len(leaving)
         pace.wait(len(leaving))
         departure.prepare(leaving)
-        _take(shelf, [(parked.id, departure.commands(parked)) for parked in leaving], tally)
+        _take(shelf, leaving, departure, tally)
         advance(len(batch))
 
 
@@ -102,9 +102,11 @@ def batches(items: Iterable[Parked], most: int) -> Iterator[list[Parked]]:
         yield batch
 
 
-def _take(shelf: Shelf, leaving: Sequence[tuple[str, Sequence[Command]]], tally: Tally) -> None:
+def _take(shelf: Shelf, leaving: Sequence[Parked], departure: Departure, tally: Tally) -> None:
+    """Those that are still as they were: one that was published may have failed again, and lie there anew."""
     try:
-        tally.note(shelf.take(leaving))
+        at = {parked.id: parked.at for parked in leaving}
+        tally.note(shelf.take([(parked.id, departure.commands(parked)) for parked in leaving], at))
     except TakeRefused as refusal:
         tally.note(refusal.results)
         tally.refused[str(refusal).partition(" ")[0]] += list(refusal.results).count(None)

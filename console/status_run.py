@@ -69,6 +69,7 @@ def _watch(settings: Settings) -> None:
 def _status(settings: Settings) -> Status:
     with ExitStack() as stack:
         ledger = stack.enter_context(open_redis(settings.redis_url))
+        ledger.ping()  # before the others: it may be the same server, and is to be named by its own setting
         broker = stack.enter_context(open_gauge(settings.broker_url, "FACEID_BROKER_URL"))
         results = stack.enter_context(open_gauge(settings.results_url, "FACEID_RESULTS_URL"))
         return read_status(ledger, broker, results, settings, sorted(account_names(settings)))

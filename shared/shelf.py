@@ -5,7 +5,7 @@ of `put_commands`) and leave by one script (`lua/take.lua`), so an item is alway
 operator has dropped leaves a tombstone, which is an item without its message on a shelf of that name.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
 from pathlib import Path
 from typing import Final, Literal, cast
@@ -103,24 +103,30 @@ class Shelf:
         ids = cast("list[bytes]", self._redis.zrangebyscore(self._keys[0], "-inf", now, start=0, num=most))
         return self.get(ids)
 
-    def claim(self, ids: Sequence[str], seconds: float) -> list[str]:
-        """Put items that are due off by so many seconds; those of them that nobody else has put off before.
+    def claim(self, ids: Sequence[str], seconds: float) -> dict[str, float]:
+        """Put items that are due off by so many seconds; those that nobody else has put off before, with their new
+        time.
 
         For what can't be done in one step with taking them: meanwhile nobody else finds them due.
         """
-        found = cast("list[bytes]", self._claim(keys=self._keys[:1], args=(seconds, *ids))) if ids else []
-        return [item.decode() for item in found]
+        if not ids:
+            return {}
+        at, *ours = cast("list[bytes]", self._claim(keys=self._keys[:1], args=(seconds, *ids)))
+        return {item.decode(): float(at) for item in ours}
 
-    def take(self, leaving: Sequence[tuple[str, Sequence[Command]]]) -> list[bool]:
+    def take(
+        self, leaving: Sequence[tuple[str, Sequence[Command]]], at: Mapping[str, float] | None = None
+    ) -> list[bool]:
         """Take items off by id, each together with the commands that put it elsewhere; False where it had gone.
 
-        Raises `TakeRefused` when Redis refused a command of some of them; the others have left all the same.
+        `at` has the times of items that may have come back meanwhile: one with another time now is another one, and
+        stays. Raises `TakeRefused` when Redis refused a command of some of them; the others have left all the same.
         """
         if not leaving:
             return []
         words: list[str | bytes | int] = []
         for item, commands in leaving:
-            words += (item, len(commands))
+            words += (item, repr(at[item]) if at is not None else "", len(commands))
             for command in commands:
                 words += (len(command), *command)
         replies = cast("list[int | bytes]", self._take(keys=self._keys, args=words))

@@ -32,10 +32,12 @@ def mark(ledger: "Redis", settlements: Sequence[Settlement]) -> None:
 def release(shelf: Shelf, leaving: Sequence[tuple[str, Post]], publisher: Publisher) -> None:
     """Publish a message for each item, then take it off: one worker at a time, so that an item is not published twice
     but where a worker dies in between, or takes longer. Raises RedisError and `NotStored`.
+
+    Whoever works on the message may have put the item back by then: that one stays.
     """
-    ours = set(shelf.claim([item for item, _ in leaving], RELEASE_SECONDS))
+    ours = shelf.claim([item for item, _ in leaving], RELEASE_SECONDS)
     publisher.publish([post for item, post in leaving if item in ours])
-    shelf.take([(item, ()) for item, _ in leaving if item in ours])
+    shelf.take([(item, ()) for item in ours], at=ours)
 
 
 class Outlet:

@@ -1,11 +1,11 @@
 -- Items whose time has come are put off for a while: whoever does so has them to itself for as long.
 -- KEYS: 1 the shelf (sorted set of item ids)
 -- ARGV: 1 seconds  2... item ids
--- Returns: the ids that are the caller's now.
+-- Returns: the time that the caller's items have now, and their ids.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local until_ = string.format('%.6f', now + tonumber(ARGV[1]))
-local mine = {}
+local mine = {until_}
 for n = 2, #ARGV do
     local due = redis.call('ZSCORE', KEYS[1], ARGV[n])
     if due and tonumber(due) <= now then

@@ -1,14 +1,15 @@
 -- Items leave a shelf, each for the commands that put it somewhere else: once, whoever tries.
 -- KEYS: 1 the shelf (sorted set of item ids)  2 its items (hash)
--- ARGV: for each item: its id, how many commands, and for each command how many words, and the words
+-- ARGV: for each item: its id, the time that it must still have ('' for any), how many commands, and for each command
+--       how many words, and the words
 -- Returns: for each item 1 when it was taken, 0 when it was not there, or why a command was refused: then it stays.
 local function follow(commands)
     for _, words in ipairs(commands) do redis.call(unpack(ARGV, words[1], words[2])) end
 end
 
-local function take(id, commands)
+local function take(id, expected, commands)
     local time, item = redis.call('ZSCORE', KEYS[1], id), redis.call('HGET', KEYS[2], id)
-    if not time then return 0 end
+    if not time or (expected ~= '' and tonumber(time) ~= tonumber(expected)) then return 0 end
     -- Removing first is what lets the commands add to a full Redis: a script that has written may go on.
     redis.call('ZREM', KEYS[1], id)
     redis.call('HDEL', KEYS[2], id)
@@ -21,14 +22,14 @@ end
 
 local at, taken = 1, {}
 while at <= #ARGV do
-    local id, commands = ARGV[at], {}
-    local count = tonumber(ARGV[at + 1])
-    at = at + 2
+    local id, expected, commands = ARGV[at], ARGV[at + 1], {}
+    local count = tonumber(ARGV[at + 2])
+    at = at + 3
     for n = 1, count do
         local words = tonumber(ARGV[at])
         commands[n] = {at + 1, at + words}
         at = at + words + 1
     end
-    taken[#taken + 1] = take(id, commands)
+    taken[#taken + 1] = take(id, expected, commands)
 end
 return taken

@@ -1,9 +1,10 @@
 """Shelves: read in pages while things change, left once, by whoever tries."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from typing import cast
 
 import pytest
 from redis import Redis
@@ -11,8 +12,10 @@ from redis import Redis
 from shared import shelf as shelf_module
 from shared.parked import Parked
 from shared.post import Post
+from shared.publisher import Publisher
 from shared.shelf import PAGE, Shelf, TakeRefused, put_commands
 from tests.servers import RedisServer
+from workers.elsewhere import release
 
 QUEUE = "faceid.verified"
 
@@ -222,11 +225,49 @@ def test_what_one_has_claimed_is_nobody_elses_for_as_long(redis: "Redis", shelf:
 
     first, second = shelf.claim(every[:1], 30), shelf.claim(every, 0.05)
 
-    assert (first, second) == (["item-0001"], ["item-0002"])
+    assert (list(first), list(second)) == (["item-0001"], ["item-0002"])
+    assert first["item-0001"] == pytest.approx(now + 30, abs=5)
     assert ids(shelf.due(time.time())) in ([], ["item-0002"])
     time.sleep(0.06)
-    assert shelf.claim(every, 30) == ["item-0002"]
+    assert list(shelf.claim(every, 30)) == ["item-0002"]
     assert shelf.take([(item, ()) for item in every]) == [True, True, True, False]
+
+
+@pytest.mark.parametrize("at", [1_795_347_747.1234567, 0.1, 5000.0])
+def test_an_item_that_has_come_back_meanwhile_is_not_taken_for_the_one_that_left(
+    redis: "Redis", shelf: Shelf, at: float
+) -> None:
+    put(redis, letter(1, at), letter(2, at))
+    seen = {parked.id: parked.at for parked in shelf}
+
+    put(redis, letter(2, at + 0.001, b"again"))
+
+    assert shelf.take([("item-0001", ()), ("item-0002", ())], seen) == [True, False]
+    assert [parked.post.body for parked in shelf if parked.post] == [b"again"]
+
+
+class Worker:
+    """Stands in for a broker whose message is worked on, and put back, before the publisher has returned."""
+
+    def __init__(self, redis: "Redis") -> None:
+        self._redis = redis
+        self.published: list[Post] = []
+
+    def publish(self, posts: Sequence[Post]) -> None:
+        self.published += posts
+        put(self._redis, letter(1, time.time() + 60, b"waits once more"))
+
+
+def test_an_item_that_has_to_wait_once_more_while_it_is_released_is_not_lost(redis: "Redis", shelf: Shelf) -> None:
+    put(redis, letter(1, time.time() - 5), letter(2, time.time() - 4))
+    leaving = [(parked.id, parked.post) for parked in shelf if parked.post]
+    worker = Worker(redis)
+
+    release(shelf, leaving, cast("Publisher", worker))
+    release(shelf, leaving, cast("Publisher", worker))
+
+    assert [post.body for post in worker.published] == [b"a=b", b"a=b"]
+    assert [(parked.id, parked.post.body) for parked in shelf if parked.post] == [("item-0001", b"waits once more")]
 
 
 @pytest.mark.server
@@ -235,4 +276,4 @@ def test_a_full_redis_lets_items_be_claimed(private_server: RedisServer) -> None
         put(redis, letter(1, time.time() - 5))
         shelf = Shelf(redis, "faceid", "dead")
         private_server.config_set("maxmemory", 1)
-        assert shelf.claim(["item-0001"], 30) == ["item-0001"]
+        assert list(shelf.claim(["item-0001"], 30)) == ["item-0001"]

@@ -171,6 +171,20 @@ def test_on_another_broker_the_message_is_published_before_it_leaves_the_shelf(r
     assert (tally.left, len(shelf)) == (2, 0)
 
 
+def test_what_fails_again_before_it_has_left_the_shelf_stays_there_anew(redis: "Redis") -> None:
+    class Failing(Broker):
+        def publish(self, posts: Sequence[Post]) -> None:
+            super().publish(posts)
+            put(redis, letter(1, at=NOW + 5, reason="poison"))
+
+    broker, shelf = Failing(), put(redis, letter(1), letter(2))
+
+    move(shelf, list(shelf), ReplayElsewhere(HAND, broker, None), Pace(None), tally := Tally(), lambda _: None)
+
+    assert (len(broker.posts), tally.left) == (2, 1)
+    assert [(parked.id, parked.reason) for parked in shelf] == [("item-1", "poison")]
+
+
 def test_what_was_found_in_a_stream_stays_when_the_broker_has_no_streams(redis: "Redis") -> None:
     broker = Broker()
     shelf = put(redis, letter(), unreadable())
