@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from redis import Redis
 
 from deploy.local.program import Program
 from deploy.local.stack import Stack
+from shared.brokers import open_publisher
 from shared.shelf import Shelf
 from tests.e2e.load import bodies, decisions, post_all, signed
 
@@ -20,9 +22,20 @@ START = 4.0
 """Seconds that a worker may take to start on a busy machine."""
 
 
-def test_a_message_that_kills_its_worker_is_dead_at_its_sixth_delivery_and_delays_nobody(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["streams", "rabbit"])
+def test_a_message_that_kills_its_worker_is_dead_at_its_sixth_delivery_and_delays_nobody(
+    engine: str, tmp_path: Path, redis_url: str, request: pytest.FixtureRequest
+) -> None:
+    broker_url = request.getfixturevalue("rabbit_url") if engine == "rabbit" else redis_url
     settings = {"FACEID_RECONCILE": "never", "FACEID_LEASE_SECONDS": str(LEASE)}
-    stack = Stack(tmp_path, worker_stages=(), settings=settings)
+    stack = Stack(
+        tmp_path,
+        redis_url=redis_url,
+        broker_url=broker_url,
+        results_url=redis_url,  # where they are looked at
+        worker_stages=(),
+        settings=settings,
+    )
     killer = signed({"status": "OK", "biz_info": {"biz_id": "1462259748,killer", "biz_no": "1"}})
     load = bodies(99)
     with stack.running():
@@ -53,4 +66,9 @@ def test_a_message_that_kills_its_worker_is_dead_at_its_sixth_delivery_and_delay
         assert len(decisions(redis)) == len(load)
         assert decided_at < deaths[2], "the neighbours waited for more than one lease"
         assert decided_at - deaths[0] < LEASE + 2 * START
-        assert redis.xlen("faceid.callbacks") == 0
+        assert waiting(broker_url) == 0
+
+
+def waiting(url: str) -> int:
+    with closing(open_publisher(url, 5.0)) as publisher:
+        return publisher.depth(["faceid.callbacks"])
