@@ -139,6 +139,15 @@ async def test_a_body_without_a_content_type_is_stored() -> None:
     assert visitor.store.stored[0].content_type == ""
 
 
+async def test_each_callback_has_an_id_of_its_own() -> None:
+    visitor = client()
+    for _ in range(100):
+        await visitor.request("POST", NOTIFY, b"the same")
+    ids = {stored.id for stored in visitor.store.stored}
+    assert len(ids) == 100
+    assert {len(bytes.fromhex(one)) for one in ids} == {16}
+
+
 async def test_each_account_has_its_own_path() -> None:
     visitor = client()
     await visitor.request("POST", "/callbacks/jakarta/notify", b"x")

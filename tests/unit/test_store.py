@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from ingress import store as store_module
 from ingress.store import Store
-from shared.async_publisher import ThreadedPublisher
+from shared.async_publisher import AsyncPublisher, ThreadedPublisher
 from shared.envelope import Envelope
 from shared.post import Post
 from shared.publisher import NotStored, Publisher
@@ -94,6 +94,20 @@ async def test_a_broker_that_fails_is_told_at_once(store: Store, broker: Broker)
     broker.fault = "OperationalError"
     with pytest.raises(NotStored, match="OperationalError"):
         await store.put(envelope())
+
+
+class Picky:
+    """Takes what is not called `bad`."""
+
+    async def publish(self, posts: Sequence[Post]) -> Sequence[NotStored | None]:
+        return [NotStored("OutOfMemoryError") if post.body == b"bad" else None for post in posts]
+
+
+async def test_one_that_the_broker_refuses_is_told_alone() -> None:
+    store = Store(cast("AsyncPublisher", Picky()), "p", max_backlog=100, max_memory_share=0.9, timeout=5)
+    puts = [store.put(envelope(body)) for body in (b"good", b"bad", b"fine")]
+    told = await asyncio.gather(*puts, return_exceptions=True)
+    assert [str(answer) for answer in told] == ["None", "OutOfMemoryError", "None"]
 
 
 async def test_a_broker_that_hangs_is_told_after_the_timeout(store: Store, broker: Broker) -> None:
