@@ -1,7 +1,7 @@
 """What a run has come to, in tables."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 from typing import Final
 
@@ -22,6 +22,8 @@ def tell(console: Console, played: Sequence[Played]) -> None:
     for one in played:
         console.print(_tolls(one))
     console.print(_counts(played))
+    for biz_id, times in repeats(played):
+        console.print(f"repeated under its id: {biz_id}, {times} messages", highlight=False)
     violations = [violation for one in played for violation in one.violations]
     for violation in violations[:SHOWN]:
         console.print(f"[red]{violation.rule}[/]: {violation.subject}: {violation.how}", highlight=False)
@@ -53,7 +55,7 @@ def _counts(played: Sequence[Played]) -> Table:
     table.add_row("posts", *(str(len(history.posted)) for history in histories))
     table.add_row("notifies answered 2xx", *(str(sum(post.accepted for post in one.posted)) for one in histories))
     table.add_row("decisions", *(str(len({message.id for message in one.messages})) for one in histories))
-    table.add_row("repeated under their id", *(str(_repeats(one)) for one in played))
+    table.add_row("repeated under their id", *(str(sum(times - 1 for _, times in repeats([one]))) for one in played))
     table.add_row("dead letters", *(str(len(history.dead)) for history in histories))
     table.add_row("unverified", *(str(len(history.unverified)) for history in histories))
     table.add_row("most reads of a biz_id", *(str(max(seen.reads for seen in one.seen)) for one in histories))
@@ -63,9 +65,10 @@ def _counts(played: Sequence[Played]) -> Table:
     return table
 
 
-def _repeats(played: Played) -> int:
-    messages = played.history.messages
-    return len(messages) - len({message.id for message in messages})
+def repeats(played: Iterable[Played]) -> list[tuple[str, int]]:
+    """The biz_ids whose decision came more than once under the same id, and how often it came."""
+    counts = Counter((message.biz_id, message.id) for one in played for message in one.history.messages)
+    return [(biz_id, times) for (biz_id, _), times in counts.items() if times > 1]
 
 
 def _coloured(count: int) -> str:

@@ -8,6 +8,7 @@ import pytest
 from deploy.local.rabbit_server import NoRabbit, find_script
 from tests.chaos.plan import Engine, rounds
 from tests.chaos.play import Standing, play
+from tests.chaos.tell import repeats
 
 SEED = 1
 WORKERS = 4
@@ -45,8 +46,9 @@ async def test_whatever_is_struck_nothing_is_lost_and_nothing_doubled(
     played = await play(plan, tmp_path, SEED, WORKERS, nobody_looks)
 
     owed = {post.biz_id for post in played.history.posted if post.accepted and post.proof == "final"}
-    repeats = len(played.history.messages) - len({message.id for message in played.history.messages})
-    print(f"{len(plan.strikes)} strikes on {engine}, {len(owed)} owed decisions: {repeats} repeats under their id")
+    print(
+        f"{len(plan.strikes)} strikes on {engine}, {len(owed)} decisions owed; repeated: {repeats([played]) or 'none'}"
+    )
     assert played.violations == ()
     assert sum(toll.blows for toll in played.tolls) == len(plan.strikes) > 0
     assert len(owed) > 80
