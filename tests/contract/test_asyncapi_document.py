@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft7Validator
 from redis import Redis
 
-from contract.documents import FOLDER, committed
+from deploy.contract.documents import FOLDER, committed
 from shared.brokers import open_publisher
 from shared.cloudevent import from_event, to_post
 from tests.npm import NODE
