@@ -61,7 +61,7 @@ class Inlet:
             return
         for number in numbers:
             del self._since[number]
-        with self._link.guarded():
+        with self._link.batch():
             for number, multiple in self._unsettled.settle(numbers):
                 self._link.channel.basic_ack(number, multiple)
 

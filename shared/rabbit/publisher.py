@@ -44,7 +44,7 @@ class RabbitPublisher:
             link, confirms = self._ready()
             confirms.begin()
             if not link.blocked:
-                with link.guarded():
+                with link.batch():
                     self._send(link, confirms, posts, deadline)
             while not link.blocked and not confirms.complete:
                 link.drain(_left(deadline))

@@ -1,0 +1,155 @@
+"""Frames of AMQP: found however the stream is cut, and unreadable properties harm nobody else."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from struct import pack
+from typing import Any
+
+import pytest
+from amqp.basic_message import Message
+from amqp.serialization import dumps
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.rabbit.frames import HELD, BrokenFrame, Cork, Frame, read_frames, tolerant_frame_handler
+
+FRAMES = st.lists(st.tuples(st.integers(1, 8), st.integers(0, 9), st.binary(max_size=40)), min_size=1, max_size=8)
+
+
+class Pieces:
+    """A socket on which a stream comes in these pieces; an empty one is the end."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self.pieces = [piece for piece in pieces if piece]
+
+    def recv(self, most: int) -> bytes:
+        if not self.pieces:
+            return b""
+        piece = self.pieces.pop(0)
+        if piece[most:]:
+            self.pieces.insert(0, piece[most:])
+        return piece[:most]
+
+
+def wire(kind: int, channel: int, payload: bytes, end: int = 0xCE) -> bytes:
+    return pack(">BHI", kind, channel, len(payload)) + payload + bytes([end])
+
+
+def read_all(socket: Pieces) -> list[Frame]:
+    found: list[Frame] = []
+    while socket.pieces:
+        read_frames(socket, found.append)
+    return found
+
+
+@given(FRAMES, st.lists(st.integers(0, 400), max_size=8))
+def test_frames_are_found_however_their_bytes_come(frames: list[Frame], cuts: list[int]) -> None:
+    stream = b"".join(wire(*frame) for frame in frames)
+    edges = [0, *sorted(cuts), len(stream)]
+    assert read_all(Pieces([stream[a:b] for a, b in pairwise(edges)])) == frames
+
+
+@given(FRAMES, st.integers(1, 60))
+def test_a_call_ends_at_the_end_of_a_frame_so_that_others_may_read_on(frames: list[Frame], first: int) -> None:
+    stream = b"".join(wire(*frame) for frame in frames)
+    socket, found = Pieces([stream[:first], stream[first:]]), list[Frame]()
+    read_frames(socket, found.append)
+    rest = b"".join(socket.pieces)
+    assert stream == b"".join(wire(*frame) for frame in found) + rest
+
+
+def test_what_is_no_frame_is_told() -> None:
+    with pytest.raises(BrokenFrame):
+        read_frames(Pieces([wire(1, 1, b"x", end=0)]), lambda _: None)
+
+
+@pytest.mark.parametrize("stream", [b"", b"\1\0", wire(1, 1, b"xyz")[:-2]])
+def test_a_stream_that_ends_within_a_frame_is_a_lost_connection(stream: bytes) -> None:
+    with pytest.raises(ConnectionResetError):
+        read_frames(Pieces([stream]), lambda _: None)
+
+
+class Connection:
+    bytes_recv = 0
+
+
+def deliver(properties: bytes, body: bytes) -> Message:
+    """What comes of a message with these properties on the wire."""
+    found: list[Message] = []
+
+    def note(_channel: int, _method: Any, _arguments: bytes, message: Message) -> None:
+        found.append(message)
+
+    on_frame = tolerant_frame_handler(Connection(), note)
+    on_frame((1, 1, pack(">HH", 60, 60)))
+    on_frame((2, 1, pack(">HxxQ", 60, len(body)) + properties))
+    if body:
+        on_frame((3, 1, body))
+    (message,) = found
+    return message
+
+
+def table(content: bytes) -> bytes:
+    """Properties that are headers alone."""
+    return pack(">H", 0x2000) + pack(">I", len(content)) + content
+
+
+NESTED = b""
+for _ in range(5000):
+    NESTED = b"\1nF" + pack(">I", len(NESTED)) + NESTED
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        pack(">HB", 0x8000, 2) + b"\xff\xfe",
+        table(b"\1dT" + pack(">Q", 2**60)),
+        table(b"\1d?"),
+        table(NESTED),
+        pack(">H", 0x8000),
+    ],
+    ids=["no text", "a date beyond the calendar", "an unknown type", "too deep", "cut short"],
+)
+@pytest.mark.parametrize("body", [b"", b"body"])
+def test_a_message_with_unreadable_properties_comes_without_them(properties: bytes, body: bytes) -> None:
+    message = deliver(properties, body)
+    assert (message.properties, message.body or b"") == ({}, body)
+
+
+def test_a_message_with_readable_properties_has_them() -> None:
+    properties = table(b"\1a" + b"S" + dumps("S", ["text"]))
+    assert deliver(properties, b"body").properties == {"application_headers": {"a": "text"}}
+
+
+class Transport:
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, data: Any) -> None:
+        self.written.append(bytes(data))
+
+
+def test_a_cork_passes_on_at_once_until_it_holds_and_then_all_together() -> None:
+    transport = Transport()
+    cork, buffer = Cork(transport), bytearray(b"one")
+    cork.write(memoryview(buffer))
+    cork.hold()
+    cork.write(memoryview(buffer))
+    buffer[:] = b"two"  # py-amqp writes every frame into the same memory
+    cork.write(memoryview(buffer))
+    assert transport.written == [b"one"]
+    cork.release()
+    cork.release()
+    cork.write(b"three")
+    assert transport.written == [b"one", b"onetwo", b"three"]
+
+
+def test_a_cork_holds_back_no_more_than_it_may() -> None:
+    transport = Transport()
+    cork = Cork(transport)
+    cork.hold()
+    for _ in range(5):
+        cork.write(b"x" * (HELD // 2))
+    assert [len(piece) for piece in transport.written] == [HELD, HELD]
+    cork.release()
+    assert sum(map(len, transport.written)) == 5 * (HELD // 2)
