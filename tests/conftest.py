@@ -64,7 +64,7 @@ def redis_url(redis_server: RedisServer) -> str:
 @pytest.fixture
 def private_server() -> Iterator[RedisServer]:
     """A real server of the test's own: kill it, pause it, fill it. It listens on a unix socket too."""
-    server = started(RedisServer(unix_socket=True))
+    server = started(RedisServer(appendfsync="always", unix_socket=True))  # everysec may write late, and lose at a kill
     yield server
     server.stop()
 
