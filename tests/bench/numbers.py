@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -16,6 +17,8 @@ Rows = dict[str, list[Measured]]
 Line = tuple[str, ...]
 
 FILE: Final = "performance.json"
+OUT: Final = Path("var/bench")
+"""Where a run leaves its numbers, unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,8 @@ class Table:
 
 
 def median_of(rows: Rows, name: str, figure: str) -> float:
-    """The median of a figure over the rounds."""
-    return median(measured[figure] for measured in rows[name])
+    """The median of a figure over the rounds; not a number where no round went well."""
+    return median([measured[figure] for measured in rows.get(name, ())] or [nan])
 
 
 def load(folder: Path) -> dict[str, Any]:

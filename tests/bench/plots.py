@@ -15,9 +15,11 @@ THEIRS: Final = "#9aa5b1"
 def draw(everything: dict[str, Any], folder: Path) -> None:
     """All plots that there are numbers for."""
     mpl.use("Agg")
-    for part in ("ingress", "queue", "whole"):
-        if part in everything["parts"]:
-            throughput(everything["parts"][part]["rows"], folder / f"performance-{part}.png")
+    parts = everything["parts"]
+    for name in {"ingress", "queue", "whole"} & set(parts):
+        throughput(parts[name]["rows"], folder / f"performance-{name}.png")
+    if "latency" in parts:
+        distribution(parts["latency"]["rows"], folder / "performance-latency.png")
 
 
 def throughput(rows: Rows, file: Path) -> None:
@@ -34,6 +36,23 @@ def throughput(rows: Rows, file: Path) -> None:
         axes.plot([measured["rate"] for measured in rows[name]], [name] * len(rows[name]), "k.", markersize=3)
     axes.set_xlabel("a second, on one core; a dot for each round")
     axes.margins(x=0.12)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, dpi=110)
+    pyplot.close(figure)
+
+
+def distribution(rows: Rows, file: Path) -> None:
+    """How many were decided within which time; a line for each round."""
+    figure, axes = pyplot.subplots(figsize=(9, 4), layout="constrained")
+    for number, (name, rounds) in enumerate(rows.items()):
+        for turn, measured in enumerate(rounds):
+            times = [measured[f"p{percent}"] for percent in range(101)]
+            axes.plot(times, range(101), color=f"C{number}", alpha=0.8, label=name if turn == 0 else None)
+    axes.set_xscale("log")
+    axes.set_xlabel("milliseconds from notify to decision, without GetResult's own time")
+    axes.set_ylabel("percent decided")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, dpi=110)
     pyplot.close(figure)

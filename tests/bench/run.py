@@ -8,18 +8,16 @@ import tempfile
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table as Shown
 
-from tests.bench import cores, machine, plots
-from tests.bench.numbers import Measure, Rows, Table, keep, load
+from tests.bench import aims, cores, machine, plots
+from tests.bench.numbers import OUT, Measure, Rows, Table, keep, load
+from tests.bench.parts import PARTS
 from tests.bench.sizes import FULL, QUICK
-
-PARTS: Final = tuple(sorted(path.stem for path in (Path(__file__).parent / "parts").glob("[a-z]*.py")))
-OUT: Final = Path("var/bench")
 
 
 def main() -> None:
@@ -38,7 +36,9 @@ def main() -> None:
         about = {"quick": wanted.quick, "rounds": wanted.rounds, "load_before": before, "machine": machine.described()}
         keep(wanted.out, name, {**about, "rows": rows})
         console.print(shown(part.table(rows)))
-    plots.draw(load(wanted.out), wanted.out)
+    everything = load(wanted.out)
+    plots.draw(everything, wanted.out)
+    console.print(shown(aims.table(everything)))
     console.print(f"Numbers and plots are in {wanted.out}; `python -m tests.bench.report` puts them into docs/.")
 
 
@@ -59,7 +59,7 @@ def _parts(text: str) -> list[str]:
 
 
 def measured_in_turn(part: str, measures: Mapping[str, Measure], rounds: int, console: Console) -> Rows:
-    """Each once, then each again: what changes on the machine meanwhile meets all of them."""
+    """Each once, then each again: what changes on the machine meanwhile meets all of them. What fails is left out."""
     rows: Rows = {name: [] for name in measures}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
@@ -67,9 +67,12 @@ def measured_in_turn(part: str, measures: Mapping[str, Measure], rounds: int, co
         for _ in range(rounds):
             for name, measure in measures.items():
                 bar.update(task, description=f"{part}: {name}")
-                rows[name].append(_in_a_folder(measure))
+                try:
+                    rows[name].append(_in_a_folder(measure))
+                except Exception as error:  # the others' numbers are worth having all the same
+                    console.print(f"[red]{part}: {name}: {type(error).__name__}: {error} {' '.join(error.__notes__)}")
                 bar.advance(task)
-    return rows
+    return {name: measured for name, measured in rows.items() if measured}
 
 
 def _in_a_folder(measure: Measure) -> dict[str, float]:
@@ -87,6 +90,7 @@ def _in_a_folder(measure: Measure) -> dict[str, float]:
 def shown(table: Table) -> Shown:
     """For the terminal."""
     drawn = Shown(*table.headings, title=table.title, title_justify="left")
+    drawn.columns[0].no_wrap = True
     for column in drawn.columns[1:]:
         column.justify = "right"
     for cells in table.lines:

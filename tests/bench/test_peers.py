@@ -11,7 +11,7 @@ from redis import Redis
 from tests.bench.entrants import ALL_STAGES, EACH_STAGE, BareLoop, Entrant, OfPeer, Ours, redis_server, running
 from tests.bench.parts.queue import QUIET
 from tests.bench.peer import peers
-from tests.bench.watching import check_each_once
+from tests.bench.watching import repeated
 from tests.bench.work import judged
 from tests.e2e.load import CALLBACKS, bodies, wait_until
 
@@ -26,7 +26,7 @@ ENTRANTS: dict[str, Entrant] = {
     "ours": Ours(ALL_STAGES, QUIET),
     "ours, a process for each stage": Ours(EACH_STAGE, QUIET),
     "bare loop": BareLoop(work=True),
-    **{peer.name: OfPeer(peer) for peer in peers("queue")},
+    **{peer.name: OfPeer(peer) for peer in (*peers("queue"), *peers("batches"))},
 }
 
 
@@ -48,5 +48,5 @@ def test_every_entrant_decides_the_vectors_alike(entrant: Entrant, tmp_path: Pat
         entrant.fill(server.url, [FORGED, *VECTORS])
         with running(entrant.programs(server.url, tmp_path)):
             wait_until(lambda: entrant.done(redis) >= len(expected), 60)
-            check_each_once(entrant.events(redis), len(expected))
+            assert repeated(lambda: entrant.events(redis), len(expected), allowed=False) == 0
             assert by_case(entrant.events(redis)) == expected

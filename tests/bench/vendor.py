@@ -51,7 +51,7 @@ class Answers(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._unread += data
-        while (end := _end(self._unread)) <= len(self._unread):
+        while (end := request_end(self._unread)) <= len(self._unread):
             request, self._unread = self._unread[:end], self._unread[end:]
             self._take(request)
 
@@ -76,7 +76,7 @@ class Answers(asyncio.Protocol):
             self._transport.write(answer)
 
 
-def _end(unread: bytes) -> int:
+def request_end(unread: bytes) -> int:
     """Where the first request ends; beyond the end while it is not whole."""
     head = unread.find(_HEAD_END)
     if head < 0:

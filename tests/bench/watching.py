@@ -1,8 +1,8 @@
 """Watching a queue run empty: how fast it went, and what it cost."""
 
 import re
-import time
 from collections.abc import Callable, Sequence
+from time import monotonic, perf_counter, sleep
 from typing import Final
 
 from tests.bench.cores import cpu_seconds
@@ -40,16 +40,16 @@ def drained(count: int, done: Callable[[], int], pids: Sequence[int]) -> Measure
 
 def _wait(done: Callable[[], int], goal: int, pids: Sequence[int]) -> tuple[float, int, float]:
     """When the goal was reached, what was done by then, and the CPU seconds used."""
-    seen, moved = -1, time.perf_counter()
+    seen, moved = -1, perf_counter()
     while True:
-        count, now = done(), time.perf_counter()
+        count, now = done(), perf_counter()
         if count >= goal:
             return now, count, cpu_seconds(pids)
         if count != seen:
             seen, moved = count, now
         elif now - moved > PATIENCE_SECONDS:
             raise Stuck(f"{count} of {goal} after {PATIENCE_SECONDS:g} s in which nothing moved")
-        time.sleep(LOOK_SECONDS)
+        sleep(LOOK_SECONDS)
 
 
 def percentiles(values: Sequence[float]) -> Measured:
@@ -58,8 +58,18 @@ def percentiles(values: Sequence[float]) -> Measured:
     return {f"p{step}": ordered[min(int(len(ordered) * step / 100), len(ordered) - 1)] for step in steps}
 
 
-def check_each_once(results: Sequence[bytes], count: int) -> None:
-    """That there is exactly one result for each of `count` cases; raises `Uncounted`."""
-    cases = {found[0] for result in results if (found := CASE.search(result))}
-    if len(results) != count or len(cases) != count:
-        raise Uncounted(f"{len(results)} results of {len(cases)} cases instead of {count}")
+def repeated(results: Callable[[], Sequence[bytes]], count: int, *, allowed: bool) -> int:
+    """How many results repeat a case, none of `count` cases being without one.
+
+    Raises:
+        Uncounted: A case has no result after a while; or one has two, and that is not `allowed`.
+    """
+    patience = monotonic() + (PATIENCE_SECONDS if allowed else 0)
+    while True:
+        found = results()
+        cases = {case[0] for result in found if (case := CASE.search(result))}
+        if len(cases) == count and (allowed or len(found) == count):
+            return len(found) - count
+        if monotonic() > patience:
+            raise Uncounted(f"{len(found)} results of {len(cases)} cases instead of {count}")
+        sleep(LOOK_SECONDS)

@@ -17,7 +17,7 @@ from tests.bench.parts.queue import QUIET
 from tests.bench.parts.whole import SLOW_SECONDS
 from tests.bench.sizes import Sizes
 from tests.bench.vendor import vendor
-from tests.bench.watching import Measured, check_each_once, drained
+from tests.bench.watching import Measured, drained, repeated
 
 TITLE: Final = "As it grows"
 MEMORY: Final = "memory"
@@ -76,7 +76,7 @@ def memory(folder: Path, count: int) -> Measured:
         with running(entrant.programs(server.url, folder)) as pids:
             drained(count, lambda: entrant.done(redis), pids)
             worker = memory_bytes(pids)
-            check_each_once(entrant.events(redis), count)
+            repeated(lambda: entrant.events(redis), count, allowed=False)
         results = redis.memory_usage(OURS_OUT, samples=0)
         cases = used(redis) - empty - results
     figures = {"waiting_bytes": waiting, "case_bytes": cases, "result_bytes": results}

@@ -32,7 +32,7 @@ def measures(sizes: Sizes) -> dict[str, Measure]:
         BARE: partial(contest, entrant=BareLoop(work=False), count=count),
         BARE_WORK: partial(contest, entrant=BareLoop(work=True), count=count),
     }
-    for peer in peers("queue"):
+    for peer in (*peers("queue"), *peers("batches")):
         made[peer.title] = partial(
             contest, entrant=OfPeer(peer), count=sizes.queue_slow if peer.name == SLOW else count
         )

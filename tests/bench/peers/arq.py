@@ -1,7 +1,7 @@
 """arq.
 
-Settings: as many jobs at once as the run allows, so that it reads five times as many from the queue at a time; no
-result kept, none logged; msgpack instead of pickle is not needed for one string. uvloop, which it takes if it is there.
+Settings: as many jobs at once as the run allows, of which it looks for five times as many at a time; no result kept,
+none logged; uvloop.
 """
 
 import sys

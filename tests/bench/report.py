@@ -1,0 +1,73 @@
+"""Puts the numbers of a run into the docs: `python -m tests.bench.report`, after `make bench`.
+
+Copies the numbers and the plots to docs/, and writes every table of docs/performance.md anew; the text between the
+tables is written by hand.
+"""
+
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from tests.bench import aims
+from tests.bench.numbers import FILE, OUT, load
+
+DOCS: Final = Path(__file__).parents[2] / "docs"
+PAGE: Final = DOCS / "performance.md"
+QUIET_LOAD: Final = 0.5
+_BLOCK: Final = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main(source: Path) -> None:
+    """From the run's folder into the docs."""
+    for file in (source / FILE, *source.glob("*.png")):
+        shutil.copy(file, DOCS)
+    PAGE.write_text(written(PAGE.read_text(), load(DOCS)))
+
+
+def written(page: str, everything: Mapping[str, Any]) -> str:
+    """The page with its tables made from these numbers."""
+    return _BLOCK.sub(lambda block: f"{block[1]}{_block(block[2], everything)}{block[3]}", page)
+
+
+def _block(name: str, everything: Mapping[str, Any]) -> str:
+    if name == "aims":
+        return aims.table(everything).markdown()
+    if name == "machine":
+        return _machine(everything)
+    if name not in everything["parts"]:
+        return "Not measured yet.\n"
+    numbers = everything["parts"][name]
+    return _caveat(numbers) + str(import_module(f"tests.bench.parts.{name}").table(numbers["rows"]).markdown())
+
+
+def _caveat(numbers: Mapping[str, Any]) -> str:
+    """What takes from the worth of the numbers."""
+    faults = []
+    if numbers["quick"]:
+        faults.append("small sizes")
+    if numbers["load_before"] > QUIET_LOAD:
+        faults.append(f"the machine had other work, load average {numbers['load_before']:.1f}")
+    if not numbers["machine"]["pinned"]:
+        faults.append("nothing was pinned to a core")
+    return f"**Not to be relied on**: {'; '.join(faults)}.\n\n" if faults else ""
+
+
+def _machine(everything: Mapping[str, Any]) -> str:
+    """Of the latest part."""
+    if not everything["parts"]:
+        return "Not measured yet.\n"
+    numbers = max(everything["parts"].values(), key=lambda each: str(each["machine"]["at"]))
+    on, rounds = numbers["machine"], numbers["rounds"]
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(on["versions"].items()))
+    return (
+        f"{on['at'][:10]}, commit {on['commit']}, medians of {rounds} {'rounds' if rounds > 1 else 'round'}. "
+        f"{on['cpu']}, {on['cores']} cores, {on['kernel']}, Python {on['python']}, {on['redis']}; {versions}.\n"
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else OUT)
