@@ -27,8 +27,6 @@ from workers.classify import Evidence, classify
 from workers.verify import verify
 
 AT_ONCE: Final = 64
-UNSAID: Final = "application/data"
-"""What kombu calls a body that came without a content type."""
 QUEUES: Final = ("callbacks", "verified", "reconciled", "decided")
 
 
@@ -47,7 +45,7 @@ class Expected:
         """One more body; raises `Broken` for a forgery that gets in."""
         end = outcome(hostile)
         if end != "verified":
-            self.refused[end, hostile.content_type or UNSAID, hostile.body] += 1
+            self.refused[end, hostile.content_type, hostile.body] += 1
             return
         self.noted += 1
         callback = verify(posted(hostile.body, hostile.content_type), [SECRET]).callback
