@@ -61,8 +61,12 @@ class StreamsPublisher:
         return None
 
 
+def addition(post: Post) -> tuple[str | bytes, ...]:
+    """The Redis command that puts a message on its queue."""
+    return ("XADD", post.queue, "*", *plain_fields(post.body, post.content_type, to_json(post.headers)))
+
+
 def _packed(post: Post) -> bytes:
-    fields = plain_fields(post.body, post.content_type, to_json(post.headers))
-    words: Any = ("XADD", post.queue, "*", *fields)  # hiredis declares them as a single one
+    words: Any = addition(post)  # hiredis declares them as a single one
     packed: bytes = pack_command(words)
     return packed

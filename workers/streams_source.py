@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Final, cast
+from typing import Final
 
 from pydantic_core import from_json
 from redis import Redis
@@ -15,6 +15,7 @@ from shared.publisher import NotStored, Publisher
 from shared.shelf import Command, Shelf
 from shared.streams import Channel, Move
 from shared.streams import Delivery as Entry
+from shared.streams_publisher import addition
 from workers.delivery import Delivery
 from workers.elsewhere import Outlet, mark, release, write
 from workers.settlement import Settlement
@@ -87,7 +88,7 @@ class StreamsSource:
             if apart is not None:
                 release(shelf, leaving, apart)
             else:
-                shelf.take([(item, (self._add(post),)) for item, post in leaving])
+                shelf.take([(item, (addition(post),)) for item, post in leaving])
 
     def oldest(self, queues: Sequence[str]) -> float | None:
         """When the oldest message was put there: one in work counts as waiting until it is settled."""
@@ -130,16 +131,10 @@ class StreamsSource:
     def _move(self, settlement: Settlement) -> Move:
         """What the fenced script does for one message."""
         posts = settlement.posts if self._results is not None else (*settlement.posts, *settlement.results)
-        commands = [self._add(post) for post in posts]
+        commands: list[Command] = [addition(post) for post in posts]
         if self._ledger is None:
             commands += settlement.writes
         return Move(settlement.tag, tuple(commands), settlement.once if self._ledger is None else None)
-
-    def _add(self, post: Post) -> Command:
-        command = self._channel().entry_command(
-            post.queue, post.body, content_type=post.content_type, headers=dict(post.headers)
-        )
-        return cast("Command", command)
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
@@ -154,7 +149,7 @@ def _read(entry: Entry, queue: str, channel: Channel) -> Delivery:
     fields = dict(zip(entry.fields[::2], entry.fields[1::2], strict=True))
     try:
         headers = from_json(fields[b"headers"])
-        body, content_type = fields[b"body"], fields[b"content_type"].decode()
+        body, content_type = fields[b"body"], fields.get(b"content_type", b"").decode()
     except (KeyError, ValueError):
         return _read_odd(entry, queue, channel)
     if not fields.keys() <= OUR_FIELDS or not isinstance(headers, dict) or not headers.keys().isdisjoint(KOMBU_HEADERS):
