@@ -113,7 +113,7 @@ class RabbitSource:
         try:
             self._inlet.drain(wait)
         except LinkLost:
-            self._suspects.clear()
+            self._suspects.acquit()
             raise
 
     def _keep(self) -> None:

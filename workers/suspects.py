@@ -45,6 +45,7 @@ class Suspects:
         self._new: list[Delivery] = []
         self._waiting: list[tuple[int, int, Delivery]] = []
         self._trials: dict[str, Trial] = {}
+        self._acquitted: list[str] = []
         self._arrivals = 0
         self._away_until = 0.0
 
@@ -64,6 +65,7 @@ class Suspects:
         if not len(self) or now < self._away_until or any(trial.open(now) for trial in self._trials.values()):
             return []
         try:
+            self._uncount()
             self._sort()
             return self._let_through(most, now)
         except RedisError:
@@ -77,10 +79,14 @@ class Suspects:
             with suppress(RedisError):
                 self._redis.delete(*map(self._key, done))
 
-    def clear(self) -> None:
-        """Those that wait will come again."""
+    def acquit(self) -> None:
+        """The connection is lost, and this process lives: those on trial have killed nobody. All will come again."""
+        self._acquitted += map(self._key, self._trials)
+        self._trials.clear()
         self._new.clear()
         self._waiting.clear()
+        with suppress(RedisError):  # the next release tries it again
+            self._uncount()
 
     def _sort(self) -> None:
         if self._new:
@@ -89,6 +95,16 @@ class Suspects:
                 self._arrivals += 1
                 insort(self._waiting, (int(count or 0), self._arrivals, delivery))
             self._new.clear()
+
+    def _uncount(self) -> None:
+        """Take back what was counted for nothing; earlier deaths stay counted."""
+        if self._acquitted:
+            with self._redis.pipeline(transaction=False) as pipe:
+                for key in self._acquitted:
+                    pipe.decr(key)
+                    pipe.expire(key, COUNT_LIFE)
+                pipe.execute()
+            self._acquitted.clear()
 
     def _let_through(self, most: int, now: float) -> list[Delivery]:
         first = self._waiting[0][0]

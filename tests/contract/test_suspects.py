@@ -101,6 +101,32 @@ def test_a_settlement_ends_the_count_and_otherwise_time_does(redis: "Redis", sus
     assert release(suspects) == [("a", 1)]
 
 
+def test_a_lost_connection_is_no_death(redis: "Redis") -> None:
+    dead, alive = Suspects(redis, "p"), Suspects(redis, "p")
+    fill(dead, message("a"))
+    dead.release(1)  # and dies
+    for delivery in range(1, 10):
+        fill(alive, message("a", delivery), message("b", delivery))
+        assert release(alive, most=10) == [("b", 1)]
+        alive.settled([f"c/1/{delivery}"])
+        alive.acquit()
+    fill(alive, message("a", 10))
+    assert release(alive) == [("a", 2)], "what had died before is remembered"
+    assert all(redis.ttl(key) > 0 for key in redis.keys("p:trial:*"))
+
+
+async def test_an_acquittal_that_redis_did_not_hear_of_is_told_it_later(
+    redis: "Redis", suspects: Suspects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(suspects, message("a"))
+    suspects.release(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(suspects, "_redis", Redis(port=1))
+        suspects.acquit()
+    fill(suspects, message("a", 2))
+    assert release(suspects) == [("a", 1)]
+
+
 def test_what_was_never_suspect_costs_redis_nothing() -> None:
     suspects = Suspects(Redis(port=1), "p")
     suspects.settled(["a/1/1"])
