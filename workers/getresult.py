@@ -91,16 +91,26 @@ class GetResult:
 
     async def read(self, account: Account, biz_id: str) -> Answer:
         """One read, tried up to three times within a second or two where that costs nothing. Never raises."""
+        answer = await self._once(account, biz_id)
+        return await self._insist(answer, account, biz_id) if _may_be_over_soon(answer) else answer
+
+    async def _insist(self, answer: Answer, account: Account, biz_id: str) -> Answer:
+        """Tried again after this answer. Most calls never come here, and tenacity takes longer than a round trip."""
+        known = iter([answer])
+
+        async def attempt() -> Answer:
+            return next(known, None) or await self._once(account, biz_id)
+
         retrying = AsyncRetrying(
-            retry=retry_if_result(lambda answer: isinstance(answer, Unread) and answer.code in QUICK),
+            retry=retry_if_result(_may_be_over_soon),
             wait=wait_random_exponential(multiplier=0.1, max=1.0),
             stop=stop_after_attempt(3),
         )
         try:
-            answer: Answer = await retrying(self._once, account, biz_id)
+            return await retrying(attempt)
         except RetryError as error:
-            answer = error.last_attempt.result()
-        return answer
+            last: Answer = error.last_attempt.result()
+            return last
 
     async def _once(self, account: Account, biz_id: str) -> Answer:
         query = {
@@ -116,6 +126,10 @@ class GetResult:
         except PyreqwestError as error:
             return _not_answered(error)
         return judge(response.status, body, _retry_after(response))
+
+
+def _may_be_over_soon(answer: Answer) -> bool:
+    return isinstance(answer, Unread) and answer.code in QUICK
 
 
 def _retry_after(response: Response) -> str | None:

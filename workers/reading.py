@@ -122,20 +122,24 @@ class EvidenceReader:
 
     async def _reserve(self, case: CaseKey, flight: str, *, signed: bool) -> Reservation:
         """Ask again after a lost reply, as the same flight: the read that it granted would be burnt."""
-        again = AsyncRetrying(
-            retry=retry_if_exception_type((RedisConnectionError, RedisTimeoutError)),
-            wait=wait_random_exponential(multiplier=0.1, max=2.0),
-            stop=stop_after_attempt(4),
-            reraise=True,
-        )
         reserve = partial(
             self._ledger.reserve,
+            case,
+            flight,
             allowed=self._rules.budget if signed else self._rules.budget - 1,
             life=self._rules.timeout * FLIGHT_LIVES,
             rests=self._rules.rests,
             hinted=not signed,
         )
-        return await again(reserve, case, flight)
+        try:
+            return await reserve()  # tenacity takes longer than a round trip
+        except (RedisConnectionError, RedisTimeoutError):
+            return await AsyncRetrying(
+                retry=retry_if_exception_type((RedisConnectionError, RedisTimeoutError)),
+                wait=wait_random_exponential(multiplier=0.1, max=2.0),
+                stop=stop_after_attempt(3),
+                reraise=True,
+            )(reserve)
 
     async def _fly(self, account: Account, case: CaseKey, flight: str) -> Reading | None:
         answer = await self._get_result(account, case.biz_id)
@@ -175,7 +179,11 @@ class EvidenceReader:
 
     async def _land(self, case: CaseKey, flight: str, how: Landing, value: bytes | str) -> tuple[str, ...] | None:
         """Tell the ledger, however long Redis is away: an answer that was paid for must not be lost."""
-        patiently = AsyncRetrying(
-            retry=retry_if_exception_type(RedisError), wait=wait_random_exponential(multiplier=0.1, max=2.0)
-        )
-        return await patiently(self._ledger.land, case, flight, how, value, self._clock())
+        land = partial(self._ledger.land, case, flight, how, value, self._clock())
+        try:
+            return await land()
+        except RedisError:
+            patiently = AsyncRetrying(
+                retry=retry_if_exception_type(RedisError), wait=wait_random_exponential(multiplier=0.1, max=2.0)
+            )
+            return await patiently(land)
