@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import nan
 from typing import Any, Final
 
 from tests.bench.numbers import Rows, Table, median_of
@@ -41,7 +42,7 @@ def _celery(rows: Rows) -> float:
 
 
 def _best_peer(rows: Rows) -> float:
-    return _rate(rows, queue.OURS) / max(_rate(rows, name) for name in queue.peer_names(rows))
+    return _rate(rows, queue.OURS) / max((_rate(rows, name) for name in queue.peer_names(rows)), default=nan)
 
 
 def _best_client(client: str) -> Callable[[Rows], float]:

@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from time import sleep
 from typing import Any, Final
 
 from deploy.local.redis_server import find_program
@@ -34,9 +35,18 @@ def described() -> dict[str, Any]:
     }
 
 
-def load_average() -> float:
-    """Of the last minute: what else the machine was busy with."""
-    return os.getloadavg()[0]
+def busy() -> float:
+    """The share of all cores, 0 to 1, that others use while we do nothing for two seconds."""
+    before = _ticks()
+    sleep(2)
+    idle, every = (after - earlier for after, earlier in zip(_ticks(), before, strict=True))
+    return 1 - idle / every
+
+
+def _ticks() -> tuple[int, int]:
+    """Of all cores since the start: idle, and altogether."""
+    counts = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return counts[3] + counts[4], sum(counts)
 
 
 def _cpu() -> str:

@@ -7,6 +7,7 @@ import matplotlib as mpl
 from matplotlib import pyplot
 
 from tests.bench.numbers import Rows, median_of
+from tests.bench.report import PLOTTED
 
 OURS: Final = "#1b7f5c"
 THEIRS: Final = "#9aa5b1"
@@ -16,10 +17,9 @@ def draw(everything: dict[str, Any], folder: Path) -> None:
     """All plots that there are numbers for."""
     mpl.use("Agg")
     parts = everything["parts"]
-    for name in {"ingress", "queue", "whole"} & set(parts):
-        throughput(parts[name]["rows"], folder / f"performance-{name}.png")
-    if "latency" in parts:
-        distribution(parts["latency"]["rows"], folder / "performance-latency.png")
+    for name in set(PLOTTED) & set(parts):
+        draw_one = distribution if name == "latency" else throughput
+        draw_one(parts[name]["rows"], folder / f"performance-{name}.png")
 
 
 def throughput(rows: Rows, file: Path) -> None:

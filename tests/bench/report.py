@@ -17,7 +17,15 @@ from tests.bench.numbers import FILE, OUT, load
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGE: Final = DOCS / "performance.md"
-QUIET_LOAD: Final = 0.5
+QUIET: Final = 0.1
+"""Others may use this share of the machine."""
+NOTHING: Final = "Not measured yet.\n"
+PLOTTED: Final = {
+    "ingress": "requests a second",
+    "queue": "callbacks a second",
+    "whole": "callbacks a second",
+    "latency": "how many were decided within which time",
+}
 _BLOCK: Final = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -35,13 +43,23 @@ def written(page: str, everything: Mapping[str, Any]) -> str:
 
 def _block(name: str, everything: Mapping[str, Any]) -> str:
     if name == "aims":
-        return aims.table(everything).markdown()
+        return _aims(everything)
     if name == "machine":
         return _machine(everything)
     if name not in everything["parts"]:
-        return "Not measured yet.\n"
+        return NOTHING
     numbers = everything["parts"][name]
-    return _caveat(numbers) + str(import_module(f"tests.bench.parts.{name}").table(numbers["rows"]).markdown())
+    table = str(import_module(f"tests.bench.parts.{name}").table(numbers["rows"]).markdown())
+    plot = f"\n![{PLOTTED[name]}](performance-{name}.png)\n" if name in PLOTTED else ""
+    return _caveat(numbers) + table + plot
+
+
+def _aims(everything: Mapping[str, Any]) -> str:
+    """The aims, with what takes from the worth of their numbers."""
+    lines = aims.table(everything)
+    parts = [numbers for name, numbers in everything["parts"].items() if name in {aim.part for aim in aims.AIMS}]
+    caveats = dict.fromkeys(map(_caveat, parts))
+    return "".join(caveats) + (lines.markdown() if lines.lines else NOTHING)
 
 
 def _caveat(numbers: Mapping[str, Any]) -> str:
@@ -49,8 +67,8 @@ def _caveat(numbers: Mapping[str, Any]) -> str:
     faults = []
     if numbers["quick"]:
         faults.append("small sizes")
-    if numbers["load_before"] > QUIET_LOAD:
-        faults.append(f"the machine had other work, load average {numbers['load_before']:.1f}")
+    if numbers["busy_before"] > QUIET:
+        faults.append("the machine had other work")
     if not numbers["machine"]["pinned"]:
         faults.append("nothing was pinned to a core")
     return f"**Not to be relied on**: {'; '.join(faults)}.\n\n" if faults else ""
@@ -59,7 +77,7 @@ def _caveat(numbers: Mapping[str, Any]) -> str:
 def _machine(everything: Mapping[str, Any]) -> str:
     """Of the latest part."""
     if not everything["parts"]:
-        return "Not measured yet.\n"
+        return NOTHING
     numbers = max(everything["parts"].values(), key=lambda each: str(each["machine"]["at"]))
     on, rounds = numbers["machine"], numbers["rounds"]
     versions = ", ".join(f"{name} {version}" for name, version in sorted(on["versions"].items()))

@@ -17,6 +17,7 @@ from rich.table import Table as Shown
 from tests.bench import aims, cores, machine, plots
 from tests.bench.numbers import OUT, Measure, Rows, Table, keep, load
 from tests.bench.parts import PARTS
+from tests.bench.report import QUIET
 from tests.bench.sizes import FULL, QUICK
 
 
@@ -31,9 +32,10 @@ def main() -> None:
     sizes = QUICK if wanted.quick else FULL
     for name in wanted.parts:
         part = import_module(f"tests.bench.parts.{name}")
-        before = machine.load_average()
+        if (busy := machine.busy()) > QUIET:
+            console.print(f"[yellow]{name}: others use {busy:.0%} of the machine; the numbers will say little.")
         rows = measured_in_turn(name, part.measures(sizes), wanted.rounds, console)
-        about = {"quick": wanted.quick, "rounds": wanted.rounds, "load_before": before, "machine": machine.described()}
+        about = {"quick": wanted.quick, "rounds": wanted.rounds, "busy_before": busy, "machine": machine.described()}
         keep(wanted.out, name, {**about, "rows": rows})
         console.print(shown(part.table(rows)))
     everything = load(wanted.out)

@@ -6,6 +6,7 @@ Everybody reads it once for each callback and judges its answer against the sign
 
 from collections.abc import Callable
 from functools import partial
+from math import nan
 from pathlib import Path
 from typing import Final
 
@@ -101,4 +102,4 @@ def table(rows: Rows) -> Table:
 
 def best(rows: Rows, client: str) -> float:
     """The rate of the fastest peer with this client."""
-    return max((median_of(rows, name, "rate") for name in rows if name.endswith(f"with {client}")), default=0.0)
+    return max((median_of(rows, name, "rate") for name in rows if name.endswith(f"with {client}")), default=nan)
