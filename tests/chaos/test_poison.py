@@ -18,7 +18,7 @@ from tests.e2e.load import bodies, decisions, post_all, signed
 
 pytestmark = pytest.mark.server
 LEASE = 1.5
-START = 4.0
+START = 15.0
 """Seconds that a worker may take to start on a busy machine."""
 
 
