@@ -24,7 +24,7 @@ from tests.bench.sizes import FULL, QUICK
 def main() -> None:
     """Measure, keep, show."""
     wanted = arguments()
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 140)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
     cores.take_the_others()
     if not cores.CAN_PIN:
