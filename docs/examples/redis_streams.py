@@ -18,7 +18,7 @@ from redis import Redis, ResponseError
 
 url, path, name = sys.argv[1:]
 STREAM, GROUP = "faceid.decisions", "verdicts"
-SILENT_MS = 60_000
+SILENT_MS = 30_000
 redis = Redis.from_url(url)
 database = sqlite3.connect(path)
 database.execute("CREATE TABLE IF NOT EXISTS verdicts (id TEXT PRIMARY KEY, biz_id TEXT, outcome TEXT)")

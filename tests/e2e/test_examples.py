@@ -24,7 +24,7 @@ pytestmark = pytest.mark.server
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 ROOT = EXAMPLES.parents[1]
 COUNT = 60
-SECONDS = 60.0
+SECONDS = 90.0
 
 
 @dataclass(frozen=True)
