@@ -11,7 +11,7 @@ import { createClient } from "redis";
 const [url, folder, name] = process.argv.slice(2);
 const STREAM = "faceid.decisions";
 const GROUP = "node";
-const SILENT_MS = 60_000;
+const SILENT_MS = 30_000;
 await mkdir(folder, { recursive: true });
 
 async function handle(event) {
