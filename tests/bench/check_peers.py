@@ -1,7 +1,6 @@
 """Everybody does the same work: each one's real worker on the vectors. `make bench` runs this first."""
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,7 @@ from tests.bench.watching import repeated
 from tests.bench.work import judged
 from tests.e2e.load import CALLBACKS, bodies, wait_until
 
-pytestmark = [
-    pytest.mark.server,
-    pytest.mark.skipif(find_spec("dramatiq") is None, reason="the peers are not installed here; `make bench` does it"),
-]
+pytestmark = pytest.mark.server
 TIMES = ("received_at", "decided_at")
 VECTORS = [body.decode() for body in bodies(len(CALLBACKS), list(CALLBACKS))]
 FORGED = VECTORS[0].replace("&sign=", "&sign=0")
