@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 IDLE_WAIT = 0.25
 """Seconds to wait for messages while nothing is in work."""
-BUSY_WAIT = 0.01
+BUSY_WAIT = 0.005
 """Seconds to wait for messages while settlements may come in."""
 CHORE_INTERVAL = 0.2
 DOWN_WAITS = (0.05, 0.1, 0.2, 0.5, 1.0)
