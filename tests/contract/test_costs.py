@@ -5,10 +5,12 @@ from typing import Final
 
 import pytest
 
-from tests.bench.costs import committed, measure
+from tests.bench.costs import BATCH, committed, measure
 from tests.servers import RedisServer
 
 GROWTH: Final = 1.1
+SLACK: Final = {"sent": 10 / BATCH}
+"""How a batch falls apart into commands depends on what comes together: so many commands more are no growth."""
 ADVICE: Final = "if that is worth it, run: python -m tests.bench.costs --write"
 
 
@@ -19,5 +21,6 @@ async def test_a_callback_takes_no_more_operations_than_it_did(private_server: R
     assert costs.keys() == allowed.keys()
     for name, cost in costs.items():
         was = asdict(allowed[name])
-        grown = {key: (was[key], round(value, 2)) for key, value in asdict(cost).items() if value > was[key] * GROWTH}
+        limits = {key: value * GROWTH + SLACK.get(key, 0.0) for key, value in was.items()}
+        grown = {key: (was[key], round(value, 2)) for key, value in asdict(cost).items() if value > limits[key]}
         assert not grown, f"{name}: from, to: {grown}; {ADVICE}"
