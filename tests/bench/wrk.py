@@ -19,7 +19,7 @@ wrk.body = "{body(1)}"
 _TELL: Final = """
 function done(summary, latency, requests)
   local bad = summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status
-  print(summary.requests, summary.duration, bad + summary.errors.timeout)
+  print(summary.requests, summary.duration, bad)
   print(latency.min)
   for percent = 1, 99 do print(latency:percentile(percent)) end
   print(latency.max)
