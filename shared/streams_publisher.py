@@ -36,6 +36,9 @@ class StreamsPublisher:
                     answers.append(await self._answer())
         except (RedisError, OSError) as error:
             answers += [NotStored(type(error).__name__)] * (len(posts) - len(answers))
+        except BaseException:  # a reply that is left unread would be taken for the next batch's
+            await self._connection.disconnect(nowait=True)
+            raise
         if any(answers):
             await self._connection.disconnect(nowait=True)  # a primary that became a replica stays one to us
         return answers

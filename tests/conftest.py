@@ -91,6 +91,14 @@ def rabbit_url(rabbit_server: RabbitServer, _vhosts: Iterator[int]) -> str:
     return rabbit_server.url(next(_vhosts))
 
 
+@pytest.fixture(scope="module")
+def module_rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """A RabbitMQ for the tests of one file, with two virtual hosts; they leave it running."""
+    server = _rabbit(tmp_path_factory.mktemp("rabbit"), 2)
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def private_rabbit(tmp_path: Path) -> Iterator[RabbitServer]:
     """A RabbitMQ of the test's own, at `url()`: kill it, pause it, fill it. It takes six seconds to start."""

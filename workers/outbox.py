@@ -41,11 +41,13 @@ class Outbox:
         except RedisError as error:
             raise SourceDown(type(error).__name__) from error
         inner = [(parked.id, post) for parked, post in recalls if post is not None]
-        results = [(parked.id, self._result(parked)) for parked in items if parked.reason != RECALL]
+        leaving = [parked for parked in items if parked.reason != RECALL]
         if inner:
             self._source.release(self._shelf, inner, results=False)
-        if results:
-            self._source.release(self._shelf, results, results=True)
+        if leaving:
+            self._source.release(self._shelf, [(item.id, self._result(item)) for item in leaving], results=True)
+            for item in leaving:  # once it is out: while the results' broker is away it is tried again and again
+                _tell(item)
 
     def _recalled(self, parked: Parked) -> Post | None:
         """The message that has the case classified once more; None when there is nothing better to classify."""
@@ -59,11 +61,14 @@ class Outbox:
 
     def _result(self, parked: Parked) -> Post:
         """As it was written: whole, or by a script as an alert's facts alone."""
-        event = "decision superseded" if parked.reason in {"superseding", "superseded"} else "alert"
-        log.warning(event, kind=parked.reason, account=parked.account, biz_id=parked.biz_id, cause=parked.detail)
         if parked.post is not None:
             return parked.post
         alert = Alert.of(
             AlertKind(parked.reason), parked.account, parked.at, parked.biz_id or None, cause=parked.detail or None
         )
         return to_post(alert, self._prefix)
+
+
+def _tell(parked: Parked) -> None:
+    event = "decision superseded" if parked.reason in {"superseding", "superseded"} else "alert"
+    log.warning(event, kind=parked.reason, account=parked.account, biz_id=parked.biz_id, cause=parked.detail)

@@ -166,3 +166,22 @@ async def _answering(most: int, then: Callable[[], Awaitable[Any]] | None = None
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+
+
+@pytest.mark.server
+async def test_the_replies_of_a_batch_that_was_given_up_are_not_taken_for_those_of_the_next(
+    private_server: RedisServer,
+) -> None:
+    async with publishing(private_server.url) as publisher:
+        await publisher.publish(posts(b"before"))
+        private_server.pause()
+        given_up = asyncio.create_task(publisher.publish(posts(b"given up")))  # type: ignore[arg-type]  # a coroutine
+        for _ in range(10):
+            await asyncio.sleep(0)  # until it is sent and its reply is waited for
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        private_server.resume()
+        private_server.config_set("maxmemory", 1)
+        (answer,) = await publisher.publish(posts(b"refused"))
+    assert isinstance(answer, NotStored)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from kombu.connection import Connection
 
-from deploy.local.rabbit_server import NoRabbit, RabbitServer, find_script
+from deploy.local.rabbit_server import RabbitServer
 from shared.brokers import open_publisher, rabbit_topology
 from shared.post import Post
 from shared.publisher import NotStored, Publisher
@@ -28,17 +28,9 @@ CALLBACKS = "faceid.callbacks"
 DAY_MS = 86_400_000
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    """One for the tests of this file, which leave it running."""
-    try:
-        find_script("rabbitmq-server")
-    except NoRabbit as error:
-        pytest.skip(str(error))
-    server = RabbitServer(tmp_path_factory.mktemp("rabbit"), 2)
-    server.start()
-    yield server
-    server.stop()
+@pytest.fixture
+def server(module_rabbit: RabbitServer) -> RabbitServer:
+    return module_rabbit
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from kombu.connection import Connection
 from redis import Redis
 
-from deploy.local.rabbit_server import NoRabbit, RabbitServer, find_script
+from deploy.local.rabbit_server import RabbitServer
 from shared.brokers import open_publisher
 from shared.envelope import Envelope
 from shared.post import Post
@@ -31,17 +31,9 @@ NEXT = Post(f"{PREFIX}.reconciled", b"next", "application/json", {"id": "i1"})
 CALLBACKS = f"{PREFIX}.callbacks"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    """One for the tests of this file, which leave it running."""
-    try:
-        find_script("rabbitmq-server")
-    except NoRabbit as error:
-        pytest.skip(str(error))
-    server = RabbitServer(tmp_path_factory.mktemp("rabbit"), 2)
-    server.start()
-    yield server
-    server.stop()
+@pytest.fixture
+def server(module_rabbit: RabbitServer) -> RabbitServer:
+    return module_rabbit
 
 
 @pytest.fixture

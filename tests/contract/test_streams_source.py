@@ -14,7 +14,7 @@ from shared.parked import Parked
 from shared.post import Post
 from shared.publisher import NotStored, Publisher
 from shared.shelf import Shelf, put_commands
-from workers.delivery import Delivery
+from tests.contract.places import receive
 from workers.settlement import Settlement
 from workers.source import SourceDown
 from workers.streams_source import StreamsSource
@@ -89,16 +89,6 @@ def publish(place: Place, *posts: Post) -> None:
 
 def envelope(name: str, body: bytes = b"data=1&sign=2", content_type: str = "text/form") -> Post:
     return Envelope(name, "default", "notify", "POST", 5.5, body, content_type).post("p.callbacks")
-
-
-def receive(source: StreamsSource, count: int = 1) -> list[Delivery]:
-    found: list[Delivery] = []
-    for _ in range(200):
-        found += source.receive(0.05)
-        if len(found) >= count:
-            break
-    assert len(found) == count
-    return found
 
 
 def bodies(redis: "Redis", queue: str) -> list[bytes]:
