@@ -175,7 +175,7 @@ async def test_the_replies_of_a_batch_that_was_given_up_are_not_taken_for_those_
     async with publishing(private_server.url) as publisher:
         await publisher.publish(posts(b"before"))
         private_server.pause()
-        given_up = asyncio.create_task(publisher.publish(posts(b"given up")))  # type: ignore[arg-type]  # a coroutine
+        given_up = asyncio.create_task(publisher.publish(posts(b"given up")))
         for _ in range(10):
             await asyncio.sleep(0)  # until it is sent and its reply is waited for
         given_up.cancel()
