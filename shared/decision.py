@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha1
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -203,7 +203,13 @@ def decision_id(account: str, biz_id: str, revision: int) -> str:
 
 def timestamp(unix_seconds: float) -> str:
     """A moment as a `Timestamp`; what is finer than a millisecond is cut off."""
-    return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    seconds, microseconds = divmod(round(unix_seconds * 1e6), 1_000_000)  # 0.063 may be a little less
+    return f"{_to_the_second(seconds)}.{microseconds // 1000:03}Z"
+
+
+@lru_cache(maxsize=1024)  # what is decided together falls into few seconds
+def _to_the_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def in_words(reason: Reason) -> str:

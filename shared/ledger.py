@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from redis.asyncio import Redis
 
@@ -177,7 +177,7 @@ class Ledger:
         if provisional:
             keys, words = (*keys, *self._outbox), (*words, *case)
         standing, published = await self._calls.submit(("commit", keys, words))
-        return standing, bool(published)
+        return standing or decision, bool(published)
 
     async def supersede(self, case: CaseKey, superseding: Superseding) -> bool:
         """Put a decision in another's place, and into the outbox; False when that one does not stand any more."""
@@ -186,6 +186,14 @@ class Ledger:
 
     def _tally(self, case: CaseKey) -> str:
         return tally_key(self._prefix, case.account, self._clock())
+
+
+_CHANNELS: Final = {
+    (False, False): (),
+    (True, False): ("notify",),
+    (False, True): ("return",),
+    (True, True): ("notify", "return"),
+}
 
 
 def case_key(prefix: str, case: CaseKey) -> str:
@@ -214,4 +222,4 @@ def release_command(prefix: str, case: CaseKey) -> tuple[str, ...]:
 
 
 def _channels(notify: int, returned: int) -> tuple[str, ...]:
-    return tuple(name for name, count in (("notify", notify), ("return", returned)) if count)
+    return _CHANNELS[bool(notify), bool(returned)]

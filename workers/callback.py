@@ -201,7 +201,9 @@ def _name(raw: dict[str, JsonValue], biz_id: str | None) -> None:
 def _gather_refs(verify: JsonValue) -> None:
     if isinstance(verify, dict):
         names = [name for name in verify if name.startswith("result_ref") and _RESULT_REF.fullmatch(name)]
-        refs = {name: verify.pop(name) for name in sorted(names, key=lambda name: (len(name), name))}
+        names.sort()
+        names.sort(key=len)
+        refs = {name: verify.pop(name) for name in names}
         verify["refs"] = {name: ref for name, ref in refs.items() if ref is not None}
 
 

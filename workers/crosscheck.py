@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Final
 
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from workers.callback import Callback, FaceGenuineness, is_final
 
@@ -22,7 +23,7 @@ def differences(callback: Callback, result: Callback) -> tuple[str, ...]:
     Compared is what both say and what a decision rests on: not the counters and times, and nothing while either says
     that the flow goes on. `81.2`, `"81.2"` and `81.20` are the same number.
     """
-    if not (is_final(callback.status) and is_final(result.status)):
+    if not (is_final(callback.status) and is_final(result.status)) or _said(callback) == _said(result):
         return ()
     return tuple(".".join(path).replace("verify_result.refs.", "verify_result.") for path in _apart(callback, result))
 
@@ -32,15 +33,19 @@ def gist(callback: Callback) -> str:
 
     But for what only one of them says, and for the last digits of a number, which here make a difference.
     """
+    return sha256(to_json(_said(callback))).hexdigest()[:16]
+
+
+def _said(callback: Callback) -> tuple[object, ...]:
+    """What a decision rests on."""
     liveness, verify = callback.liveness_result, callback.verify_result
-    said = (
+    return (
         _FLOW(callback),
         liveness and _LIVENESS(liveness),
         liveness and liveness.face_genuineness and _SCORES(liveness.face_genuineness),
         verify and verify.error_message,
         verify and [(name, ref.confidence, _known(ref.thresholds)) for name, ref in verify.refs.items()],
     )
-    return sha256(repr(said).encode()).hexdigest()[:16]
 
 
 def _known(thresholds: dict[str, float | None]) -> list[tuple[str, float | None]]:

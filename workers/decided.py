@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, Self
 
 from shared.alert import Alert, AlertKind
-from shared.decision import Decision, PolicyRef, ReasonCode, timestamp
+from shared.decision import Decision, ReasonCode, timestamp
 from shared.envelope import Envelope
 from workers.classify import Verdict
 from workers.policy import Policy
@@ -46,7 +46,7 @@ def decide(envelope: Envelope, reconciled: Reconciled, verdict: Verdict, policy:
         account=envelope.account,
         outcome=verdict.outcome,
         reasons=verdict.reasons,
-        policy=PolicyRef(version=policy.version, digest=policy.digest),
+        policy=policy.ref,
         reconciled=verdict.reconciled,
         channels=reconciled.channels,
         revision=1,
@@ -67,6 +67,8 @@ def alerts(decision: Decision) -> list[Alert]:
         kinds.append(AlertKind.DATA_SOURCE_ERROR)
     if any(reason.value == SPENT for reason in decision.reasons if reason.field == "get_result"):
         kinds.append(AlertKind.BUDGET_SPENT)
+    if not kinds:
+        return []
     at = datetime.fromisoformat(decision.decided_at).timestamp()
     return [Alert.of(kind, decision.account, at, decision.biz_id) for kind in kinds]
 

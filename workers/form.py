@@ -1,6 +1,7 @@
 """The two fields of a callback, after exactly one form-decoding of the request body."""
 
 import logging
+import re
 from binascii import a2b_qp
 from typing import Final, NamedTuple
 
@@ -8,6 +9,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, FormParser, parse_options_header
 
 MAX_FIELDS: Final = 64
+_SOFT_BREAK: Final = re.compile(rb"%[\r\n]")
+"""In quoted-printable it stands for nothing at all."""
 _UTF8: Final = frozenset({b"", b"utf-8", b"utf8", b"us-ascii"})
 
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # its warnings quote what was posted
@@ -55,7 +58,7 @@ def unquote(text: bytes) -> bytes:
         return plain
     if b"=" in plain:
         plain = plain.replace(b"=", b"%3D")
-    if b"%\n" in plain or b"%\r" in plain:  # a soft line break there
+    if (b"\n" in plain or b"\r" in plain) and _SOFT_BREAK.search(plain):
         raise NotAForm("broken percent-encoding")
     decoded = a2b_qp(plain.replace(b"%", b"="))
     if len(decoded) != len(plain) - 2 * plain.count(b"%"):

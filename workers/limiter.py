@@ -5,8 +5,7 @@ Each worker process adapts by itself; since all of them are told the same, they 
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Final
 
 HALVING_REST: Final = 1.0
@@ -29,14 +28,12 @@ class Limiter:
         """Calls allowed in flight now."""
         return int(self._size)
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
+    async def __aenter__(self) -> None:
         """Hold one place for the length of the block, first come, first served."""
         await self._enter()
-        try:
-            yield
-        finally:
-            self._leave()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._leave()
 
     def too_many(self) -> None:
         """The vendor refused a call for there being too many: half of those in flight will do."""

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
-from shared.decision import Effect, ReasonCode
+from shared.decision import Effect, PolicyRef, ReasonCode
 
 Rate = Literal["1e-3", "1e-4", "1e-5", "1e-6"]
 """A false-accept rate: one in a thousand to one in a million."""
@@ -129,6 +129,11 @@ class Policy(_Table):
     def digest(self) -> str:
         """The SHA-256 of the content in hex; layout, comments and spelt-out defaults make no difference."""
         return sha256(self.model_dump_json().encode()).hexdigest()
+
+    @cached_property
+    def ref(self) -> PolicyRef:
+        """How decisions name it."""
+        return PolicyRef(self.version, self.digest)
 
     @classmethod
     def load(cls, path: Path | str | None = None) -> Self:

@@ -17,7 +17,11 @@ log = structlog.get_logger()
 IDLE_WAIT = 0.25
 """Seconds to wait for messages while nothing is in work."""
 BUSY_WAIT = 0.005
-"""Seconds to wait for messages while settlements may come in."""
+"""Seconds to rest while there is work, and nothing to settle or to read.
+
+Not spent waiting in the broker: a Redis that has nothing else to do ends a read that waits for 5 ms after 100, and what
+is finished meanwhile would wait with it.
+"""
 CHORE_INTERVAL = 0.2
 DOWN_WAITS = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds of rest after the first, second, ... failed exchange with the broker; the last one repeats."""
@@ -44,6 +48,7 @@ class Pump(threading.Thread):
         self.failure: BaseException | None = None
         """Why the pump ended, if not because it was told to."""
         self._finished: deque[Settlement] = deque()
+        self._woken = threading.Event()
         self._held = 0
         self._stop_at: float | None = None
         self._failures = 0
@@ -53,10 +58,15 @@ class Pump(threading.Thread):
         """An item is done; to be settled with the next batch. Callable from any thread."""
         self._finished.append(settlement)
 
+    def wake(self) -> None:
+        """Settle now what is finished. Callable from any thread; once for many items is best."""
+        self._woken.set()
+
     def stop(self) -> None:
         """Read no more, settle what gets done within the grace period, hand back the rest."""
         if self._stop_at is None:  # a second signal does not prolong it
             self._stop_at = time.monotonic() + self._grace
+            self.wake()
 
     def run(self) -> None:
         """Pump until stopped and empty, or until the grace period is over."""
@@ -86,19 +96,22 @@ class Pump(threading.Thread):
 
     def _turn(self) -> None:
         """Settle, read, and do the chores: each in one batch."""
+        self._woken.clear()
         self._settle()
-        if self._stop_at is None:
-            batch = self._source.receive(BUSY_WAIT if self._held else IDLE_WAIT)
-            if batch:
-                self._held += len(batch)
-                self._deliver(batch)
-        else:
-            time.sleep(BUSY_WAIT / 2)
+        if self._stop_at is not None or not self._read():
+            self._woken.wait(BUSY_WAIT if self._held else 0)
         if time.monotonic() >= self._chore_at:
             self._chore_at = time.monotonic() + CHORE_INTERVAL
             self._chore()
             if self._stop_at is not None:  # else receiving renews
                 self._source.renew()
+
+    def _read(self) -> bool:
+        batch = self._source.receive(0 if self._held else IDLE_WAIT)
+        if batch:
+            self._held += len(batch)
+            self._deliver(batch)
+        return bool(batch)
 
     def _settle(self) -> None:
         """Settle all that is finished; on a failure it stays finished, and is tried again."""

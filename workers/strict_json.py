@@ -26,15 +26,18 @@ def _kind(character: str) -> str:
         return " "
     if character in ".0123456789":
         return "0"
-    return {"+": "+", "-": "+", "e": "e", "E": "e"}.get(character, "x")
+    return {"-": "-", "e": "e", "E": "e"}.get(character, "x")
 
 
 _KINDS: Final = "".join(map(_kind, map(chr, range(256)))).encode()
-"""A translation that leaves of a text only what can be part of a number, and ` ` for what can stand before one."""
+"""A translation that leaves of a text only what can be part of a number, and ` ` for what can stand before one.
 
-_LONG_RUN: Final = b"0" * (MAX_NUMBER // 2)
-"""Two shorter runs of digits with an `e+` between them make no number that is too long."""
-_ODD_NUMBER: Final = re.compile(rb" (?:\+?0+e\+?000|[0e+]{%d})" % (MAX_NUMBER + 1))
+Each `+` goes, as it says nothing that is looked for: a number is shorter by one at most.
+"""
+
+_LONG_RUN: Final = b"0" * (MAX_NUMBER // 2 - 1)
+"""Two shorter runs of digits with `-` before and `e-` between them make no number that is too long."""
+_ODD_NUMBER: Final = re.compile(rb" (?:-?0+e000|[-0e]{%d})" % MAX_NUMBER)
 
 
 class NotStrictJson(ValueError):
@@ -76,9 +79,9 @@ def _needs_scan(raw: bytes) -> bool:
     """Whether the text could break a rule that the parser doesn't know; cheap, and wrong only towards yes."""
     if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
         return True
-    kinds = raw.translate(_KINDS)
-    if not (_LONG_RUN in kinds or b"0e000" in kinds or b"0e+000" in kinds):
-        return False  # no run of digits, and no exponent, that is long enough
+    kinds = raw.translate(_KINDS, b"+")
+    if not (_LONG_RUN in kinds or b"0e000" in kinds):
+        return False  # no run of digits, and no exponent upwards, that is long enough
     return _ODD_NUMBER.search(b" " + kinds) is not None
 
 

@@ -56,7 +56,8 @@ class Worker:
         self._names = stages
         self._accounts = accounts
         self._policies = policies
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._waking = False
 
     async def run(self) -> int:
         """Work until told to stop; 0, or 1 when the pump died."""
@@ -76,9 +77,10 @@ class Worker:
             log.info("worker started", stages=list(self._names), accounts=sorted(self._accounts))
             pump.start()
             await ended.wait()
-            for task in self._tasks:
+            left = list(self._tasks.values())
+            for task in left:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*left, return_exceptions=True)
             return 0 if pump.failure is None else 1
 
     def _pump(self, runner: Runner, loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> Pump:
@@ -92,9 +94,7 @@ class Worker:
 
         def start(batch: Sequence[Delivery]) -> None:
             for delivery in batch:
-                task = loop.create_task(self._work(runner, pump, delivery))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._tasks[delivery.tag] = loop.create_task(self._work(runner, pump, delivery))
 
         def deliver(batch: Sequence[Delivery]) -> None:
             loop.call_soon_threadsafe(start, batch)
@@ -112,4 +112,14 @@ class Worker:
         return pump
 
     async def _work(self, runner: Runner, pump: Pump, delivery: Delivery) -> None:
-        pump.finish(await runner.run(delivery))
+        try:
+            pump.finish(await runner.run(delivery))
+            if not self._waking:  # when the loop has done all that is ready: so they are settled together
+                self._waking = True
+                asyncio.get_running_loop().call_soon(self._wake, pump)
+        finally:
+            del self._tasks[delivery.tag]
+
+    def _wake(self, pump: Pump) -> None:
+        self._waking = False
+        pump.wake()

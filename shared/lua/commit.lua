@@ -3,9 +3,10 @@
 --       with a provisional decision too: 3 the outbox (sorted set)  4 its items (hash)
 -- ARGV: 1 the decision (JSON)  2 time to live, ms  3 what it counts as
 --       with a provisional decision too: 4 the account's name  5 biz_id
--- Returns: the decision that stands, 1 when it is published already.
+-- Returns: the decision that stands, empty when it is this one and new; 1 when it is published already.
 local case = KEYS[1]
-if redis.call('HSETNX', case, 'decision', ARGV[1]) == 1 then
+local new = redis.call('HSETNX', case, 'decision', ARGV[1]) == 1
+if new then
     if redis.call('HINCRBY', KEYS[2], ARGV[3], 1) == 1 then redis.call('EXPIRE', KEYS[2], 7200) end
     if ARGV[4] then redis.call('HSET', case, 'provisional', 1) end
     if ARGV[4] and redis.call('HEXISTS', case, 'raw') == 1 then  -- the evidence came after it had been given up
@@ -18,4 +19,5 @@ if redis.call('HSETNX', case, 'decision', ARGV[1]) == 1 then
     end
 end
 redis.call('PEXPIRE', case, ARGV[2])
+if new then return {'', 0} end
 return {redis.call('HGET', case, 'decision'), redis.call('HEXISTS', case, 'published')}

@@ -22,7 +22,7 @@ async def settle() -> None:
 async def in_flight(limiter: Limiter, calls: int) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         for _ in range(calls):
-            await stack.enter_async_context(limiter.slot())
+            await stack.enter_async_context(limiter)
         yield
 
 
@@ -31,7 +31,7 @@ async def test_no_more_than_its_size_are_in_flight() -> None:
 
     async def call() -> None:
         nonlocal most, now
-        async with limiter.slot():
+        async with limiter:
             now += 1
             most = max(most, now)
             await asyncio.sleep(0)
@@ -79,7 +79,7 @@ async def test_a_caller_who_leaves_the_queue_takes_no_place() -> None:
     release = asyncio.Event()
 
     async def hold() -> None:
-        async with limiter.slot():
+        async with limiter:
             await release.wait()
 
     first = asyncio.create_task(hold())
@@ -89,7 +89,7 @@ async def test_a_caller_who_leaves_the_queue_takes_no_place() -> None:
     second.cancel()
     release.set()
     await asyncio.gather(first, third)
-    async with asyncio.timeout(1), limiter.slot():
+    async with asyncio.timeout(1), limiter:
         assert second.cancelled()
 
 
@@ -98,7 +98,7 @@ async def test_a_place_given_to_a_caller_who_is_cancelled_goes_on_to_the_next() 
     release = asyncio.Event()
 
     async def hold() -> None:
-        async with limiter.slot():
+        async with limiter:
             await release.wait()
 
     first = asyncio.create_task(hold())
@@ -109,5 +109,5 @@ async def test_a_place_given_to_a_caller_who_is_cancelled_goes_on_to_the_next() 
     await first
     second.cancel()
     await asyncio.gather(second, return_exceptions=True)
-    async with asyncio.timeout(1), limiter.slot():
+    async with asyncio.timeout(1), limiter:
         assert first.done()

@@ -27,9 +27,11 @@ class FakeSource:
         self.faults: deque[Exception] = deque()
         self.calls: list[str] = []
         self.closed = False
+        self.waits: deque[float] = deque(maxlen=10)
 
     def receive(self, wait: float) -> Sequence[Delivery]:
         self._call("receive")
+        self.waits.append(wait)
         if self.faults:
             raise self.faults.popleft()
         if not self.batches:
@@ -136,6 +138,23 @@ def test_what_is_finished_meanwhile_is_settled_in_one_batch_in_its_order(bench: 
     until(bench.settled)
     assert bench.settled() == tags
     assert len(bench.source.settled) <= 2
+
+
+def test_what_is_finished_never_waits_for_a_read(bench: Bench) -> None:
+    bench.offer("a")
+    until(lambda: not any(bench.source.waits))  # all of the last ones
+    bench.finish("a")
+    until(lambda: all(bench.source.waits))  # with nothing in work there is time
+
+
+def test_one_who_is_woken_settles_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump_module, "BUSY_WAIT", 60.0)
+    bench.offer("a")
+    time.sleep(0.01)  # it rests by now
+    bench.finish("a")
+    bench.pump.wake()
+    until(bench.settled)
+    assert bench.settled() == ["a"]
 
 
 def test_while_the_broker_is_away_what_is_finished_is_held_on_to_and_settled_once(bench: Bench) -> None:

@@ -151,6 +151,25 @@ def test_nothing_but_the_one_error_escapes(text: bytes | str) -> None:
     assert value == json.loads(text)
 
 
+@settings(max_examples=500, deadline=None)
+@given(
+    st.sampled_from(["", "-"]),
+    st.integers(1, 41),
+    st.integers(0, 20),
+    st.sampled_from(["", "e", "e+", "e-", "E"]),
+    st.integers(1, 41),
+)
+def test_a_number_is_refused_by_its_length_and_its_size_alone(
+    minus: str, whole: int, fraction: int, power: str, exponent: int
+) -> None:
+    number = minus + "1" * whole + (f".{'1' * fraction}" if fraction else "") + (power and power + "1" * exponent)
+    if len(number) <= MAX_NUMBER and math.isfinite(float(number)):
+        assert parse(f"[{number}]") == json.loads(f"[{number}]")
+    else:
+        with pytest.raises(NotStrictJson):
+            parse(f"[{number}]")
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**100), 2**100) | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
