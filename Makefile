@@ -57,7 +57,7 @@ $(BENCH_STAMP): pyproject.toml constraints.txt tests/bench/requirements.txt test
 	@touch $@
 
 .PHONY: bench
-bench: $(BENCH_STAMP) ## Measure beside the peers: PARTS=ingress,queue,whole,latency,growth,network ROUNDS=3 QUICK=1
+bench: $(BENCH_STAMP) ## Measure beside the peers: PARTS=ingress,queue,whole,latency,growth,network,clients,profile ROUNDS=3 QUICK=1
 	$(BENCH_VENV)/bin/python -m tests.bench.install
 	$(BENCH_VENV)/bin/python -m pytest tests/bench/check_peers.py --quiet --numprocesses 2
 	$(BENCH_VENV)/bin/python -m tests.bench.run --rounds $(ROUNDS) $(if $(PARTS),--parts $(PARTS)) $(if $(QUICK),--quick)

@@ -6,6 +6,7 @@ import uvicorn
 
 from ingress.app import Ingress
 from ingress.store import Store
+from shared import garbage
 from shared.brokers import open_async_publisher
 from shared.settings import Settings, account_names
 from shared.topology import INNER_QUEUES
@@ -30,8 +31,10 @@ def build(settings: Settings) -> Ingress:
 
 def serve(settings: Settings) -> None:
     """Listen until SIGTERM or SIGINT; what has arrived by then is answered."""
+    application = build(settings)
+    garbage.spare()
     uvicorn.run(
-        build(settings),
+        application,
         host=settings.host,
         port=settings.port,
         loop="uvloop",

@@ -22,6 +22,8 @@ BUSY_WAIT = 0.005
 Not spent waiting in the broker: a Redis that has nothing else to do ends a read that waits for 5 ms after 100, and what
 is finished meanwhile would wait with it.
 """
+CROWD = 32
+"""With more than that in work the pump rests each time: what finishes meanwhile is settled together, with one read."""
 CHORE_INTERVAL = 0.2
 DOWN_WAITS = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds of rest after the first, second, ... failed exchange with the broker; the last one repeats."""
@@ -98,13 +100,19 @@ class Pump(threading.Thread):
         """Settle, read, and do the chores: each in one batch."""
         self._woken.clear()
         self._settle()
-        if self._stop_at is not None or not self._read():
-            self._woken.wait(BUSY_WAIT if self._held else 0)
+        found = self._stop_at is None and self._read()
+        self._pause(found)
         if time.monotonic() >= self._chore_at:
             self._chore_at = time.monotonic() + CHORE_INTERVAL
             self._chore()
             if self._stop_at is not None:  # else receiving renews
                 self._source.renew()
+
+    def _pause(self, found: bool) -> None:
+        if self._held > CROWD:
+            time.sleep(BUSY_WAIT)
+        elif self._held and not found:
+            self._woken.wait(BUSY_WAIT)
 
     def _read(self) -> bool:
         batch = self._source.receive(0 if self._held else IDLE_WAIT)

@@ -1,7 +1,6 @@
 """A worker process: the composition root, the asyncio loop that runs the stages, and the pump beside it."""
 
 import asyncio
-import gc
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ import structlog
 import uvloop
 from redis import Redis
 
+from shared import garbage
 from shared.redis_client import open_redis
 from shared.results.retention import Retention
 from shared.settings import Account, Settings, load_accounts
@@ -29,16 +29,12 @@ from workers.watch import Watch
 
 log = structlog.get_logger()
 
-GC_THRESHOLD = (20_000, 20, 50)
-"""A batch in work is thousands of objects, hardly one of them garbage before it is settled."""
-
 
 def run(settings: Settings, stages: Sequence[Stage] = STAGES) -> int:
     """Work until SIGTERM or SIGINT; returns the exit code. Raises `SettingsError` or `PolicyError` at once."""
     accounts = load_accounts(settings)
     policies = {name: Policy.load(account.policy) for name, account in accounts.items()}
-    gc.freeze()  # what is here by now stays; the collector need not look at it again
-    gc.set_threshold(*GC_THRESHOLD)
+    garbage.spare()
     return uvloop.run(Worker(settings, stages, accounts, policies).run())
 
 

@@ -18,7 +18,7 @@ BATCH: Final = 200
 
 def loop(redis: Any, work: bool) -> None:
     """For ever."""
-    redis.xgroup_create(CALLBACKS, GROUP, id="0")
+    redis.xgroup_create(CALLBACKS, GROUP, id="0", mkstream=True)
     while True:
         for _, entries in redis.xreadgroup(GROUP, "one", {CALLBACKS: ">"}, count=BATCH, block=1000):
             move(redis, entries, work)

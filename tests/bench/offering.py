@@ -5,18 +5,16 @@ from then on, also when the sender itself is late. So a slow answer delays no ot
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from time import perf_counter
 from typing import Any, Final
 
-from redis import asyncio as redis_asyncio
-
-from deploy.simulator.browser import http_client
 from tests.bench.callbacks import biz_id, body
-from tests.bench.entrants import OURS_OUT
 from tests.bench.watching import CASE, Measured, Uncounted, percentiles
-from tests.e2e.load import post
+
+Send = Callable[[bytes], Awaitable[None]]
+"""Hands a form body over."""
 
 WARM_CASES: Final = 200
 """Decided before the first arrival, so that no program is still starting."""
@@ -24,10 +22,6 @@ WARM_SECONDS: Final = 1.0
 """Arrivals of this first time are not counted."""
 PATIENCE_SECONDS: Final = 60.0
 SEED: Final = 1
-
-
-class NotTaken(Exception):
-    """A callback was not answered with 200."""
 
 
 def arrivals(rate: float, seconds: float) -> list[float]:
@@ -38,58 +32,58 @@ def arrivals(rate: float, seconds: float) -> list[float]:
     return due
 
 
-async def offered(notify_url: str, redis_url: str, rate: float, seconds: float) -> Measured:
-    """Milliseconds from when a callback was due to when its decision was read, and how `late` the sender was (p99)."""
+async def offered(send: Send, redis: Any, results: str, rate: float, seconds: float) -> Measured:
+    """Milliseconds from when a callback was due to when its decision was read, and how `late` the sender was (p99).
+
+    Decisions are read from the stream `results` of this `redis`.
+    """
     due = arrivals(rate, seconds + WARM_SECONDS)
     bodies = [body(number).encode() for number in range(len(due))]
-    async with http_client() as http, redis_asyncio.Redis.from_url(redis_url) as redis, asyncio.TaskGroup() as group:
-        await _warm_up(http, redis, notify_url, len(due))
-        reading = group.create_task(_read(redis, len(due)))
+    async with asyncio.TaskGroup() as group:
+        await _warm_up(send, redis, results, len(due))
+        reading = group.create_task(_read(redis, results, len(due)))
         start = perf_counter() + 0.1
-        late = await _post_all(group, http, notify_url, bodies, [start + at for at in due])
+        late = await _send_all(group, send, bodies, [start + at for at in due])
     seen = reading.result()
     counted = [number for number, at in enumerate(due) if at >= WARM_SECONDS]
     beyond = [(seen[biz_id(number)] - start - due[number]) * 1000 for number in counted]
     return {**percentiles(beyond), "late": percentiles([late[number] for number in counted])["p99"]}
 
 
-async def _warm_up(http: Any, redis: Any, url: str, first: int) -> None:
+async def _warm_up(send: Send, redis: Any, results: str, first: int) -> None:
     for number in range(first, first + WARM_CASES):
-        await _post(http, url, body(number).encode())
+        await send(body(number).encode())
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while await redis.xlen(OURS_OUT) < WARM_CASES:  # noqa: ASYNC110 - what is waited for is another process's
+        while await redis.xlen(results) < WARM_CASES:  # noqa: ASYNC110 - what is waited for is another process's
             await asyncio.sleep(0.01)
-    await redis.xtrim(OURS_OUT, maxlen=0, approximate=False)
+    await redis.xtrim(results, maxlen=0, approximate=False)
 
 
-async def _post_all(
-    group: asyncio.TaskGroup, http: Any, url: str, bodies: Sequence[bytes], due: Sequence[float]
-) -> list[float]:
+async def _send_all(group: asyncio.TaskGroup, send: Send, bodies: Sequence[bytes], due: Sequence[float]) -> list[float]:
     """How many milliseconds too late each was on its way."""
     late = []
     for form, at in zip(bodies, due, strict=True):
         if (rest := at - perf_counter()) > 0:
             await asyncio.sleep(rest)
-        group.create_task(_post(http, url, form))
+        group.create_task(_sent(send, form))
         late.append((perf_counter() - at) * 1000)
     return late
 
 
-async def _post(http: Any, url: str, form: bytes) -> None:
-    if (status := await post(http, url, form)) != 200:
-        raise NotTaken(f"answered {status}")
+async def _sent(send: Send, form: bytes) -> None:
+    await send(form)
 
 
-async def _read(redis: Any, count: int) -> dict[str, float]:
+async def _read(redis: Any, results: str, count: int) -> dict[str, float]:
     """When each case's decision was read."""
     seen: dict[str, float] = {}
     last = b"0"
     async with asyncio.timeout(PATIENCE_SECONDS + count):
         while len(seen) < count:
-            for _, entries in await redis.xread({OURS_OUT: last}, block=1000):
+            for _, entries in await redis.xread({results: last}, block=1000):
                 now = perf_counter()
                 last = entries[-1][0]
                 seen |= {case[0].decode(): now for _, fields in entries if (case := CASE.search(fields[b"body"]))}
-    if (there := await redis.xlen(OURS_OUT)) != count:
+    if (there := await redis.xlen(results)) != count:
         raise Uncounted(f"{there} decisions of {count} cases")
     return seen

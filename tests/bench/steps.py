@@ -1,10 +1,14 @@
-"""What each step of one callback costs, in microseconds of one quiet core: the least of many short runs.
+"""What each step of one callback costs, in microseconds: the least and the median of many short runs.
 
 `python -m tests.bench.steps` prints the table, which stands in docs/performance.md. The steps are called alone, one
-after another; what is left between their sum and the cost of a whole callback is the loop, the pump and redis-py.
+after another; what is left between their sum and the cost of a whole callback is the loop, the pump and redis-py. The
+least is what the machine can do, the median what it mostly does. The last lines are the whole judgement in a loop, and
+as a worker with little to do meets it: each time after a rest.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median, quantiles
+from time import perf_counter, sleep
 from timeit import repeat
 from typing import Final
 
@@ -16,6 +20,7 @@ from shared.cloudevent import to_post
 from shared.decision import decision_id
 from shared.envelope import Envelope
 from shared.streams_publisher import addition
+from tests.bench import callbacks, work
 from tests.e2e.load import bodies
 from tests.unit.payloads import FORM
 from workers import form, signature, strict_json
@@ -28,6 +33,8 @@ from workers.reconciled import Reconciled
 from workers.verify import verify
 
 RUNS, CALLS = 400, 50
+REST: Final = 0.005
+"""Seconds between two callbacks at 200 a second."""
 NOW: Final = 1_700_000_000.0
 SECRETS: Final = [DEMO_SECRET]
 
@@ -61,17 +68,32 @@ def steps() -> Iterator[Step]:
     yield "the entry of the stream", lambda: addition(post)
 
 
-def least(step: Callable[[], object]) -> float:
-    """Microseconds of one call, where nothing else disturbed it."""
-    return min(repeat(step, number=CALLS, repeat=RUNS)) / CALLS * 1e6
+def timed(step: Callable[[], object]) -> Sequence[float]:
+    """Microseconds of one call, in each of many short runs."""
+    return [seconds / CALLS * 1e6 for seconds in repeat(step, number=CALLS, repeat=RUNS)]
+
+
+def judging(rest: float) -> Sequence[float]:
+    """Microseconds of the whole judgement, each after a rest of so many seconds."""
+    taken = []
+    for body in callbacks.bodies(RUNS):
+        sleep(rest)
+        started = perf_counter()
+        work.judged(body)
+        taken.append((perf_counter() - started) * 1e6)
+    return taken
 
 
 def main() -> None:
-    costs = {name: least(step) for name, step in steps()}
-    shown = Table("step", "microseconds")
-    for name, cost in costs.items():
-        shown.add_row(name, f"{cost:.1f}")
-    shown.add_row("all of them", f"{sum(cost for name, cost in costs.items() if not name.startswith(' ')):.1f}")
+    costs = {name: timed(step) for name, step in steps()}
+    shown = Table("step", "least", "median", "p99")
+    for name, taken in costs.items():
+        shown.add_row(name, f"{min(taken):.1f}", f"{median(taken):.1f}")
+    whole = [taken for name, taken in costs.items() if not name.startswith(" ")]
+    shown.add_row("all of them", f"{sum(map(min, whole)):.1f}", f"{sum(map(median, whole)):.1f}")
+    for name, rest in (("the judgement in a loop", 0.0), (f"the same, {REST * 1000:.0f} ms apart", REST)):
+        taken = judging(rest)
+        shown.add_row(name, f"{min(taken):.0f}", f"{median(taken):.0f}", f"{quantiles(taken, n=100)[98]:.0f}")
     Console().print(shown)
 
 

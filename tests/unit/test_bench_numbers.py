@@ -11,6 +11,7 @@ from tests.bench.callbacks import BODY_BYTES, answer_around, biz_id, body
 from tests.bench.numbers import Table, keep, load, median_of
 from tests.bench.offering import arrivals
 from tests.bench.parts import PARTS
+from tests.bench.parts.profile import counted
 from tests.bench.peer import HERE, ROOT, peers
 from tests.bench.vendor import request_end
 from tests.bench.watching import Uncounted, drained, percentiles, repeated
@@ -113,3 +114,18 @@ def test_every_peer_says_how_it_is_set_up_and_is_pinned() -> None:
     for peer in peers():
         assert "\n\nSettings: " in (HERE / "peers" / f"{peer.name}.py").read_text()
         assert all("==" in pin for pin in peer.pins)
+
+
+def test_a_sample_counts_for_the_innermost_part_of_ours_that_it_stands_in() -> None:
+    samples = [
+        "thread (1): MainThread;verify (workers/verify.py:1);_parse (workers/strict_json.py:7) 4",
+        "thread (1): MainThread;run (workers/stages.py:3);model_validate (pydantic/main.py:2) 3",
+        "thread (1): MainThread;run (uvloop/__init__.py:1);_work (workers/worker.py:9) 2",
+        "thread (2): pump;settle (workers/streams_source.py:8);eval (redis/client.py:4) 1",
+    ]
+    assert counted(samples) == {
+        "strict JSON": 4,
+        "stages and tasks": 3,
+        "the loop, and what is not named": 2,
+        "the pump: reading, settling": 1,
+    }

@@ -157,6 +157,19 @@ def test_one_who_is_woken_settles_at_once(bench: Bench, monkeypatch: pytest.Monk
     assert bench.settled() == ["a"]
 
 
+def test_with_a_crowd_in_work_it_rests_between_its_turns(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump_module, "BUSY_WAIT", 0.02)
+    tags = [str(number) for number in range(2 * pump_module.CROWD)]
+    bench.offer(*tags)
+    bench.source.calls.clear()
+    for tag in tags[: pump_module.CROWD // 2]:
+        bench.finish(tag)
+        bench.pump.wake()
+        time.sleep(0.002)
+    until(lambda: len(bench.settled()) == pump_module.CROWD // 2)
+    assert bench.source.calls.count("settle") <= 6
+
+
 def test_while_the_broker_is_away_what_is_finished_is_held_on_to_and_settled_once(bench: Bench) -> None:
     bench.offer("a", "b")
     bench.source.down |= {"settle", "receive", "renew", "chore"}

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -76,20 +77,27 @@ def row(name: str, fsync: Fsync) -> str:
 
 
 def taken(folder: Path, front: Front, sizes: Sizes, fsync: Fsync) -> Measured:
-    """How fast one server takes callbacks in, once it is warm."""
-    port = free_port()
-    with redis_server(folder, fsync) as server, Redis.from_url(server.url) as redis:
-        program = Program("front", under_test(front.command(port)), front.environment(server.url, port), folder)
-        with running([program]) as pids:
-            program.wait(lambda: is_listening("127.0.0.1", port), 60)
-            load = wrk.Load(f"http://127.0.0.1:{port}{front.path}", folder, lambda: cpu_seconds(pids))
-            while load.answered < WARM_REQUESTS:
-                load.run(1)
-            measured = load.run(sizes.seconds_of_requests)
+    """How fast one server takes callbacks in."""
+    with redis_server(folder, fsync) as server, warm(folder, front, server.url) as (_, load):
+        measured = load.run(sizes.seconds_of_requests)
+        with Redis.from_url(server.url) as redis:
             stored = front.stored(redis) if front.stored else load.answered
     if stored < load.answered:
         raise Uncounted(f"{stored} stored of {load.answered} answered")
     return measured
+
+
+@contextmanager
+def warm(folder: Path, front: Front, redis_url: str) -> Iterator[tuple[int, wrk.Load]]:
+    """A server that has answered some requests: its process number, and more load for it."""
+    port = free_port()
+    program = Program("front", under_test(front.command(port)), front.environment(redis_url, port), folder)
+    with running([program]) as pids:
+        program.wait(lambda: is_listening("127.0.0.1", port), 60)
+        load = wrk.Load(f"http://127.0.0.1:{port}{front.path}", folder, lambda: cpu_seconds(pids))
+        while load.answered < WARM_REQUESTS:
+            load.run(1)
+        yield pids[0], load
 
 
 def table(rows: Rows) -> Table:

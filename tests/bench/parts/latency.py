@@ -1,7 +1,8 @@
 """From a notify to its decision in the results queue, at a rate that is offered whatever happens.
 
 Ingress and worker share the core under test. Redis syncs at every write, as it has to for the promise that nothing is
-lost. GetResult takes 20 ms, which are its own and not counted in what is beyond.
+lost. GetResult takes 20 ms, which are its own and not counted in what is beyond. The last row is what this machine
+allows: a bare loop that reads from the queue, judges by the callback alone, and writes the event.
 """
 
 from functools import partial
@@ -10,27 +11,35 @@ from time import perf_counter
 from typing import Final
 
 import uvloop
+from redis.asyncio import Redis
 
 from deploy.local.ports import free_port, is_listening
 from deploy.local.program import Program
 from deploy.local.stack import FACEID
+from deploy.simulator.browser import http_client
+from tests.bench import bare_loop
 from tests.bench.cores import cpu_seconds, under_test
-from tests.bench.entrants import environment, redis_server, running
+from tests.bench.entrants import OURS_OUT, BareLoop, environment, redis_server, running
 from tests.bench.numbers import Measure, Rows, Table, median_of
 from tests.bench.offering import offered
 from tests.bench.sizes import Sizes
 from tests.bench.vendor import vendor
 from tests.bench.watching import Measured
+from tests.bench.work import RESULTS
+from tests.e2e.load import post
 
 TITLE: Final = "Notify to decision, milliseconds beyond GetResult's own 20"
 RATES: Final = (50, 200, 1000)
 OWN_SECONDS: Final = 0.02
+FLOOR_RATE: Final = 200
+FLOOR: Final = f"a bare loop from queue to queue, {FLOOR_RATE}/s offered"
 SHOWN: Final = ("p50", "p90", "p99", "p99.9", "p100")
 
 
 def measures(sizes: Sizes) -> dict[str, Measure]:
     """What is measured in each round, in turn."""
-    return {row(rate): partial(latency, rate=rate, seconds=sizes.offered_seconds) for rate in RATES}
+    made: dict[str, Measure] = {row(rate): partial(latency, rate=rate, seconds=sizes.offered_seconds) for rate in RATES}
+    return made | {FLOOR: partial(floor, rate=FLOOR_RATE, seconds=sizes.offered_seconds)}
 
 
 def row(rate: int) -> str:
@@ -50,11 +59,42 @@ def latency(folder: Path, rate: float, seconds: float) -> Measured:
             ingress.wait(lambda: is_listening("127.0.0.1", port), 60)
             before, started = cpu_seconds(pids), perf_counter()
             url = f"http://127.0.0.1:{port}/callbacks/default/notify"
-            measured = uvloop.run(offered(url, server.url, rate, seconds))
+            measured = uvloop.run(_by_notify(url, server.url, rate, seconds))
             share = (cpu_seconds(pids) - before) / (perf_counter() - started)
     own = OWN_SECONDS * 1000
     beyond = {name: value - own if name.startswith("p") else value for name, value in measured.items()}
     return beyond | {"share": share}
+
+
+class NotTaken(Exception):
+    """A callback was not answered with 200."""
+
+
+async def _by_notify(url: str, redis_url: str, rate: float, seconds: float) -> Measured:
+    async with http_client() as http, Redis.from_url(redis_url) as redis:
+
+        async def send(form: bytes) -> None:
+            if (status := await post(http, url, form)) != 200:
+                raise NotTaken(f"answered {status}")
+
+        return await offered(send, redis, OURS_OUT, rate, seconds)
+
+
+def floor(folder: Path, rate: float, seconds: float) -> Measured:
+    """The same from one queue to another, with nothing between but the judgement, and no GetResult."""
+    with redis_server(folder, "always") as server, running(BareLoop(work=True).programs(server.url, folder)) as pids:
+        before, started = cpu_seconds(pids), perf_counter()
+        measured = uvloop.run(_by_queue(server.url, rate, seconds))
+        return measured | {"share": (cpu_seconds(pids) - before) / (perf_counter() - started)}
+
+
+async def _by_queue(redis_url: str, rate: float, seconds: float) -> Measured:
+    async with Redis.from_url(redis_url) as redis:
+
+        async def send(form: bytes) -> None:
+            await redis.xadd(bare_loop.CALLBACKS, {"body": form})
+
+        return await offered(send, redis, RESULTS, rate, seconds)
 
 
 def table(rows: Rows) -> Table:

@@ -6,7 +6,6 @@ Everybody reads it once for each callback and judges its answer against the sign
 
 from collections.abc import Callable
 from functools import partial
-from math import nan
 from pathlib import Path
 from typing import Final
 
@@ -100,6 +99,6 @@ def table(rows: Rows) -> Table:
     )
 
 
-def best(rows: Rows, client: str) -> float:
-    """The rate of the fastest peer with this client."""
-    return max((median_of(rows, name, "rate") for name in rows if name.endswith(f"with {client}")), default=nan)
+def peer_names(rows: Rows, client: str) -> list[str]:
+    """The rows that are peers' with this client."""
+    return [name for name in rows if name.endswith(f"with {client}")]
