@@ -5,7 +5,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -72,9 +72,17 @@ def measured_in_turn(part: str, measures: Mapping[str, Measure], rounds: int, co
                 try:
                     rows[name].append(_in_a_folder(measure))
                 except Exception as error:  # the others' numbers are worth having all the same
-                    console.print(f"[red]{part}: {name}: {type(error).__name__}: {error} {' '.join(error.__notes__)}")
+                    console.print(f"[red]{part}: {name}: {', '.join(_causes(error))} {' '.join(error.__notes__)}")
                 bar.advance(task)
     return {name: measured for name, measured in rows.items() if measured}
+
+
+def _causes(error: BaseException) -> Iterator[str]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _causes(each)
+    else:
+        yield f"{type(error).__name__}: {error}"
 
 
 def _in_a_folder(measure: Measure) -> dict[str, float]:
