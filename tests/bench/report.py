@@ -75,15 +75,16 @@ def _caveat(numbers: Mapping[str, Any]) -> str:
 
 
 def _machine(everything: Mapping[str, Any]) -> str:
-    """Of the latest part."""
+    """Of the latest part, and what differs from part to part."""
     if not everything["parts"]:
         return NOTHING
-    numbers = max(everything["parts"].values(), key=lambda each: str(each["machine"]["at"]))
-    on, rounds = numbers["machine"], numbers["rounds"]
+    parts = everything["parts"].items()
+    on = max((numbers["machine"] for _, numbers in parts), key=lambda machine: str(machine["at"]))
     versions = ", ".join(f"{name} {version}" for name, version in sorted(on["versions"].items()))
+    measured = ", ".join(f"{name} {each['rounds']} at {each['machine']['commit']}" for name, each in sorted(parts))
     return (
-        f"{on['at'][:10]}, commit {on['commit']}, medians of {rounds} {'rounds' if rounds > 1 else 'round'}. "
-        f"{on['cpu']}, {on['cores']} cores, {on['kernel']}, Python {on['python']}, {on['redis']}; {versions}.\n"
+        f"{on['at'][:10]}. {on['cpu']}, {on['cores']} cores, {on['kernel']}, Python {on['python']}, {on['redis']}; "
+        f"{versions}.\n\nMedians over rounds, so many at a commit: {measured}.\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""How much of everything: on two quiet cores a full run of three rounds takes some 22 minutes, a quick one three."""
+"""How much of everything: a full run of three rounds takes about an hour, a quick one some minutes."""
 
 from dataclasses import dataclass
 

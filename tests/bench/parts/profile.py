@@ -141,7 +141,7 @@ def table(rows: Rows) -> Table:
 
 
 def _titled(name: str) -> str:
-    return f"CPU of {name.removeprefix('thread ')}, of a core" if name.startswith("thread") else name
+    return f"CPU {name.removeprefix('thread ')}'s thread, of a core" if name.startswith("thread") else name
 
 
 def _percent(rows: Rows, row: str, name: str) -> float:
