@@ -8,6 +8,7 @@ from uuid import uuid4
 from shared.brokers import open_connection
 
 CONNECT_SECONDS: Final = 5.0
+CLOSE_SECONDS: Final = 2.0
 
 
 class ListenerDown(Exception):
@@ -44,6 +45,8 @@ class Listener:
     def close(self) -> None:
         """Stop listening. Never raises."""
         with suppress(Exception):  # it is being thrown away, whatever state it is in
+            if self._connection.connected:  # else asking for it would connect
+                self._connection.connection.sock.settimeout(CLOSE_SECONDS)  # the broker may never say good-bye
             self._connection.close()
 
     def _hear(self, message: Any) -> None:
