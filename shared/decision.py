@@ -203,7 +203,7 @@ def decision_id(account: str, biz_id: str, revision: int) -> str:
 
 def timestamp(unix_seconds: float) -> str:
     """A moment as a `Timestamp`; what is finer than a millisecond is cut off."""
-    seconds, microseconds = divmod(round(unix_seconds * 1e6), 1_000_000)  # 0.063 may be a little less
+    seconds, microseconds = divmod(round(unix_seconds * 1e6), 1_000_000)  # 0.063 is stored as a little less
     return f"{_to_the_second(seconds)}.{microseconds // 1000:03}Z"
 
 

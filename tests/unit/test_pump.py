@@ -150,7 +150,7 @@ def test_what_is_finished_never_waits_for_a_read(bench: Bench) -> None:
 def test_one_who_is_woken_settles_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pump_module, "BUSY_WAIT", 60.0)
     bench.offer("a")
-    time.sleep(0.01)  # it rests by now
+    until(lambda: bench.source.waits[-1] == 0)  # it has found no more, and rests
     bench.finish("a")
     bench.pump.wake()
     until(bench.settled)
