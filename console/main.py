@@ -4,9 +4,16 @@ import sys
 
 import typer
 
-from console import case, demo, doctor, policy, results, run, shelves, sign, status
-from console.say import complain
-from console.trouble import explained
+from console import policy, sign
+from console import processes as run
+from console.case import commands as case
+from console.dead_letters import commands as shelves
+from console.demo import commands as demo
+from console.doctor import commands as doctor
+from console.results import commands as results
+from console.status import commands as status
+from console.terminal.errors import explained
+from console.terminal.output import complain
 
 app = typer.Typer(
     name="faceid",

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from console.accounts import policy_of
-from console.say import complain, plain, tell
+from console.terminal.accounts import policy_of
+from console.terminal.output import complain, plain, tell
 from shared.settings import load_settings
-from workers.policy import DEFAULT, Policy, PolicyError, explain
+from workers.decisioning.policy import DEFAULT, Policy, PolicyError, explain
 
 
 def explain_policy(file: Path | None, account: str) -> int:

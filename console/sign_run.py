@@ -5,12 +5,12 @@ import time
 from typing import Final
 from urllib.parse import urlencode
 
-from console.accounts import secrets_of
-from console.say import plain, tell
-from shared.envelope import Envelope
+from console.terminal.accounts import secrets_of
+from console.terminal.output import plain, tell
+from shared.messaging.envelope import Envelope
 from shared.settings import load_settings
-from workers.signature import sign
-from workers.verify import Unverified, Verified, verify
+from workers.faceid.signature import sign
+from workers.faceid.verification import Unverified, Verified, verify
 
 FORM: Final = "application/x-www-form-urlencoded"
 

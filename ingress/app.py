@@ -12,8 +12,8 @@ from ingress.answer import Answer
 from ingress.metrics import BACKLOG, UNSTORED, answered
 from ingress.redirect import FINISHED_PAGE, redirect_target
 from ingress.store import Store
-from shared.envelope import Channel, Envelope, Method
-from shared.publisher import NotStored
+from shared.messaging.envelope import Channel, Envelope, Method
+from shared.messaging.publisher import NotStored
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -6,10 +6,10 @@ import uvicorn
 
 from ingress.app import Ingress
 from ingress.store import Store
-from shared import garbage
-from shared.brokers import open_async_publisher
+from shared import gc_tuning as garbage
+from shared.brokers.factory import open_async_publisher
+from shared.messaging.topology import INNER_QUEUES
 from shared.settings import Settings, account_names
-from shared.topology import INNER_QUEUES
 
 
 def build(settings: Settings) -> Ingress:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import structlog
 
-from shared.async_publisher import AsyncPublisher
-from shared.envelope import Envelope
 from shared.group_commit import GroupCommit
-from shared.post import Post
-from shared.publisher import NotStored
-from shared.topology import CALLBACKS, INNER_QUEUES, queue_name
+from shared.messaging.async_publisher import AsyncPublisher
+from shared.messaging.envelope import Envelope
+from shared.messaging.message import Post
+from shared.messaging.publisher import NotStored
+from shared.messaging.topology import CALLBACKS, INNER_QUEUES, queue_name
 
 log = structlog.get_logger()
 DEPTH_INTERVAL = 0.5

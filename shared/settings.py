@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from shared.engine import engine_of
+from shared.messaging.engine import engine_of
 
 ENV_PREFIX = "FACEID_"
 SECRETS_DIR = Path("/run/secrets")

@@ -12,9 +12,9 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from deploy.local.rabbit_server import NoRabbit, RabbitServer
-from tests import npm
-from tests.e2e.leaks import in_logs
-from tests.servers import RedisServer, find_server
+from tests.support import npm
+from tests.support.leaks import in_logs
+from tests.support.servers import RedisServer, find_server
 
 
 @pytest.fixture(scope="session", autouse=True)

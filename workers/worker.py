@@ -11,21 +11,21 @@ import structlog
 import uvloop
 from redis import Redis
 
-from shared import garbage
-from shared.redis_client import open_redis
-from shared.results.retention import Retention
+from shared import gc_tuning as garbage
+from shared.ledger.redis_client import open_redis
+from shared.messaging.topology import STAGES, Stage
 from shared.settings import Account, Settings, load_accounts
-from shared.topology import STAGES, Stage
-from workers.assembly import make_ledger, make_stages, watch_limits
-from workers.chores import Chores
-from workers.delivery import Delivery
-from workers.getresult import GetResult
-from workers.policy import Policy
-from workers.pump import Pump
-from workers.runner import Runner
-from workers.settlement import Settler
-from workers.sources import open_source
-from workers.watch import Watch
+from workers.bootstrap import make_ledger, make_stages, watch_limits
+from workers.decisioning.policy import Policy
+from workers.faceid.getresult_client import GetResult
+from workers.maintenance.alert_monitor import Watch
+from workers.maintenance.delayed_scheduler import Chores
+from workers.maintenance.retention import Retention
+from workers.runtime.delivery import Delivery
+from workers.runtime.pump import Pump
+from workers.runtime.runner import Runner
+from workers.runtime.settlement import Settler
+from workers.sources.factory import open_source
 
 log = structlog.get_logger()
 

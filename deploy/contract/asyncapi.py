@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from deploy.contract.draft7 import draft7
 from deploy.contract.schemas import Schema, schema
-from shared.alert import AlertKind
-from shared.cloudevent import CONTENT_TYPE, NO_ACCOUNT
-from shared.decision import Outcome
+from shared.events.alert import AlertKind
+from shared.events.cloudevent import CONTENT_TYPE, NO_ACCOUNT
+from shared.events.decision import Outcome
+from shared.messaging.topology import ALERTS, DECISIONS, queue_name
 from shared.rabbit.topology import QUORUM
-from shared.topology import ALERTS, DECISIONS, queue_name
 
 PREFIX: Final = "faceid"
 _AMQP: Final = {"bindingVersion": "0.3.0"}

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.alert import Alert
-from shared.decision import BizId, Decision, EventId, Timestamp, promised
+from shared.events.alert import Alert
+from shared.events.decision import BizId, Decision, EventId, Timestamp, promised
 
 _ACCOUNT = "[A-Za-z0-9_-]{1,64}"
 

@@ -4,9 +4,9 @@ import json
 
 from deploy.contract.golden_alerts import alerts
 from deploy.contract.golden_decisions import decisions
-from shared.alert import Alert
-from shared.cloudevent import to_event
-from shared.decision import Decision
+from shared.events.alert import Alert
+from shared.events.cloudevent import to_event
+from shared.events.decision import Decision
 
 
 def golden() -> dict[str, bytes]:

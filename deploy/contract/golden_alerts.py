@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from deploy.contract.golden_decisions import ACCOUNT, BORN, decisions, superseding
-from shared.alert import Alert, AlertKind
-from shared.tally import Counted
-from workers.decided import alerts as alerts_of
-from workers.watch_rules import Share, Sight, WatchLimits, amiss
+from shared.events.alert import Alert, AlertKind
+from shared.ledger.counters import Counted
+from workers.decisioning.decision_builder import alerts as alerts_of
+from workers.maintenance.alert_rules import Share, Sight, WatchLimits, amiss
 
 _LIMITS: Final = WatchLimits(600.0, Share(0.2, 10), Share(0.05, 20), dead_letters=10, backlog_age=300.0)
 _TALLY: Final[Counter[Counted]] = Counter({"attacked": 31, "clean": 59, "bad_signature": 52, "verified": 90})

@@ -5,16 +5,16 @@ import json
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from shared.decision import Decision, ReasonCode
-from shared.envelope import Envelope
-from shared.superseding import Superseding
-from workers.callback import Callback
-from workers.classify import Evidence, classify
-from workers.decided import SPENT, decide
-from workers.policy import Faces, Policy
-from workers.reconciled import Reconciled
-from workers.superseding import EVIDENCE_CAME, WORKERS, supersede
-from workers.verify import Verified
+from shared.events.decision import Decision, ReasonCode
+from shared.ledger.superseding import Superseding
+from shared.messaging.envelope import Envelope
+from workers.decisioning.classifier import Evidence, classify
+from workers.decisioning.decision_builder import SPENT, decide
+from workers.decisioning.evidence import Reconciled
+from workers.decisioning.policy import Faces, Policy
+from workers.decisioning.superseding import EVIDENCE_CAME, WORKERS, supersede
+from workers.faceid.payload import Callback
+from workers.faceid.verification import Verified
 
 Changes = dict[str, Any]
 """A JSON Merge Patch (RFC 7396): None takes a member out."""

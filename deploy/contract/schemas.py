@@ -6,9 +6,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from deploy.contract.events import AlertEvent, DecisionEvent
-from shared.alert import Alert
-from shared.cloudevent import ALERT_SCHEMA, DECISION_SCHEMA
-from shared.decision import Decision
+from shared.events.alert import Alert
+from shared.events.cloudevent import ALERT_SCHEMA, DECISION_SCHEMA
+from shared.events.decision import Decision
 
 Schema = dict[str, Any]
 

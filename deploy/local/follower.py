@@ -9,11 +9,11 @@ from typing import Any, Final, Protocol
 from redis import asyncio as redis_asyncio
 
 from deploy.local.report import Arrived
-from shared.cloudevent import from_event
-from shared.decision import Decision
-from shared.engine import STOCK_PREFIX, engine_of
-from shared.listener import Listener
-from shared.topology import DECISIONS, queue_name
+from shared.brokers.rabbitmq_listener import Listener
+from shared.events.cloudevent import from_event
+from shared.events.decision import Decision
+from shared.messaging.engine import STOCK_PREFIX, engine_of
+from shared.messaging.topology import DECISIONS, queue_name
 
 LOOK: Final = 0.02
 """Seconds between two looks at a queue that can't be waited on."""

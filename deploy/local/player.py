@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from deploy.local.sessions import Session
 from deploy.local.stack import DEMO_KEY, DEMO_SECRET, Stack
-from deploy.simulator.browser import Browser, get_token, http_client
-from deploy.simulator.remote import Remote
+from deploy.simulator.driver.browser import Browser, get_token, http_client
+from deploy.simulator.driver.control_client import Remote
 
 
 @dataclass(frozen=True, slots=True)

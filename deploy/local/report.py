@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from deploy.local.player import Played
-from shared.decision import Decision, Outcome
+from shared.events.decision import Decision, Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from deploy.simulator.faults import Faults, ResultFault
+from deploy.simulator.model.faults import Faults, ResultFault
 
 NO_FAULTS: Final = Faults()
 

@@ -1,6 +1,6 @@
 """`python -m deploy.simulator`: the simulator with the settings of the environment."""
 
-from deploy.simulator.serve import serve
-from deploy.simulator.settings import SimulatorSettings
+from deploy.simulator.model.settings import SimulatorSettings
+from deploy.simulator.server.serve import serve
 
 serve(SimulatorSettings())

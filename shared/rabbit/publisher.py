@@ -7,8 +7,8 @@ from typing import Final
 
 from kombu.connection import Connection
 
-from shared.post import Post
-from shared.publisher import NotStored
+from shared.messaging.message import Post
+from shared.messaging.publisher import NotStored
 from shared.rabbit.confirms import Confirms, Refused
 from shared.rabbit.link import Link, LinkLost
 from shared.rabbit.topology import Topology

@@ -4,7 +4,7 @@ import json
 from time import time
 from typing import Any, Final
 
-from shared.post import Post
+from shared.messaging.message import Post
 
 PERSISTENT: Final = 2
 LONGEST_TYPE: Final = 255

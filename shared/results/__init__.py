@@ -12,8 +12,8 @@ the connection, so that a slow handler loses neither its lease nor its connectio
 handled at least once; `OnceInSql` and `OnceInRedis` make the effect of its repeats nothing.
 """
 
-from shared.alert import Alert
-from shared.decision import Decision
+from shared.events.alert import Alert
+from shared.events.decision import Decision
 from shared.results.consume import consume, consume_alerts
 from shared.results.once import OnceInRedis, OnceInSql
 

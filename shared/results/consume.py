@@ -7,17 +7,17 @@ from contextlib import closing, contextmanager
 from types import FrameType
 from typing import Final
 
-from shared.alert import Alert
-from shared.brokers import open_publisher
-from shared.decision import Decision
-from shared.engine import engine_of
-from shared.results.attempts import Attempts, M
-from shared.results.keeper import Keeper
+from shared.brokers.factory import open_publisher
+from shared.events.alert import Alert
+from shared.events.decision import Decision
+from shared.messaging.engine import engine_of
+from shared.messaging.topology import ALERTS, DECISIONS
+from shared.results.connection_thread import Keeper
+from shared.results.handling import Attempts, M
 from shared.results.queue import ResultQueue
 from shared.results.rabbit_subscription import RabbitSubscription
 from shared.results.streams_subscription import StreamsSubscription
 from shared.results.subscription import Subscription
-from shared.topology import ALERTS, DECISIONS
 
 ATTEMPTS: Final = 8
 PREFETCH: Final = 20

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from shared.post import Post
+from shared.messaging.message import Post
 from shared.results.queue import ResultQueue
 from shared.results.received import Received
 

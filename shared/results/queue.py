@@ -2,8 +2,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, Self
 
-from shared.brokers import TOPICS
-from shared.topology import queue_name
+from shared.brokers.factory import TOPICS
+from shared.messaging.topology import queue_name
 
 GROUP_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 DEAD: Final = "dead"

@@ -6,13 +6,13 @@ from kombu.entity import Queue
 from kombu.messaging import Consumer
 from redis.exceptions import RedisError
 
-from shared.brokers import open_connection
-from shared.kombu_publisher import open_channel
+from shared.brokers.factory import open_connection
+from shared.brokers.kombu_publisher import open_channel
+from shared.messaging.topology import GROUP
 from shared.results.queue import ResultQueue
 from shared.results.received import Received
 from shared.results.subscription import Away
 from shared.streams import Channel, Message
-from shared.topology import GROUP
 
 DELIVERY_COUNT = "x-delivery-count"
 

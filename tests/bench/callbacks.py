@@ -11,10 +11,10 @@ from urllib.parse import quote_plus
 from uuid import UUID
 
 from deploy.local.stack import DEMO_SECRET
-from shared.envelope import Envelope
-from shared.post import Post
+from shared.messaging.envelope import Envelope
+from shared.messaging.message import Post
 from tests.bench.work import FORM
-from tests.e2e.load import CALLBACKS
+from tests.support.load import CALLBACKS
 
 BODY_BYTES: Final = 1200
 _BIRTH: Final = "1462259748"

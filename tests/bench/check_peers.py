@@ -12,7 +12,7 @@ from tests.bench.parts.queue import QUIET
 from tests.bench.peer import peers
 from tests.bench.watching import repeated
 from tests.bench.work import judged
-from tests.e2e.load import CALLBACKS, bodies, wait_until
+from tests.support.load import CALLBACKS, bodies, wait_until
 
 pytestmark = pytest.mark.server
 TIMES = ("received_at", "decided_at")

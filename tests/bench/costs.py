@@ -25,20 +25,20 @@ from rich.table import Table
 
 from deploy.local.redis_server import RedisServer
 from ingress.serve import build
-from shared.brokers import open_publisher
-from shared.envelope import Envelope
+from shared.brokers.factory import open_publisher
+from shared.ledger.redis_client import open_redis
 from shared.logs import configure
-from shared.redis_client import open_redis
+from shared.messaging.envelope import Envelope
+from shared.messaging.topology import INNER_QUEUES, STAGES, Stage
 from shared.settings import Settings, load_accounts
-from shared.topology import INNER_QUEUES, STAGES, Stage
-from tests.e2e.load import bodies
-from tests.unit.payloads import CALLBACKS, FORM
-from workers.assembly import make_ledger, make_stages
-from workers.getresult import Answer, Answered
-from workers.policy import Policy
-from workers.runner import Runner
-from workers.settlement import Settler
-from workers.sources import open_source
+from tests.support.load import bodies
+from tests.support.payloads import CALLBACKS, FORM
+from workers.bootstrap import make_ledger, make_stages
+from workers.decisioning.policy import Policy
+from workers.faceid.getresult_client import Answer, Answered
+from workers.runtime.runner import Runner
+from workers.runtime.settlement import Settler
+from workers.sources.factory import open_source
 
 COMMITTED: Final = Path(__file__).with_name("costs.json")
 END: Final = "that was the batch"

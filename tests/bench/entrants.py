@@ -15,7 +15,7 @@ from redis import Redis
 from deploy.local.program import Program
 from deploy.local.redis_server import Fsync, RedisServer
 from deploy.local.stack import DEMO_KEY, DEMO_SECRET, FACEID
-from shared.brokers import open_publisher
+from shared.brokers.factory import open_publisher
 from tests.bench import bare_loop
 from tests.bench.callbacks import bodies, stored
 from tests.bench.cores import under_test

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from tests.bench import aims
 from tests.bench.numbers import FILE, OUT, load
+from tests.support.paths import DOCS
 
-DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGE: Final = DOCS / "performance.md"
 QUIET: Final = 0.1
 """Others may use this share of the machine."""

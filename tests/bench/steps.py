@@ -16,21 +16,21 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local.stack import DEMO_SECRET
-from shared.cloudevent import to_post
-from shared.decision import decision_id
-from shared.envelope import Envelope
-from shared.streams_publisher import addition
+from shared.brokers.redis_streams_publisher import addition
+from shared.events.cloudevent import to_post
+from shared.events.decision import decision_id
+from shared.messaging.envelope import Envelope
 from tests.bench import callbacks, work
-from tests.e2e.load import bodies
-from tests.unit.payloads import FORM
-from workers import form, signature, strict_json
-from workers.callback import Callback
-from workers.classify import Evidence, classify
-from workers.crosscheck import gist
-from workers.decided import Decided, decide
-from workers.policy import Policy
-from workers.reconciled import Reconciled
-from workers.verify import verify
+from tests.support.load import bodies
+from tests.support.payloads import FORM
+from workers.decisioning.classifier import Evidence, classify
+from workers.decisioning.crosscheck import gist
+from workers.decisioning.decision_builder import Decided, decide
+from workers.decisioning.evidence import Reconciled
+from workers.decisioning.policy import Policy
+from workers.faceid import form, signature, strict_json
+from workers.faceid.payload import Callback
+from workers.faceid.verification import verify
 
 RUNS, CALLS = 400, 50
 REST: Final = 0.005

@@ -12,14 +12,14 @@ from redis import Redis
 from redis import asyncio as redis_asyncio
 
 from deploy.local.stack import DEMO_KEY, DEMO_SECRET
-from shared.cloudevent import to_event
-from shared.envelope import Envelope
-from workers.callback import Callback, is_final
-from workers.classify import classify
-from workers.decided import decide
-from workers.policy import Policy
-from workers.reconciled import Reconciled
-from workers.verify import Unverified, Verified, verify
+from shared.events.cloudevent import to_event
+from shared.messaging.envelope import Envelope
+from workers.decisioning.classifier import classify
+from workers.decisioning.decision_builder import decide
+from workers.decisioning.evidence import Reconciled
+from workers.decisioning.policy import Policy
+from workers.faceid.payload import Callback, is_final
+from workers.faceid.verification import Unverified, Verified, verify
 
 REDIS_URL: Final = os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379/0")
 GETRESULT_URL: Final = os.environ.get("BENCH_GETRESULT_URL", "")

@@ -14,8 +14,8 @@ from redis.retry import Retry
 
 from deploy.local.rabbit_server import RabbitServer
 from deploy.local.redis_server import RedisServer
-from shared.brokers import open_connection
-from shared.topology import DECISIONS, INNER_QUEUES, queue_name
+from shared.brokers.factory import open_connection
+from shared.messaging.topology import DECISIONS, INNER_QUEUES, queue_name
 
 PREFIX: Final = "faceid"
 GROUP: Final = "faceid"

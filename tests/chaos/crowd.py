@@ -13,11 +13,11 @@ from pyreqwest.request import RequestBuilder
 
 from deploy.local.sessions import NO_FAULTS, Session
 from deploy.local.stack import DEMO_KEY, DEMO_SECRET, Stack
-from deploy.simulator.browser import Browser, Token, get_token, http_client
-from deploy.simulator.faults import Faults
-from deploy.simulator.remote import Remote
-from deploy.simulator.scenarios import SCENARIOS, Subject, document
-from deploy.simulator.wire import URLENCODED, encode_form, json_text, signed_fields, with_biz_id
+from deploy.simulator.driver.browser import Browser, Token, get_token, http_client
+from deploy.simulator.driver.control_client import Remote
+from deploy.simulator.model.faults import Faults
+from deploy.simulator.model.scenarios import SCENARIOS, Subject, document
+from deploy.simulator.model.wire import URLENCODED, encode_form, json_text, signed_fields, with_biz_id
 from tests.chaos.history import Posted
 
 Role = Literal["user", "forger", "stranger", "early"]

@@ -9,12 +9,12 @@ from typing import Final
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from deploy.simulator.faults import ResultFault, ResultFaultKind
-from shared.topology import INNER_QUEUES, queue_name
+from deploy.simulator.model.faults import ResultFault, ResultFaultKind
+from shared.messaging.topology import INNER_QUEUES, queue_name
 from tests.chaos.brokers import Broker
 from tests.chaos.plan import Strike
 from tests.chaos.scene import Scene
-from tests.proxies import Proxy
+from tests.support.proxies import Proxy
 
 Act = Callable[[Scene, Strike], Awaitable[None]]
 Choose = Callable[[Scene], Broker]

@@ -7,12 +7,12 @@ from urllib.parse import parse_qs
 
 from redis import Redis
 
-from shared.decision import Decision
-from shared.ledger import CaseKey, case_key
-from shared.parked import Parked
-from shared.post import Post
-from shared.shelf import Shelf
-from shared.topology import ALERTS, DECISIONS
+from shared.events.decision import Decision
+from shared.ledger.case_key import CaseKey, case_key
+from shared.ledger.message_set import Shelf
+from shared.messaging.message import Post
+from shared.messaging.stored_message import Parked
+from shared.messaging.topology import ALERTS, DECISIONS
 from tests.chaos.brokers import PREFIX, Broker
 from tests.chaos.crowd import Crowd
 from tests.chaos.history import Case, History, Letter, Message, Posted, Proof, Seen

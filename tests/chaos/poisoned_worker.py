@@ -5,9 +5,9 @@ import signal
 from collections.abc import Sequence
 
 from console.main import main
-from shared.envelope import Envelope
-from workers import stages
-from workers.verify import Verified, verify
+from shared.messaging.envelope import Envelope
+from workers.faceid.verification import Verified, verify
+from workers.stages import verify as stage
 
 KILLER = b"killer"
 
@@ -19,5 +19,5 @@ def fatal_verify(envelope: Envelope, secrets: Sequence[str]) -> Verified:
 
 
 if __name__ == "__main__":
-    vars(stages)["verify"] = fatal_verify
+    vars(stage)["verify"] = fatal_verify
     main()

@@ -15,11 +15,11 @@ from deploy.local.program import Program
 from deploy.local.rabbit_server import RabbitServer
 from deploy.local.redis_server import RedisServer
 from deploy.local.stack import Stack
-from deploy.simulator.browser import http_client
-from deploy.simulator.remote import Remote
+from deploy.simulator.driver.browser import http_client
+from deploy.simulator.driver.control_client import Remote
 from tests.chaos.brokers import Broker, RabbitBroker, RedisBroker
 from tests.chaos.plan import Engine
-from tests.proxies import Proxy
+from tests.support.proxies import Proxy
 
 LEASE: Final = 2.0
 SETTINGS: Final = {

@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 
 from shared.streams import Move
-from tests.contract.stream_clients import Reader, connect
+from tests.support.stream_clients import Reader, connect
 
 
 def main() -> None:

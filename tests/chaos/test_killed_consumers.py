@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from deploy.local.program import Program
-from shared.cloudevent import to_event
+from shared.events.cloudevent import to_event
 from tests.chaos.results_consumer import open_database
-from tests.contract.result_makers import DECISIONS, decision, publish
-from tests.contract.result_readers import letters, until
+from tests.support.result_makers import DECISIONS, decision, publish
+from tests.support.result_readers import letters, until
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
 

@@ -12,9 +12,9 @@ from redis import Redis
 
 from deploy.local.program import Program
 from deploy.local.stack import Stack
-from shared.brokers import open_publisher
-from shared.shelf import Shelf
-from tests.e2e.load import bodies, decisions, post_all, signed
+from shared.brokers.factory import open_publisher
+from shared.ledger.message_set import Shelf
+from tests.support.load import bodies, decisions, post_all, signed
 
 pytestmark = pytest.mark.server
 LEASE = 1.5

@@ -17,9 +17,9 @@ from redis import Redis
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 
 from shared.streams import Move
-from tests.contract.stream_clients import Reader, connect, publish, reader
-from tests.proxies import Proxy
-from tests.servers import RedisServer
+from tests.support.proxies import Proxy
+from tests.support.servers import RedisServer
+from tests.support.stream_clients import Reader, connect, publish, reader
 
 pytestmark = pytest.mark.server
 
@@ -187,7 +187,7 @@ def test_a_stopped_worker_past_its_lease_moves_nothing(redis_url: str) -> None:
     script = """
 import sys
 from shared.streams import Move
-from tests.contract.stream_clients import connect, Reader
+from tests.support.stream_clients import connect, Reader
 with connect(sys.argv[1], lease_seconds=0.5) as connection:
     reader = Reader(connection, "q")
     reader.receive(50)
@@ -216,7 +216,7 @@ def test_a_forked_child_is_another_consumer(redis_url: str) -> None:
     script = """
 import os, sys
 from shared.streams import Move
-from tests.contract.stream_clients import connect, Reader, publish
+from tests.support.stream_clients import connect, Reader, publish
 with connect(sys.argv[1]) as connection:
     publish(connection, "q", 1, 2)
     reader = Reader(connection, "q", prefetch=2)

@@ -10,13 +10,13 @@ import pytest
 from hiredis import Reader as ReplyReader
 from redis import Redis
 
-from shared.async_publisher import AsyncPublisher
-from shared.brokers import open_async_publisher
-from shared.post import Post
-from shared.publisher import NotStored
-from tests.contract.stream_clients import reader
+from shared.brokers.factory import open_async_publisher
+from shared.messaging.async_publisher import AsyncPublisher
+from shared.messaging.message import Post
+from shared.messaging.publisher import NotStored
 from tests.contract.test_publisher import bodies, posts
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
+from tests.support.stream_clients import reader
 
 SECONDS = 0.5
 PATIENT = 10.0

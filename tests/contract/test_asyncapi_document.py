@@ -14,9 +14,9 @@ from jsonschema import Draft7Validator
 from redis import Redis
 
 from deploy.contract.documents import FOLDER, committed
-from shared.brokers import open_publisher
-from shared.cloudevent import from_event, to_post
-from tests.npm import NODE
+from shared.brokers.factory import open_publisher
+from shared.events.cloudevent import from_event, to_post
+from tests.support.npm import NODE
 
 pytestmark = pytest.mark.timeout(300)  # the packages are brought from npm, once
 DOCUMENT: Final[dict[str, Any]] = json.loads((FOLDER / "asyncapi.json").read_text())

@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from tests.bench.costs import BATCH, committed, measure
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 GROWTH: Final = 1.1
 SLACK: Final = {"sent": 10 / BATCH}

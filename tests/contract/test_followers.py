@@ -7,8 +7,8 @@ import time
 import pytest
 
 from deploy.local.follower import Follower, can_follow, open_follower
-from tests.contract.result_makers import PREFIX, alert, decision, publish
-from tests.waiting import eventually
+from tests.support.result_makers import PREFIX, alert, decision, publish
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.server
 

@@ -7,12 +7,12 @@ import pytest
 from kombu.connection import Connection
 from redis import Redis
 
-from console.gauges import Depth, Reader, Results
-from console.kombu_gauge import KombuGauge
-from console.status_run import open_gauge
-from console.streams_gauge import StreamsGauge
-from console.trouble import Trouble
-from shared.brokers import open_connection
+from console.status.kombu import KombuGauge
+from console.status.redis_streams import StreamsGauge
+from console.status.show import open_gauge
+from console.status.snapshot import Depth, Reader, Results
+from console.terminal.errors import Trouble
+from shared.brokers.factory import open_connection
 
 pytestmark = pytest.mark.server
 QUEUE = "faceid.decisions"

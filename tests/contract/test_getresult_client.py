@@ -12,7 +12,7 @@ import pytest
 
 from shared.logs import configure
 from shared.settings import Account
-from workers.getresult import Answer, Answered, Failed, GetResult, Refused, Unread
+from workers.faceid.getresult_client import Answer, Answered, Failed, GetResult, Refused, Unread
 
 SECRET = "very-secret-indeed"
 BIZ_ID = "1462259748,52b13fb5 &=%+ü"

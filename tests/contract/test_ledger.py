@@ -11,9 +11,10 @@ import pytest
 from redis import Redis
 from redis import asyncio as redis_asyncio
 
-from shared.ledger import NOTED_ARRIVALS, Arrival, CaseKey, Ledger, Limits, Reservation, release_command
-from shared.parked import Parked
-from shared.shelf import Shelf
+from shared.ledger.case_key import CaseKey, release_command
+from shared.ledger.ledger import NOTED_ARRIVALS, Arrival, Ledger, Limits, Reservation
+from shared.ledger.message_set import Shelf
+from shared.messaging.stored_message import Parked
 
 CASE = CaseKey("default", "1462259748,52b13fb5-8dfb-4537-a62b-a641d5e929f1")
 KEY = "p:case:{default}:1462259748,52b13fb5-8dfb-4537-a62b-a641d5e929f1"

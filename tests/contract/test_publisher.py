@@ -8,11 +8,11 @@ from typing import cast
 import pytest
 from redis import Redis
 
-from shared.brokers import open_publisher
-from shared.engine import engine_of
-from shared.post import Post
-from shared.publisher import NotStored, Publisher
-from tests.servers import RedisServer
+from shared.brokers.factory import open_publisher
+from shared.messaging.engine import engine_of
+from shared.messaging.message import Post
+from shared.messaging.publisher import NotStored, Publisher
+from tests.support.servers import RedisServer
 
 SECONDS = 0.5
 

@@ -1,21 +1,21 @@
 """What `faceid doctor` finds at a RabbitMQ, on a real one."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from console.probe import Probe, Refusal
-from console.rabbit_facts import ALARM, probe_rabbit
+from console.doctor.probe import Probe, Refusal
+from console.doctor.rabbitmq import ALARM, probe_rabbit
 from deploy.local.rabbit_server import RabbitServer
-from shared.brokers import open_connection
-from shared.listener import Listener
-from shared.topology import INNER_QUEUES, RESULT_QUEUES
+from shared.brokers.factory import open_connection
+from shared.brokers.rabbitmq_listener import Listener
+from shared.messaging.topology import INNER_QUEUES, RESULT_QUEUES
+from tests.support.paths import DOCS
 
 pytestmark = pytest.mark.server
 SETTING = "FACEID_BROKER_URL"
-OPERATING = (Path(__file__).parents[2] / "docs/operating.md").read_text()
+OPERATING = (DOCS / "operating.md").read_text()
 
 
 def probes(url: str, queues: tuple[str, ...] = INNER_QUEUES, seconds: float = 3.0) -> tuple[Probe, ...]:

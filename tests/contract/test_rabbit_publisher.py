@@ -12,12 +12,12 @@ import pytest
 from kombu.connection import Connection
 
 from deploy.local.rabbit_server import RabbitServer
-from shared.brokers import open_publisher, rabbit_topology
-from shared.post import Post
-from shared.publisher import NotStored, Publisher
+from shared.brokers.factory import open_publisher, rabbit_topology
+from shared.messaging.message import Post
+from shared.messaging.publisher import NotStored, Publisher
 from shared.rabbit import Link, RabbitPublisher, dialer
-from tests.contract.places import emptied, messages_of_rabbit, taken_from_rabbit
-from tests.e2e.load import wait_until
+from tests.support.load import wait_until
+from tests.support.places import emptied, messages_of_rabbit, taken_from_rabbit
 
 pytestmark = pytest.mark.server
 SECONDS = 1.0

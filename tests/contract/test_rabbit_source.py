@@ -14,17 +14,17 @@ from kombu.connection import Connection
 from redis import Redis
 
 from deploy.local.rabbit_server import RabbitServer
-from shared.brokers import open_publisher
-from shared.envelope import Envelope
-from shared.post import Post
-from shared.publisher import NotStored
-from tests.contract.places import PREFIX, Place, bodies, emptied, receive, settle_all
-from tests.e2e.load import wait_until
-from tests.proxies import Proxy
-from workers.delivery import Delivery
-from workers.runner import POISON_DELIVERIES
-from workers.settlement import Settlement
-from workers.source import Source, SourceDown
+from shared.brokers.factory import open_publisher
+from shared.messaging.envelope import Envelope
+from shared.messaging.message import Post
+from shared.messaging.publisher import NotStored
+from tests.support.load import wait_until
+from tests.support.places import PREFIX, Place, bodies, emptied, receive, settle_all
+from tests.support.proxies import Proxy
+from workers.runtime.delivery import Delivery
+from workers.runtime.runner import POISON_DELIVERIES
+from workers.runtime.settlement import Settlement
+from workers.runtime.source import Source, SourceDown
 
 pytestmark = pytest.mark.server
 NEXT = Post(f"{PREFIX}.reconciled", b"next", "application/json", {"id": "i1"})

@@ -8,13 +8,13 @@ import pytest
 from redis import Redis
 
 from deploy.local.rabbit_server import RabbitServer
-from shared.cloudevent import to_event, to_post
-from shared.decision import Outcome
-from shared.post import Post
+from shared.events.cloudevent import to_event, to_post
+from shared.events.decision import Outcome
+from shared.messaging.message import Post
 from shared.results import Alert, Decision, consume, consume_alerts, rabbit_subscription
-from tests.contract.result_makers import DECISIONS, PREFIX, alert, decision, post, publish
-from tests.contract.result_readers import LEASE, consuming, letters, number_of, reads, until, waiting
-from tests.servers import RedisServer
+from tests.support.result_makers import DECISIONS, PREFIX, alert, decision, post, publish
+from tests.support.result_readers import LEASE, consuming, letters, number_of, reads, until, waiting
+from tests.support.servers import RedisServer
 
 pytestmark = pytest.mark.server
 

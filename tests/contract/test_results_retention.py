@@ -8,11 +8,11 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from shared.brokers import open_publisher
-from shared.cloudevent import to_post
-from shared.results.retention import DAY_MS, Retention
-from shared.topology import INNER_QUEUES, queue_name
-from tests.contract.result_makers import decision
+from shared.brokers.factory import open_publisher
+from shared.events.cloudevent import to_post
+from shared.messaging.topology import INNER_QUEUES, queue_name
+from tests.support.result_makers import decision
+from workers.maintenance.retention import DAY_MS, Retention
 
 STREAM = "faceid.decisions"
 DAYS = 2.0

@@ -7,7 +7,7 @@ from redis import Redis
 from redis import asyncio as redis_asyncio
 from redis.exceptions import RedisError, ResponseError
 
-from shared.scripts import TOGETHER, Scripts
+from shared.ledger.script_batcher import TOGETHER, Scripts
 
 NOTE = "redis.call('RPUSH', KEYS[1], ARGV[1])\nif ARGV[2] == 'quiet' then return 0 end\nreturn {KEYS[1], ARGV[1]}"
 COUNT = "return redis.call('LLEN', KEYS[1])"

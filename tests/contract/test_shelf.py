@@ -9,13 +9,13 @@ from typing import cast
 import pytest
 from redis import Redis
 
-from shared import shelf as shelf_module
-from shared.parked import Parked
-from shared.post import Post
-from shared.publisher import Publisher
-from shared.shelf import PAGE, Shelf, TakeRefused, put_commands
-from tests.servers import RedisServer
-from workers.elsewhere import release
+from shared.ledger import message_set as shelf_module
+from shared.ledger.message_set import PAGE, Shelf, TakeRefused, put_commands
+from shared.messaging.message import Post
+from shared.messaging.publisher import Publisher
+from shared.messaging.stored_message import Parked
+from tests.support.servers import RedisServer
+from workers.sources.cross_server_writes import release
 
 QUEUE = "faceid.verified"
 

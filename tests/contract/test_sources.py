@@ -8,17 +8,17 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from deploy.local.rabbit_server import RabbitServer
-from shared.envelope import Envelope, Undecodable
-from shared.parked import Parked
-from shared.post import Post
-from shared.shelf import put_commands
+from shared.ledger.message_set import put_commands
+from shared.messaging.envelope import Envelope, Undecodable
+from shared.messaging.message import Post
+from shared.messaging.stored_message import Parked
 from shared.streams import Channel
-from tests.contract.places import PREFIX, Place, emptied, receive, settle_all
-from workers import rabbit_source
-from workers.delivery import Delivery
-from workers.runner import POISON_DELIVERIES
-from workers.settlement import Settlement, Settler
-from workers.source import Source, SourceDown
+from tests.support.places import PREFIX, Place, emptied, receive, settle_all
+from workers.runtime.delivery import Delivery
+from workers.runtime.runner import POISON_DELIVERIES
+from workers.runtime.settlement import Settlement, Settler
+from workers.runtime.source import Source, SourceDown
+from workers.sources import rabbitmq as rabbit_source
 
 pytestmark = pytest.mark.server
 CASE = f"{PREFIX}:case:{{default}}:1,a"

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from console.standing import Found, Wanted, standing
-from shared.decision import Decision
-from shared.ledger import CaseKey, case_key
-from tests.unit.decisions import BORN, dumped, made_on, on_answer
+from console.results.decision_scan import Found, Wanted, standing
+from shared.events.decision import Decision
+from shared.ledger.case_key import CaseKey, case_key
+from tests.support.decisions import BORN, dumped, made_on, on_answer
 
 APPROVED, REJECTED = made_on(on_answer()), made_on(on_answer("liveness-fail"))
 ACCOUNTS = ("bank", "default")

@@ -10,12 +10,12 @@ import pytest
 from kombu.connection import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from shared.brokers import open_async_publisher
-from shared.post import Post
-from shared.publisher import NotStored
-from tests.contract.stream_clients import Reader, connect, publish
-from tests.proxies import Proxy
-from tests.servers import RedisServer, free_port
+from shared.brokers.factory import open_async_publisher
+from shared.messaging.message import Post
+from shared.messaging.publisher import NotStored
+from tests.support.proxies import Proxy
+from tests.support.servers import RedisServer, free_port
+from tests.support.stream_clients import Reader, connect, publish
 
 pytestmark = pytest.mark.server
 

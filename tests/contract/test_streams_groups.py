@@ -7,7 +7,7 @@ from kombu.connection import Connection
 from redis import Redis
 
 from shared.streams import Move
-from tests.contract.stream_clients import connect, publish, reader
+from tests.support.stream_clients import connect, publish, reader
 
 
 @pytest.fixture

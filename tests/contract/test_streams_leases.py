@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.streams import Move, Options
 from shared.streams.delivery import TRIAL_SECONDS
-from tests.contract.stream_clients import LEASE, Reader, connect, names, publish, reader
+from tests.support.stream_clients import LEASE, Reader, connect, names, publish, reader
 
 
 @pytest.fixture

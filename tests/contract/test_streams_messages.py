@@ -15,7 +15,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from shared.streams import UNDECODABLE, Message
-from tests.contract.stream_clients import connect, publish, reader
+from tests.support.stream_clients import connect, publish, reader
 
 
 @pytest.fixture

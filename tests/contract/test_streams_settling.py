@@ -9,7 +9,7 @@ from redis import Redis
 
 from shared.streams import Move, MoveRefused
 from shared.streams.move import MAX_CALL_WORDS, MAX_WORDS
-from tests.contract.stream_clients import Reader, connect, names, publish, reader
+from tests.support.stream_clients import Reader, connect, names, publish, reader
 
 
 @pytest.fixture

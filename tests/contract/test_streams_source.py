@@ -8,16 +8,16 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from shared.brokers import open_publisher
-from shared.envelope import Envelope
-from shared.parked import Parked
-from shared.post import Post
-from shared.publisher import NotStored, Publisher
-from shared.shelf import Shelf, put_commands
-from tests.contract.places import receive
-from workers.settlement import Settlement
-from workers.source import SourceDown
-from workers.streams_source import StreamsSource
+from shared.brokers.factory import open_publisher
+from shared.ledger.message_set import Shelf, put_commands
+from shared.messaging.envelope import Envelope
+from shared.messaging.message import Post
+from shared.messaging.publisher import NotStored, Publisher
+from shared.messaging.stored_message import Parked
+from tests.support.places import receive
+from workers.runtime.settlement import Settlement
+from workers.runtime.source import SourceDown
+from workers.sources.redis_streams import StreamsSource
 
 QUEUES = {"p.callbacks": "callbacks", "p.verified": "verified"}
 LEASE = 0.5

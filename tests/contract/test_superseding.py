@@ -9,13 +9,14 @@ import pytest
 from redis import Redis
 from redis import asyncio as redis_asyncio
 
-from shared.cloudevent import to_event
-from shared.ledger import CaseKey, Ledger, Limits
-from shared.parked import Parked
-from shared.shelf import Shelf
-from tests.unit.decisions import BORN, dumped, made_on, on_answer, on_callback
-from tests.unit.payloads import BIZ_ID
-from workers.superseding import supersede
+from shared.events.cloudevent import to_event
+from shared.ledger.case_key import CaseKey
+from shared.ledger.ledger import Ledger, Limits
+from shared.ledger.message_set import Shelf
+from shared.messaging.stored_message import Parked
+from tests.support.decisions import BORN, dumped, made_on, on_answer, on_callback
+from tests.support.payloads import BIZ_ID
+from workers.decisioning.superseding import supersede
 
 CASE = CaseKey("default", BIZ_ID)
 KEY = f"p:case:{{default}}:{BIZ_ID}"

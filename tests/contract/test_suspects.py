@@ -6,10 +6,10 @@ from time import sleep
 import pytest
 from redis import Redis
 
-from tests.waiting import eventually
-from workers import suspects as suspects_module
-from workers.delivery import Delivery
-from workers.suspects import TRIAL_SECONDS, Suspects
+from tests.support.waiting import eventually
+from workers.runtime.delivery import Delivery
+from workers.sources import poison_guard as suspects_module
+from workers.sources.poison_guard import TRIAL_SECONDS, Suspects
 
 
 @pytest.fixture

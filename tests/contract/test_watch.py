@@ -8,20 +8,21 @@ import pytest
 from redis import Redis
 from redis import asyncio as redis_asyncio
 
-from shared.cloudevent import from_event
-from shared.envelope import Envelope
-from shared.ledger import CaseKey, Ledger, Limits
-from shared.parked import Parked
-from shared.post import Post
-from shared.shelf import Shelf, put_commands
-from shared.tally import KEPT, count_commands, read_tallies
-from tests.e2e.load import wait_until
-from tests.servers import RedisServer
-from workers import outcome
-from workers.delivery import Delivery
-from workers.settlement import Item, Settlement, Settler
-from workers.watch import Watch
-from workers.watch_rules import Share, WatchLimits
+from shared.events.cloudevent import from_event
+from shared.ledger.case_key import CaseKey
+from shared.ledger.counters import KEPT, count_commands, read_tallies
+from shared.ledger.ledger import Ledger, Limits
+from shared.ledger.message_set import Shelf, put_commands
+from shared.messaging.envelope import Envelope
+from shared.messaging.message import Post
+from shared.messaging.stored_message import Parked
+from tests.support.load import wait_until
+from tests.support.servers import RedisServer
+from workers.maintenance.alert_monitor import Watch
+from workers.maintenance.alert_rules import Share, WatchLimits
+from workers.runtime import stage_result as outcome
+from workers.runtime.delivery import Delivery
+from workers.runtime.settlement import Item, Settlement, Settler
 
 NOW = 1_700_000_000.0
 LIMITS = WatchLimits(600.0, Share(0.2, 10), Share(0.05, 20), dead_letters=3, backlog_age=300.0)

@@ -14,16 +14,16 @@ import pytest
 from redis import Redis
 
 from deploy.local.stack import Stack
-from deploy.simulator.browser import Browser, Token, get_token, http_client
-from shared.brokers import open_publisher
-from shared.cloudevent import from_event
-from shared.envelope import Envelope
-from shared.parked import Parked
-from shared.shelf import Shelf
-from tests.e2e.commands import Faceid
-from tests.e2e.load import CALLBACKS, biz_id, bodies, decisions, post, signed, wait_until
-from tests.e2e.planted import KEYS, OLD_SOUTH, SECRETS
-from tests.unit.payloads import FORM
+from deploy.simulator.driver.browser import Browser, Token, get_token, http_client
+from shared.brokers.factory import open_publisher
+from shared.events.cloudevent import from_event
+from shared.ledger.message_set import Shelf
+from shared.messaging.envelope import Envelope
+from shared.messaging.stored_message import Parked
+from tests.support.commands import Faceid
+from tests.support.load import CALLBACKS, biz_id, bodies, decisions, post, signed, wait_until
+from tests.support.payloads import FORM
+from tests.support.planted import KEYS, OLD_SOUTH, SECRETS
 
 pytestmark = pytest.mark.server
 

@@ -11,12 +11,12 @@ from redis import Redis
 from deploy.local.player import Played, Player
 from deploy.local.sessions import Session
 from deploy.local.stack import Stack
-from deploy.simulator.faults import Faults, ResultFault
-from shared.alert import Alert, AlertKind
-from shared.cloudevent import from_event
-from shared.listener import Listener
+from deploy.simulator.model.faults import Faults, ResultFault
+from shared.brokers.rabbitmq_listener import Listener
+from shared.events.alert import Alert, AlertKind
+from shared.events.cloudevent import from_event
 from shared.settings import Settings
-from tests.e2e.load import CALLBACKS, bodies, decisions, post_all, signed, wait_until
+from tests.support.load import CALLBACKS, bodies, decisions, post_all, signed, wait_until
 
 pytestmark = pytest.mark.server
 

@@ -10,7 +10,7 @@ from redis import Redis
 from deploy.local.player import Player
 from deploy.local.sessions import Session
 from deploy.local.stack import Stack
-from tests.e2e.load import decisions, wait_until
+from tests.support.load import decisions, wait_until
 
 pytestmark = pytest.mark.server
 

@@ -17,12 +17,12 @@ from redis import Redis
 
 from deploy.local.program import Program
 from deploy.local.stack import DEMO_SECRET, Stack
-from shared.brokers import open_publisher
-from shared.envelope import Envelope
-from shared.parked import Parked
-from shared.shelf import Shelf, put_commands
-from tests.e2e.commands import Faceid
-from tests.e2e.load import CALLBACKS, biz_id, bodies, decisions, post_all, signed, wait_until
+from shared.brokers.factory import open_publisher
+from shared.ledger.message_set import Shelf, put_commands
+from shared.messaging.envelope import Envelope
+from shared.messaging.stored_message import Parked
+from tests.support.commands import Faceid
+from tests.support.load import CALLBACKS, biz_id, bodies, decisions, post_all, signed, wait_until
 
 pytestmark = pytest.mark.server
 FORM = "application/x-www-form-urlencoded"

@@ -11,11 +11,11 @@ from redis import Redis
 
 from deploy.local.rabbit_server import RabbitServer
 from deploy.local.stack import Stack
-from shared.envelope import Envelope
-from shared.parked import Parked
-from shared.shelf import put_commands
-from tests.e2e.commands import Faceid
-from tests.e2e.load import biz_id, bodies, post_all, wait_until
+from shared.ledger.message_set import put_commands
+from shared.messaging.envelope import Envelope
+from shared.messaging.stored_message import Parked
+from tests.support.commands import Faceid
+from tests.support.load import biz_id, bodies, post_all, wait_until
 
 pytestmark = pytest.mark.server
 FORM = "application/x-www-form-urlencoded"

@@ -14,14 +14,14 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 
-from shared.brokers import open_connection
-from shared.envelope import Envelope
-from shared.ledger import CaseKey, case_key
-from shared.parked import Parked
-from shared.shelf import Name, Shelf, put_commands
-from tests.e2e.commands import Faceid
-from tests.e2e.load import wait_until
-from tests.unit.letters import SECRET_TEXT, letter, unreadable
+from shared.brokers.factory import open_connection
+from shared.ledger.case_key import CaseKey, case_key
+from shared.ledger.message_set import Name, Shelf, put_commands
+from shared.messaging.envelope import Envelope
+from shared.messaging.stored_message import Parked
+from tests.support.commands import Faceid
+from tests.support.load import wait_until
+from tests.support.stored_messages import SECRET_TEXT, letter, unreadable
 
 pytestmark = pytest.mark.server
 VERIFIED = "faceid.verified"

@@ -17,8 +17,8 @@ from deploy.local.follower import open_follower
 from deploy.local.player import Played, Player
 from deploy.local.sessions import day
 from deploy.local.stack import Stack
-from shared.decision import Decision
-from shared.shelf import Shelf
+from shared.events.decision import Decision
+from shared.ledger.message_set import Shelf
 
 pytestmark = pytest.mark.server
 SESSIONS = int(os.environ.get("FACEID_TEST_SESSIONS", "100"))

@@ -13,16 +13,16 @@ from urllib.parse import urlsplit
 import pytest
 
 from deploy.local.program import Program
-from shared.decision import Outcome
-from tests.contract.result_makers import decision, publish
-from tests.contract.result_readers import until
-from tests.npm import installed
-from tests.proxies import Proxy
+from shared.events.decision import Outcome
+from tests.support.npm import installed
+from tests.support.paths import DOCS, ROOT
+from tests.support.proxies import Proxy
+from tests.support.result_makers import decision, publish
+from tests.support.result_readers import until
 
 pytestmark = pytest.mark.server
 
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-ROOT = EXAMPLES.parents[1]
+EXAMPLES = DOCS / "examples"
 COUNT = 60
 SECONDS = 90.0
 

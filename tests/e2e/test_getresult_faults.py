@@ -12,9 +12,9 @@ from redis import Redis
 from deploy.local.player import Played, Player
 from deploy.local.sessions import Session
 from deploy.local.stack import Stack
-from deploy.simulator.faults import Faults, ResultFault, ResultFaultKind
-from deploy.simulator.remote import Remote
-from tests.e2e.load import decisions, wait_until
+from deploy.simulator.driver.control_client import Remote
+from deploy.simulator.model.faults import Faults, ResultFault, ResultFaultKind
+from tests.support.load import decisions, wait_until
 
 pytestmark = pytest.mark.server
 

@@ -11,13 +11,13 @@ from pyreqwest.client import Client
 from redis import Redis
 
 from deploy.local.stack import DEMO_SECRET, Stack
-from deploy.simulator.browser import http_client
-from shared.parked import Parked
-from shared.shelf import Shelf
-from tests.e2e.commands import Faceid
-from tests.e2e.load import bodies, decisions, wait_until
-from tests.fuzz.hostile import BOUNDARY, MULTIPART, Genuine, biz_id, sign
-from tests.unit.payloads import CALLBACKS, FORM
+from deploy.simulator.driver.browser import http_client
+from shared.ledger.message_set import Shelf
+from shared.messaging.stored_message import Parked
+from tests.support.commands import Faceid
+from tests.support.hostile_bodies import BOUNDARY, MULTIPART, Genuine, biz_id, sign
+from tests.support.load import bodies, decisions, wait_until
+from tests.support.payloads import CALLBACKS, FORM
 
 pytestmark = pytest.mark.server
 

@@ -21,18 +21,18 @@ from redis import Redis
 
 from deploy.local.redis_server import RedisServer
 from deploy.local.stack import Stack
-from deploy.simulator.browser import Browser, get_token, http_client
-from deploy.simulator.faults import Faults, ResultFault
-from deploy.simulator.remote import Remote
-from shared.brokers import open_publisher
-from shared.envelope import Envelope
-from shared.shelf import Shelf
-from tests.e2e.commands import Faceid
-from tests.e2e.leaks import in_logs, search, spellings
-from tests.e2e.load import CALLBACKS, biz_id, decisions, wait_until
-from tests.e2e.planted import EXTRA, NAME, NEEDLES, USED
-from tests.fuzz.hostile import sign
-from tests.unit.payloads import FORM
+from deploy.simulator.driver.browser import Browser, get_token, http_client
+from deploy.simulator.driver.control_client import Remote
+from deploy.simulator.model.faults import Faults, ResultFault
+from shared.brokers.factory import open_publisher
+from shared.ledger.message_set import Shelf
+from shared.messaging.envelope import Envelope
+from tests.support.commands import Faceid
+from tests.support.hostile_bodies import sign
+from tests.support.leaks import in_logs, search, spellings
+from tests.support.load import CALLBACKS, biz_id, decisions, wait_until
+from tests.support.payloads import FORM
+from tests.support.planted import EXTRA, NAME, NEEDLES, USED
 
 pytestmark = pytest.mark.server
 

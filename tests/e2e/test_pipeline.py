@@ -19,20 +19,10 @@ from deploy.local.rabbit_server import RabbitServer
 from deploy.local.redis_server import RedisServer
 from deploy.local.sessions import Session
 from deploy.local.stack import Stack
-from deploy.simulator.browser import http_client
-from deploy.simulator.faults import Faults, ResultFault
-from tests.e2e.load import (
-    CALLBACKS,
-    SIGNATURES,
-    bodies,
-    decisions,
-    post,
-    post_all,
-    signed,
-    timeless,
-    wait_until,
-)
-from tests.e2e.queues import Queues, queues_of
+from deploy.simulator.driver.browser import http_client
+from deploy.simulator.model.faults import Faults, ResultFault
+from tests.support.load import CALLBACKS, SIGNATURES, bodies, decisions, post, post_all, signed, timeless, wait_until
+from tests.support.queues import Queues, queues_of
 
 pytestmark = pytest.mark.server
 ALL: tuple[str, ...] = ()

@@ -14,12 +14,12 @@ from redis import Redis
 
 from deploy.local.ports import free_port
 from deploy.local.stack import Stack
-from shared.cloudevent import to_event
-from shared.decision import Decision
-from shared.ledger import CaseKey, case_key
-from tests.e2e.commands import Faceid
-from tests.e2e.load import biz_id, bodies, post_all, wait_until
-from tests.unit.decisions import dumped, made_on, on_answer
+from shared.events.cloudevent import to_event
+from shared.events.decision import Decision
+from shared.ledger.case_key import CaseKey, case_key
+from tests.support.commands import Faceid
+from tests.support.decisions import dumped, made_on, on_answer
+from tests.support.load import biz_id, bodies, post_all, wait_until
 
 pytestmark = pytest.mark.server
 APPROVED, REJECTED = made_on(on_answer()), made_on(on_answer("liveness-fail"))

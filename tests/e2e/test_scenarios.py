@@ -11,10 +11,10 @@ from redis import Redis
 from deploy.local.player import Played, Player
 from deploy.local.sessions import Session
 from deploy.local.stack import Stack
-from deploy.simulator.faults import Faults
-from deploy.simulator.scenarios import SCENARIOS
-from shared.cloudevent import from_event
-from tests.e2e.load import decisions, wait_until
+from deploy.simulator.model.faults import Faults
+from deploy.simulator.model.scenarios import SCENARIOS
+from shared.events.cloudevent import from_event
+from tests.support.load import decisions, wait_until
 
 pytestmark = pytest.mark.server
 

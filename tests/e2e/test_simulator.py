@@ -15,13 +15,13 @@ from pyreqwest.client import Client
 from pyreqwest.exceptions import PyreqwestError
 from pyreqwest.multipart import FormBuilder, PartBuilder
 
-from deploy.simulator.browser import TokenRefused, get_token, http_client
-from deploy.simulator.faults import Faults
-from deploy.simulator.orders import REQUIRED, REQUIRED_TO_COMPARE
-from deploy.simulator.remote import ControlFailed, Remote
-from deploy.simulator.scenarios import SCENARIOS
-from deploy.simulator.settings import BASE_PATH
-from tests.e2e.simulated import API_KEY, SECRET, World, eventually, simulated
+from deploy.simulator.driver.browser import TokenRefused, get_token, http_client
+from deploy.simulator.driver.control_client import ControlFailed, Remote
+from deploy.simulator.model.faults import Faults
+from deploy.simulator.model.scenarios import SCENARIOS
+from deploy.simulator.model.settings import BASE_PATH
+from deploy.simulator.model.token_request import REQUIRED, REQUIRED_TO_COMPARE
+from tests.support.simulated import API_KEY, SECRET, World, eventually, simulated
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 from pyreqwest.exceptions import BodyDecodeError, RequestTimeoutError
 
-from deploy.simulator.faults import MAY_HAVE_READ, MESSAGES, Faults, ResultFault, ResultFaultKind
-from deploy.simulator.refusals import HTTP_STATUS
-from tests.e2e.simulated import OTHER_KEY, OTHER_SECRET, World, eventually, simulated
+from deploy.simulator.model.faults import MAY_HAVE_READ, MESSAGES, Faults, ResultFault, ResultFaultKind
+from deploy.simulator.model.refusals import HTTP_STATUS
+from tests.support.simulated import OTHER_KEY, OTHER_SECRET, World, eventually, simulated
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

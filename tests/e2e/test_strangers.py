@@ -13,11 +13,11 @@ from pyreqwest.client import Client
 from redis import Redis
 
 from deploy.local.stack import DEMO_KEY, DEMO_SECRET, Stack
-from deploy.simulator.browser import Browser, get_token, http_client
-from deploy.simulator.faults import Faults, ResultFault
-from deploy.simulator.remote import Remote
-from shared.shelf import Shelf
-from tests.e2e.load import CALLBACKS, decisions, post, signed, wait_until
+from deploy.simulator.driver.browser import Browser, get_token, http_client
+from deploy.simulator.driver.control_client import Remote
+from deploy.simulator.model.faults import Faults, ResultFault
+from shared.ledger.message_set import Shelf
+from tests.support.load import CALLBACKS, decisions, post, signed, wait_until
 
 pytestmark = pytest.mark.server
 

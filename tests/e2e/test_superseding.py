@@ -16,11 +16,11 @@ from deploy.local.ports import free_port
 from deploy.local.program import Program
 from deploy.local.sessions import Session
 from deploy.local.stack import Stack
-from deploy.simulator.faults import Faults, ResultFault
-from shared.decision import decision_id
-from tests.e2e.commands import Faceid
-from tests.e2e.load import decisions, wait_until
-from tests.proxies import Proxy
+from deploy.simulator.model.faults import Faults, ResultFault
+from shared.events.decision import decision_id
+from tests.support.commands import Faceid
+from tests.support.load import decisions, wait_until
+from tests.support.proxies import Proxy
 
 pytestmark = pytest.mark.server
 SETTINGS = {

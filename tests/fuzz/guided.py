@@ -15,9 +15,9 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["workers", "python_multipart"]):
-    from tests.fuzz.hostile import MULTIPART, SECRET, Attacker, Genuine, Hostile, sign
     from tests.fuzz.verifier import outcome
-    from tests.unit.payloads import FORM
+    from tests.support.hostile_bodies import MULTIPART, SECRET, Attacker, Genuine, Hostile, sign
+    from tests.support.payloads import FORM
 
 SEEDS = 2_000
 WAYS = ("form", "multipart", "signed text")

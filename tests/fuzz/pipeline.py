@@ -16,15 +16,15 @@ from pyreqwest.client import Client
 from redis import Redis
 
 from deploy.local.stack import Stack
-from deploy.simulator.browser import http_client
-from shared.shelf import Shelf
-from tests.e2e.load import decisions, wait_until
-from tests.fuzz.hostile import SECRET, Attacker, Hostile
+from deploy.simulator.driver.browser import http_client
+from shared.ledger.message_set import Shelf
 from tests.fuzz.verifier import POLICY, outcome
-from tests.unit.payloads import posted
-from workers.callback import is_final
-from workers.classify import Evidence, classify
-from workers.verify import verify
+from tests.support.hostile_bodies import SECRET, Attacker, Hostile
+from tests.support.load import decisions, wait_until
+from tests.support.payloads import posted
+from workers.decisioning.classifier import Evidence, classify
+from workers.faceid.payload import is_final
+from workers.faceid.verification import verify
 
 AT_ONCE: Final = 64
 QUEUES: Final = ("callbacks", "verified", "reconciled", "decided")

@@ -6,13 +6,13 @@ import time
 from collections import Counter
 from typing import Any, Final
 
-from shared.decision import Outcome
-from tests.fuzz.hostile import KINDS, SECRET, Attacker, Hostile
-from tests.unit.payloads import posted
-from workers.callback import Callback
-from workers.classify import Evidence, classify
-from workers.policy import Policy
-from workers.verify import Unverified, verify
+from shared.events.decision import Outcome
+from tests.support.hostile_bodies import KINDS, SECRET, Attacker, Hostile
+from tests.support.payloads import posted
+from workers.decisioning.classifier import Evidence, classify
+from workers.decisioning.policy import Policy
+from workers.faceid.payload import Callback
+from workers.faceid.verification import Unverified, verify
 
 POLICY: Final = Policy.load()
 SLOW: Final = 1.0

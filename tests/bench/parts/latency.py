@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from deploy.local.ports import free_port, is_listening
 from deploy.local.program import Program
 from deploy.local.stack import FACEID
-from deploy.simulator.browser import http_client
+from deploy.simulator.driver.browser import http_client
 from tests.bench import bare_loop
 from tests.bench.cores import cpu_seconds, under_test
 from tests.bench.entrants import OURS_OUT, BareLoop, environment, redis_server, running
@@ -26,7 +26,7 @@ from tests.bench.sizes import Sizes
 from tests.bench.vendor import vendor
 from tests.bench.watching import Measured
 from tests.bench.work import RESULTS
-from tests.e2e.load import post
+from tests.support.load import post
 
 TITLE: Final = "Notify to decision, milliseconds beyond GetResult's own 20"
 RATES: Final = (50, 200, 1000)

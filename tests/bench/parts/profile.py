@@ -37,17 +37,29 @@ STARTED: Final = 1000
 """Decisions after which a worker counts as warm."""
 OTHER: Final = "the loop, and what is not named"
 PARTS: Final = (
-    ("form and signature", ("workers/form.py", "workers/signature.py")),
-    ("strict JSON", ("workers/strict_json.py",)),
-    ("the payload's model", ("workers/callback.py",)),
-    ("comparing evidence", ("workers/crosscheck.py",)),
-    ("rules and verdict", ("workers/classify.py", "workers/rules.py", "workers/policy.py")),
-    ("the decision and its event", ("workers/decided.py", "shared/decision.py", "shared/cloudevent.py")),
-    ("the HTTP call", ("workers/getresult.py",)),
-    ("the ledger", ("shared/ledger.py", "shared/scripts.py", "shared/redis_client.py")),
-    ("the pump: reading, settling", ("workers/pump.py", "workers/streams_source.py", "workers/settlement.py")),
-    ("the envelope", ("shared/envelope.py",)),
-    ("group commit and publishing", ("shared/group_commit.py", "shared/streams_publisher.py", "ingress/store.py")),
+    ("form and signature", ("workers/faceid/form.py", "workers/faceid/signature.py")),
+    ("strict JSON", ("workers/faceid/strict_json.py",)),
+    ("the payload's model", ("workers/faceid/payload.py",)),
+    ("comparing evidence", ("workers/decisioning/crosscheck.py",)),
+    (
+        "rules and verdict",
+        ("workers/decisioning/classifier.py", "workers/decisioning/rules.py", "workers/decisioning/policy.py"),
+    ),
+    (
+        "the decision and its event",
+        ("workers/decisioning/decision_builder.py", "shared/events/decision.py", "shared/events/cloudevent.py"),
+    ),
+    ("the HTTP call", ("workers/faceid/getresult_client.py",)),
+    ("the ledger", ("shared/ledger/ledger.py", "shared/ledger/script_batcher.py", "shared/ledger/redis_client.py")),
+    (
+        "the pump: reading, settling",
+        ("workers/runtime/pump.py", "workers/sources/redis_streams.py", "workers/runtime/settlement.py"),
+    ),
+    ("the envelope", ("shared/messaging/envelope.py",)),
+    (
+        "group commit and publishing",
+        ("shared/group_commit.py", "shared/brokers/redis_streams_publisher.py", "ingress/store.py"),
+    ),
     ("stages and tasks", ("workers/",)),
     ("the ingress's own code", ("ingress/",)),
     ("the HTTP server", ("uvicorn/",)),

@@ -1,0 +1,166 @@
+"""The start-up checks: from facts to findings, each with what to do. No I/O."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from console.doctor.probe import Probe, Refusal
+from console.terminal.time_format import span
+from shared.settings import VENDOR_PORTS
+
+Level = Literal["ok", "warn", "fail"]
+
+OLDEST: Final = (6, 2)
+"""The first Redis with all the commands that are used."""
+SKEW_WARN: Final = 1.0
+SKEW_FAIL: Final = 30.0
+"""Seconds: leases and delays would end at the wrong time by a whole lease."""
+USED_WARN: Final = 0.75
+USED_FAIL: Final = 0.95
+"""Share of Redis's memory limit; above it, callbacks are about to be refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisFacts:
+    """A Redis server, as it describes itself."""
+
+    version: str
+    eviction: str
+    """`maxmemory-policy`."""
+    appends: bool
+    """Whether it keeps an append-only file."""
+    append_fault: str
+    """The state of its last write to that file, unless it is ok."""
+    fsync: str
+    """`appendfsync`; empty where it may not be asked."""
+    used_bytes: int
+    limit_bytes: int
+    """`maxmemory`; 0 for none."""
+    skew_seconds: float
+    """Its clock less ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that is checked. A text in place of a fact says why it can't be had."""
+
+    redis: RedisFacts | str
+    brokers: dict[str, tuple[Probe, ...]]
+    """By setting: what was tried with the broker, as far as it went."""
+    account_faults: tuple[str, ...]
+    """What keeps the accounts with their secrets from being used."""
+    policy_faults: dict[str, tuple[str, ...]]
+    """By account."""
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check."""
+
+    check: str
+    level: Level
+    found: str
+    todo: str = ""
+    """What to do; empty when all is well."""
+
+
+def diagnose(facts: Facts) -> list[Finding]:
+    """All findings, in a fixed order."""
+    return [
+        *_redis(facts.redis),
+        *(_broker(setting, probe) for setting, probes in facts.brokers.items() for probe in probes),
+        _secrets(facts.account_faults),
+        *(_policy(account, faults) for account, faults in facts.policy_faults.items()),
+        _port(facts.port),
+    ]
+
+
+def _redis(redis: RedisFacts | str) -> Iterator[Finding]:
+    if isinstance(redis, str):
+        yield Finding("redis", "fail", redis, "Start Redis, or mend FACEID_REDIS_URL.")
+        return
+    yield Finding("redis", "ok", "reachable")
+    yield _version(redis.version)
+    yield _eviction(redis.eviction)
+    yield _append_only(redis)
+    yield _memory(redis)
+    yield _clock(redis.skew_seconds)
+
+
+def _version(version: str) -> Finding:
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers < OLDEST:
+        return Finding("version", "fail", version, "Use Redis 6.2 or later, or Valkey.")
+    return Finding("version", "ok", version)
+
+
+def _eviction(policy: str) -> Finding:
+    if policy != "noeviction":
+        todo = "Set maxmemory-policy noeviction: any other lets Redis delete callbacks."
+        return Finding("eviction", "fail", policy, todo)
+    return Finding("eviction", "ok", policy)
+
+
+def _append_only(redis: RedisFacts) -> Finding:
+    name = "append-only"
+    if not redis.appends:
+        return Finding(
+            name, "fail", "off", "Set appendonly yes: a restart would lose callbacks that were answered 200."
+        )
+    if redis.append_fault:
+        return Finding(name, "fail", f"the last write failed ({redis.append_fault})", "Look at the disk of Redis.")
+    if redis.fsync == "always":
+        return Finding(name, "ok", "on, fsync always")
+    if redis.fsync == "":
+        return Finding(name, "warn", "on; fsync can't be seen", "Make sure that appendfsync is always.")
+    todo = "Set appendfsync always: a power cut would lose callbacks that were answered 200."
+    return Finding(name, "fail" if redis.fsync == "no" else "warn", f"on, fsync {redis.fsync}", todo)
+
+
+def _memory(redis: RedisFacts) -> Finding:
+    used = f"{redis.used_bytes / 1e6:,.0f} MB"
+    if not redis.limit_bytes:
+        todo = "Set maxmemory below the machine's: else the system kills Redis instead of Redis refusing callbacks."
+        return Finding("memory", "warn", f"{used} used, no limit", todo)
+    share = redis.used_bytes / redis.limit_bytes
+    level: Level = "fail" if share >= USED_FAIL else "warn" if share >= USED_WARN else "ok"
+    todo = "" if level == "ok" else "Raise maxmemory, start more workers, or clear old dead letters."
+    return Finding("memory", level, f"{used} used, {share:.0%} of the limit", todo)
+
+
+def _clock(skew: float) -> Finding:
+    distance = abs(skew)
+    level: Level = "fail" if distance >= SKEW_FAIL else "warn" if distance >= SKEW_WARN else "ok"
+    way = "ahead of" if skew > 0 else "behind"
+    found = f"Redis is {span(distance)} {way} this machine" if level != "ok" else "the same as Redis's"
+    return Finding("clock", level, found, "" if level == "ok" else "Run NTP on both machines.")
+
+
+def _broker(setting: str, probe: Probe) -> Finding:
+    broker = setting.removeprefix("FACEID_").removesuffix("_URL").lower()
+    name = f"{broker} {probe.what}".strip()
+    if isinstance(probe.result, Refusal):
+        return Finding(name, "fail", probe.result.found, probe.result.todo)
+    return Finding(name, "ok", probe.result)
+
+
+def _secrets(faults: tuple[str, ...]) -> Finding:
+    if faults:
+        return Finding("secrets", "fail", "; ".join(faults), "Set what is named: without it no worker starts.")
+    return Finding("secrets", "ok", "present")
+
+
+def _policy(account: str, faults: tuple[str, ...]) -> Finding:
+    name = f"policy of {account}"
+    if faults:
+        return Finding(name, "fail", "; ".join(faults), f"faceid policy check --account {account}")
+    return Finding(name, "ok", "sound")
+
+
+def _port(port: int) -> Finding:
+    if port in VENDOR_PORTS:
+        return Finding("port", "ok", f"{port}, one of the vendor's five")
+    ports = ", ".join(map(str, VENDOR_PORTS))
+    todo = f"FaceID calls back to ports {ports} alone: listen on one of them, or have a proxy in front that does."
+    return Finding("port", "warn", f"{port}", todo)

@@ -1,0 +1,107 @@
+"""What the start-up checks look at, gathered from the settings and the servers."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from console.doctor.checks import Facts, RedisFacts
+from console.doctor.probe import Probe, refusal
+from console.doctor.rabbitmq import probe_rabbit
+from console.terminal.errors import Misused
+from console.terminal.redis_connection import code, new_client
+from shared.brokers.factory import open_connection
+from shared.messaging.engine import engine_of
+from shared.messaging.topology import INNER_QUEUES, RESULT_QUEUES
+from shared.settings import Settings, SettingsError, account_names, load_accounts
+from workers.decisioning.policy import Policy, PolicyError
+
+REACH_SECONDS: Final = 3.0
+
+
+def gather(settings: Settings, *, accounts: bool = True) -> Facts:
+    """Look at everything; what can't be reached is a fact too. Without `accounts` no secret is read."""
+    account_faults, policy_faults = _accounts(settings) if accounts else ((), {})
+    return Facts(
+        redis=_redis(settings.redis_url),
+        brokers={
+            setting: _probes(url, setting, settings.prefix, queues)
+            for setting, url, queues in (
+                ("FACEID_BROKER_URL", settings.broker_url, INNER_QUEUES),
+                ("FACEID_RESULTS_URL", settings.results_url, RESULT_QUEUES),
+            )
+        },
+        account_faults=account_faults,
+        policy_faults=policy_faults,
+        port=settings.port,
+    )
+
+
+def _redis(url: str) -> RedisFacts | str:
+    try:
+        with new_client(url, "FACEID_REDIS_URL") as redis:
+            skew = _skew(redis)
+            info: dict[str, Any] = redis.info()
+            fsync = _fsync(redis)
+    except Misused as misused:
+        return misused.headline
+    except ResponseError as error:
+        return f"it refuses to tell ({code(error)})"
+    except RedisError as error:
+        return str(error)
+    return RedisFacts(
+        version=str(info["redis_version"]),
+        eviction=str(info["maxmemory_policy"]),
+        appends=bool(info["aof_enabled"]),
+        append_fault="" if info["aof_last_write_status"] == "ok" else str(info["aof_last_write_status"]),
+        fsync=fsync,
+        used_bytes=int(info["used_memory"]),
+        limit_bytes=int(info["maxmemory"]),
+        skew_seconds=skew,
+    )
+
+
+def _skew(redis: "Redis") -> float:
+    """Its clock less ours, ours taken in the middle of the call."""
+    redis.ping()  # the connection is made before the clock is read
+    before = time.time()
+    seconds, microseconds = redis.time()
+    return seconds + microseconds / 1e6 - (before + time.time()) / 2
+
+
+def _fsync(redis: "Redis") -> str:
+    try:
+        return str(redis.config_get("appendfsync").get("appendfsync", ""))
+    except ResponseError:  # managed servers often forbid CONFIG
+        return ""
+
+
+def _probes(url: str, setting: str, prefix: str, queues: Sequence[str]) -> tuple[Probe, ...]:
+    if engine_of(url) == "rabbit":
+        return probe_rabbit(url, setting, prefix, queues, REACH_SECONDS)
+    options = {"socket_timeout": REACH_SECONDS, "socket_connect_timeout": REACH_SECONDS}
+    try:
+        with open_connection(url, **options) as connection:
+            connection.ensure_connection(max_retries=1, timeout=REACH_SECONDS)
+    except Exception as error:  # each broker's client has its own; the messages may quote the URL
+        return (Probe("", refusal(error, setting)),)
+    return (Probe("", "reachable"),)
+
+
+def _accounts(settings: Settings) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    try:
+        accounts = load_accounts(settings)
+    except SettingsError as error:
+        names = account_names(settings) if settings.accounts is None else ()
+        return tuple(error.faults), {name: _policy(settings.policy) for name in names}
+    return (), {name: _policy(account.policy) for name, account in accounts.items()}
+
+
+def _policy(path: Any) -> tuple[str, ...]:
+    try:
+        Policy.load(path)
+    except PolicyError as error:
+        return tuple(error.faults)
+    return ()

@@ -1,0 +1,112 @@
+"""The decisions that stand in the ledger, read in pages so that a large one needs little memory."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from math import inf
+from typing import Final, cast
+
+from redis import Redis
+
+from shared.events.decision import Decision
+from shared.ledger.case_key import CaseKey, case_key
+
+PAGE: Final = 500
+"""Cases read at once: a few megabytes at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which decisions are meant: all that pass the filters. Empty means: does not matter."""
+
+    ids: frozenset[str] = frozenset()
+    """Of their events."""
+    biz_ids: tuple[str, ...] = ()
+    account: str | None = None
+    outcome: str | None = None
+    since: float = -inf
+    """Unix seconds: when it was decided."""
+    until: float = inf
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it says anything at all."""
+        return self != Wanted()
+
+    def takes(self, decision: Decision) -> bool:
+        """Whether a decision passes the filters."""
+        fits = self.outcome in (None, decision.outcome) and (not self.ids or decision.id in self.ids)
+        return fits and self.since <= datetime.fromisoformat(decision.decided_at).timestamp() <= self.until
+
+
+@dataclass(slots=True)
+class Found:
+    """What was met of the decisions that are meant."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    """Of those that are published."""
+    unpublished: int = 0
+    """Decided, and still on their way out."""
+    seen: set[str] = field(default_factory=set)
+    """Of the ids and biz_ids that were asked for, those that were met."""
+
+    def missing(self, wanted: Wanted) -> list[str]:
+        """The ids and biz_ids that were not met, or do not pass the filters."""
+        return [name for name in (*sorted(wanted.ids), *dict.fromkeys(wanted.biz_ids)) if name not in self.seen]
+
+
+def standing(redis: "Redis", prefix: str, accounts: Sequence[str], wanted: Wanted, found: Found) -> Iterator[Decision]:
+    """The published decisions that are meant, in no order, noted in `found` as they are met.
+
+    A decision may come twice when Redis enlarges its table meanwhile.
+    """
+    named = [wanted.account] if wanted.account else accounts
+    pages = _named(prefix, named, wanted) if wanted.biz_ids else _scanned(redis, prefix, wanted)
+    for page in pages:
+        for decision, published in _read(redis, page):
+            if wanted.takes(decision):
+                _note(found, decision, published, wanted)
+                if published:
+                    yield decision
+        if wanted.ids and wanted.ids <= found.seen:
+            return
+
+
+def _note(found: Found, decision: Decision, published: bool, wanted: Wanted) -> None:
+    if wanted.ids:
+        found.seen.add(decision.id)
+    if wanted.biz_ids:
+        found.seen.add(decision.biz_id)
+    if published:
+        found.outcomes[decision.outcome] += 1
+    else:
+        found.unpublished += 1
+
+
+def _named(prefix: str, accounts: Sequence[str], wanted: Wanted) -> Iterator[Sequence[str]]:
+    biz_ids = dict.fromkeys(wanted.biz_ids)
+    keys = (case_key(prefix, CaseKey(account, biz_id)) for account in accounts for biz_id in biz_ids)
+    while page := list(islice(keys, PAGE)):
+        yield page
+
+
+def _scanned(redis: "Redis", prefix: str, wanted: Wanted) -> Iterator[Sequence[bytes]]:
+    cursor, pattern = 0, case_key(prefix, CaseKey(wanted.account or "*", "*"))
+    while True:
+        cursor, page = cast("tuple[int, list[bytes]]", redis.scan(cursor, pattern, PAGE))
+        yield page
+        if cursor == 0:
+            return
+
+
+def _read(redis: "Redis", keys: Iterable[str | bytes]) -> Iterator[tuple[Decision, bool]]:
+    """The decisions of these cases, and whether they are published."""
+    with redis.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.hmget(key, ["decision", "published"])
+        rows = cast("list[list[bytes | None]]", pipe.execute())
+    for decision, published in rows:
+        if decision is not None:
+            yield Decision.model_validate_json(decision), published is not None

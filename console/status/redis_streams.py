@@ -1,0 +1,98 @@
+"""What Redis says of the queues that ride on its Streams."""
+
+from collections.abc import Iterable
+from typing import Any, Final, cast
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from console.status.snapshot import Depth, Reader, Results, Worker, server_time
+from shared.messaging.topology import GROUP
+from shared.streams.scripts import HANDED_BACK
+
+NOTES_IDLE: Final = (7, 2)
+"""The version from which Redis notes when a consumer has asked in vain."""
+READING: Final = 2
+"""Seconds since its last command within which a connection that reads a queue is alive."""
+
+
+class StreamsGauge:
+    """One Redis, at the moment when this is made."""
+
+    def __init__(self, redis: "Redis") -> None:
+        self._redis = redis
+        self._now = server_time(redis)
+
+    def depth(self, queue: str) -> Depth:
+        """Of a queue that the workers read."""
+        length = self._redis.xlen(queue)
+        consumers = _consumers(self._redis, queue, GROUP)
+        in_work = sum(consumer["pending"] for consumer in consumers if consumer["name"] != HANDED_BACK.encode())
+        return Depth(max(0, length - in_work), in_work, self._age(self._first(queue, "-")), readers=None)
+
+    def workers(self, queues: Iterable[str]) -> tuple[Worker, ...]:
+        """The consumers of all these queues; one that runs several stages is one worker."""
+        known: dict[str, list[dict[str, Any]]] = {}
+        for queue in queues:
+            for consumer in _consumers(self._redis, queue, GROUP):
+                known.setdefault(consumer["name"].decode(), []).append(consumer)
+        known.pop(HANDED_BACK, None)
+        return tuple(
+            Worker(name, sum(row["pending"] for row in rows), min(row["idle"] for row in rows) / 1000)
+            for name, rows in sorted(known.items())
+        )
+
+    def connections(self) -> int | None:
+        """Those that are reading, where Redis is too old to note that an idle consumer asks."""
+        if version(self._redis) >= NOTES_IDLE:
+            return None
+        clients = self._redis.client_list()
+        return sum(client["cmd"] == "xreadgroup" and int(client["idle"]) <= READING for client in clients)
+
+    def results(self, name: str, queue: str) -> Results:
+        """A results queue and the groups that read it."""
+        try:
+            groups = self._redis.xinfo_groups(queue)
+        except ResponseError as error:
+            if not str(error).startswith("no such key"):
+                raise
+            return Results(name, 0, ())
+        readers = tuple(self._reader(queue, group) for group in groups)
+        return Results(name, self._redis.xlen(queue), readers)
+
+    def _reader(self, queue: str, group: dict[str, Any]) -> Reader:
+        name = group["name"].decode()
+        consumers = [row for row in _consumers(self._redis, queue, name) if row["name"] != HANDED_BACK.encode()]
+        pending = self._redis.xpending(queue, name)
+        unseen = self._first(queue, f"({group['last-delivered-id'].decode()}")
+        lag = group.get("lag")
+        return Reader(
+            name=name,
+            consumers=len(consumers),
+            waiting=0 if unseen is None else lag,
+            in_work=pending["pending"],
+            behind_seconds=max(self._age(pending["min"]), self._age(unseen)),
+            seen_seconds=min((row["idle"] / 1000 for row in consumers), default=None),
+        )
+
+    def _first(self, queue: str, after: str) -> bytes | None:
+        found = cast("list[tuple[bytes, Any]]", self._redis.xrange(queue, min=after, count=1))
+        return found[0][0] if found else None
+
+    def _age(self, entry: bytes | None) -> float:
+        """Seconds since an entry was added; 0 for none."""
+        return max(0.0, self._now - int(entry.partition(b"-")[0]) / 1000) if entry else 0.0
+
+
+def version(redis: "Redis") -> tuple[int, ...]:
+    """The server's version, as Redis counts: Valkey names the one that it is like."""
+    return tuple(int(part) for part in str(redis.info("server")["redis_version"]).split(".")[:3])
+
+
+def _consumers(redis: "Redis", queue: str, group: str) -> list[dict[str, Any]]:
+    try:
+        return redis.xinfo_consumers(queue, group)
+    except ResponseError as error:
+        if not str(error).startswith(("NOGROUP", "no such key")):
+            raise
+        return []  # nothing was written to the queue yet, or nobody has read it

@@ -1,0 +1,47 @@
+"""Posts callbacks to the customer's server, as FaceID's servers do."""
+
+from datetime import timedelta
+from typing import Literal
+
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import ConnectError, PyreqwestError, RequestTimeoutError
+
+from deploy.simulator.model.wire import Body
+
+Answer = int | Literal["refused", "timeout", "broken"]
+
+
+class Courier:
+    """A pooled HTTP client that follows no redirect and answers with what happened, never with an exception."""
+
+    def __init__(self, timeout_seconds: float) -> None:
+        self._client: Client = (
+            ClientBuilder()
+            .no_proxy()
+            .follow_redirects(False)
+            .timeout(timedelta(seconds=timeout_seconds))
+            .user_agent("FaceID-simulator")
+            .build()
+        )
+
+    async def post(self, url: str, body: Body) -> Answer:
+        """The HTTP status the customer answered, or why there was none."""
+        try:
+            request = self._client.post(url).header("content-type", body.content_type).body_bytes(body.content).build()
+            return (await request.send()).status
+        except RequestTimeoutError:
+            return "timeout"
+        except ConnectError as error:
+            return "refused" if _never_connected(error) else "broken"
+        except (PyreqwestError, ValueError):
+            return "broken"
+
+    async def close(self) -> None:
+        """Drop the pooled connections."""
+        await self._client.close()
+
+
+def _never_connected(error: ConnectError) -> bool:
+    """Pyreqwest raises ConnectError for a connection lost before the answer too; only the causes tell."""
+    causes = error.details["causes"] or []
+    return any(cause["message"] == "client error (Connect)" for cause in causes)

@@ -1,0 +1,67 @@
+"""The way to a broker, whichever engine its URL means: the one place that chooses."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from kombu.connection import Connection
+
+from shared.brokers.kombu_publisher import KombuPublisher
+from shared.brokers.redis_streams_publisher import StreamsPublisher
+from shared.messaging.async_publisher import AsyncPublisher, ThreadedPublisher
+from shared.messaging.engine import STOCK_PREFIX, engine_of
+from shared.messaging.publisher import Publisher
+from shared.messaging.topology import ALERTS, DECISIONS, GROUP, INNER_QUEUES, RESULT_QUEUES, queue_name
+from shared.rabbit import RabbitPublisher, Topology, dialer
+from shared.rabbit.topology import QUORUM, UNLIMITED
+from shared.streams.client import new_async_pool
+
+STREAMS: Final = "shared.streams:Transport"
+TOPICS: Final = {DECISIONS: "decision.#", ALERTS: "alert.#"}
+"""What each result queue gets of the exchange on RabbitMQ."""
+ALL_QUEUES: Final = (*INNER_QUEUES, *RESULT_QUEUES)
+HEARTBEAT: Final = 20.0
+"""Seconds; those who publish may be busy elsewhere for a while."""
+DAY: Final = 86_400.0
+
+
+def open_connection(url: str, **options: Any) -> Connection:
+    """A kombu connection, not yet connected; `options` are the transport's."""
+    if engine_of(url) == "streams":
+        return Connection(url, transport=STREAMS, transport_options={"group": GROUP, **options})
+    return Connection(url.removeprefix(STOCK_PREFIX), transport_options=options)
+
+
+def open_publisher(
+    url: str,
+    timeout: float,
+    *,
+    prefix: str = "faceid",
+    queues: Sequence[str] = ALL_QUEUES,
+    retention_days: float = 30.0,
+) -> Publisher:
+    """A publisher, not yet connected; `timeout` in seconds bounds each exchange with the broker.
+
+    RabbitMQ is told what has to exist before it is used: `queues` are those to publish to, by the short names of the
+    topology, and results expire there after `retention_days` (49.7 at most).
+    """
+    if engine_of(url) == "rabbit":
+        topology = rabbit_topology(prefix, queues)
+        return RabbitPublisher(dialer(url, timeout, HEARTBEAT), topology, timeout, retention_days * DAY)
+    return KombuPublisher(open_connection(url, socket_timeout=timeout, socket_connect_timeout=timeout))
+
+
+def open_async_publisher(url: str, timeout: float, *, prefix: str, queues: Sequence[str]) -> AsyncPublisher:
+    """The same for an asyncio loop."""
+    threaded = ThreadedPublisher(open_publisher(url, timeout, prefix=prefix, queues=queues))
+    if engine_of(url) == "streams":
+        return StreamsPublisher(new_async_pool(open_connection(url), timeout), timeout, threaded)
+    return threaded
+
+
+def rabbit_topology(prefix: str, queues: Sequence[str]) -> Topology:
+    """These of our queues on RabbitMQ, by short names, with the exchange named as the prefix where results are among
+    them. Result queues have no arguments but their type, so that outsiders can declare them too.
+    """
+    arguments = {queue_name(prefix, queue): UNLIMITED if queue in INNER_QUEUES else QUORUM for queue in queues}
+    bindings = {queue_name(prefix, queue): TOPICS[queue] for queue in queues if queue in TOPICS}
+    return Topology(arguments, prefix, bindings)

@@ -1,0 +1,88 @@
+"""Publishing through kombu alone: our Streams transport, and any transport that kombu brings."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from kombu.connection import Connection
+from kombu.messaging import Producer
+
+from shared.messaging.message import Post
+from shared.messaging.publisher import NotStored
+
+
+def open_channel(connection: Connection) -> Any:
+    """A channel; a broker that is away is told at once, where kombu by itself would sleep and try a second time."""
+    connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
+    return connection.channel()
+
+
+class KombuPublisher:
+    """A `Publisher` over a kombu connection; a transport that can send a batch in one exchange does."""
+
+    def __init__(self, connection: Connection) -> None:
+        """`connection`: not yet connected; what it may take is set on it."""
+        self._fresh = connection
+        self._connection: Connection | None = None
+        self._producer: Producer | None = None
+
+    def publish(self, posts: Sequence[Post]) -> None:
+        """Store all of `posts`, in order; raises `NotStored`."""
+        if not posts:
+            return
+        try:
+            producer = self._producer or self._open()
+            if hasattr(producer.channel, "create_publish_batch"):
+                with producer.batch(max_size=len(posts)):
+                    self._send(producer, posts)
+            else:
+                self._send(producer, posts)
+        except Exception as error:
+            self.close()
+            raise NotStored(type(error).__name__) from error
+
+    def depth(self, queues: Sequence[str]) -> int:
+        """Messages waiting or in work in `queues`, made where missing; raises `NotStored`."""
+        try:
+            producer = self._producer or self._open()
+            return sum(producer.channel.queue_declare(queue, durable=True).message_count for queue in queues)
+        except Exception as error:
+            self.close()
+            raise NotStored(type(error).__name__) from error
+
+    def fullness(self) -> float:
+        """The share of its memory limit that the broker uses; 0 where the transport can't tell; raises `NotStored`."""
+        try:
+            producer = self._producer or self._open()
+            tell = getattr(producer.channel, "fullness", None)
+            return float(tell()) if tell else 0.0
+        except Exception as error:
+            self.close()
+            raise NotStored(type(error).__name__) from error
+
+    def keep(self) -> None:
+        """Nothing to do: Redis gives up no connection for its silence."""
+
+    def close(self) -> None:
+        """Let go of the connection; the next call makes a new one."""
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            with suppress(Exception):  # it is being thrown away, whatever state it is in
+                connection.close()
+
+    def _send(self, producer: Producer, posts: Sequence[Post]) -> None:
+        for post in posts:
+            producer.publish(
+                post.body,
+                routing_key=post.queue,
+                content_type=post.content_type,
+                content_encoding="binary",
+                headers=dict(post.headers),
+                serializer=None,
+                retry=False,
+            )
+
+    def _open(self) -> Producer:
+        self._connection = self._fresh.clone()
+        self._producer = Producer(open_channel(self._connection), auto_declare=False)
+        return self._producer

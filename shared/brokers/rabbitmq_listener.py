@@ -1,0 +1,62 @@
+"""Hears results as they are published to RabbitMQ, through a queue of its own: nobody else's loses a message by it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+from uuid import uuid4
+
+from shared.brokers.factory import open_connection
+
+CONNECT_SECONDS: Final = 5.0
+CLOSE_SECONDS: Final = 2.0
+
+
+class ListenerDown(Exception):
+    """The broker can't be reached or has gone; what was published meanwhile is not heard."""
+
+
+class Listener:
+    """An exclusive queue, bound to a topic exchange, that vanishes with its connection; for one thread.
+
+    Every call may raise `ListenerDown`, after which it is of no more use.
+    """
+
+    def __init__(self, url: str, exchange: str, topics: Sequence[str]) -> None:
+        """Hears from now on what goes out under `topics`, such as `decision.#`; makes a missing exchange."""
+        self._heard: list[bytes] = []
+        self._connection = open_connection(url, connect_timeout=CONNECT_SECONDS)
+        with self._reporting():
+            self._connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
+            channel: Any = self._connection.default_channel
+            channel.exchange_declare(exchange, "topic", durable=True, auto_delete=False)
+            queue = f"{exchange}.listener-{uuid4().hex}"  # within what the pipeline's user is permitted
+            channel.queue_declare(queue, exclusive=True, auto_delete=True)
+            for topic in topics:
+                channel.queue_bind(queue, exchange, topic)
+            channel.basic_consume(queue, no_ack=True, callback=self._hear)
+
+    def receive(self, wait: float) -> list[bytes]:
+        """What was heard since the last call, waited for at most `wait` seconds."""
+        with self._reporting(), suppress(TimeoutError):
+            self._connection.drain_events(timeout=wait)
+        heard, self._heard = self._heard, []
+        return heard
+
+    def close(self) -> None:
+        """Stop listening. Never raises."""
+        with suppress(Exception):  # it is being thrown away, whatever state it is in
+            if self._connection.connected:  # else asking for it would connect
+                self._connection.connection.sock.settimeout(CLOSE_SECONDS)  # the broker may never say good-bye
+            self._connection.close()
+
+    def _hear(self, message: Any) -> None:
+        body = message.body
+        self._heard.append(body if isinstance(body, bytes) else str(body).encode())
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        try:
+            yield
+        except (*self._connection.connection_errors, *self._connection.channel_errors) as error:
+            self.close()
+            raise ListenerDown(type(error).__name__) from error

@@ -1,0 +1,75 @@
+"""Publishing to Redis Streams from an asyncio loop: a batch is one write, and no thread stands between."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from hiredis import pack_command
+from pydantic_core import to_json
+from redis.asyncio.connection import ConnectionPool
+from redis.exceptions import RedisError, ResponseError
+
+from shared.messaging.async_publisher import AsyncPublisher
+from shared.messaging.message import Post
+from shared.messaging.publisher import NotStored
+from shared.streams.entry import plain_fields
+
+
+class StreamsPublisher:
+    """An `AsyncPublisher` with a connection of its own to publish on; `looks` answers what else there is to ask."""
+
+    def __init__(self, pool: ConnectionPool, timeout: float, looks: AsyncPublisher) -> None:
+        """`pool`: how to connect; `timeout` in seconds bounds a batch."""
+        self._pool = pool
+        self._connection = pool.make_connection()
+        self._timeout = timeout
+        self._looks = looks
+
+    async def publish(self, posts: Sequence[Post]) -> Sequence[NotStored | None]:
+        """Add an entry for each post; those whose reply did not come in time count as not stored."""
+        answers: list[NotStored | None] = []
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._pool.ensure_connection(self._connection)
+                await self._connection.send_packed_command([_packed(post) for post in posts])
+                for _ in posts:
+                    answers.append(await self._answer())
+        except (RedisError, OSError) as error:
+            answers += [NotStored(type(error).__name__)] * (len(posts) - len(answers))
+        except BaseException:  # a reply that is left unread would be taken for the next batch's
+            await self._connection.disconnect(nowait=True)
+            raise
+        if any(answers):
+            await self._connection.disconnect(nowait=True)  # a primary that became a replica stays one to us
+        return answers
+
+    async def depth(self, queues: Sequence[str]) -> int:
+        """Messages waiting or in work in `queues`; raises `NotStored`."""
+        return await self._looks.depth(queues)
+
+    async def fullness(self) -> float:
+        """The share of its memory limit that the server uses; raises `NotStored`."""
+        return await self._looks.fullness()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._connection.disconnect(nowait=True)
+        await self._looks.close()
+
+    async def _answer(self) -> NotStored | None:
+        try:
+            await self._connection.read_response()
+        except ResponseError as error:
+            return NotStored(type(error).__name__)
+        return None
+
+
+def addition(post: Post) -> tuple[str | bytes, ...]:
+    """The Redis command that puts a message on its queue."""
+    return ("XADD", post.queue, "*", *plain_fields(post.body, post.content_type, to_json(post.headers)))
+
+
+def _packed(post: Post) -> bytes:
+    words: Any = addition(post)  # hiredis declares them as a single one
+    packed: bytes = pack_command(words)
+    return packed

@@ -1,0 +1,50 @@
+"""What has happened in an account lately: counts by the minute, which expire by themselves.
+
+Whatever is counted is counted in the script or the move that writes it, so that a repeat counts as little as it writes.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final, Literal, cast, get_args
+
+from redis import Redis
+
+from shared.ledger.message_set import Command
+
+BUCKET: Final = 60
+"""Seconds that one count is for."""
+KEPT: Final = 7200
+"""Seconds after its last change that a count is forgotten; known to the scripts in `lua/`."""
+
+Counted = Literal["verified", "bad_signature", "clean", "attacked"]
+"""Callbacks that FaceID signed and that none of the account's secrets signed; decisions without and with an attack."""
+
+
+def tally_key(prefix: str, account: str, now: float) -> str:
+    """Where the account's counts of this minute are; `now` in unix seconds."""
+    return f"{prefix}:tally:{{{account}}}:{int(now // BUCKET)}"
+
+
+def count_commands(prefix: str, account: str, what: Counted, now: float) -> tuple[Command, ...]:
+    """The Redis commands that count one more."""
+    key = tally_key(prefix, account, now)
+    return (("HINCRBY", key, what, 1), ("EXPIRE", key, KEPT))
+
+
+def read_tallies(
+    redis: "Redis", prefix: str, accounts: Iterable[str], now: float, window: float
+) -> dict[str, Counter[Counted]]:
+    """What was counted of each account in the last `window` seconds, and up to a minute before."""
+    names, times = list(accounts), [now - age for age in range(0, int(window) + BUCKET, BUCKET)]
+    what = get_args(Counted)
+    with redis.pipeline(transaction=False) as pipe:
+        for name in names:
+            for time in times:
+                pipe.hmget(tally_key(prefix, name, time), what)
+        rows = cast("list[list[bytes | None]]", pipe.execute())
+    tallies = {name: Counter[Counted]() for name in names}
+    for place, row in enumerate(rows):
+        tallies[names[place // len(times)]].update(
+            {count: int(value) for count, value in zip(what, row, strict=True) if value is not None}
+        )
+    return tallies

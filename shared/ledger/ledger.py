@@ -1,0 +1,194 @@
+"""The case ledger: for every biz_id its arrivals, GetResult budget, raw answer and decision.
+
+A case is one Redis hash. Whatever must be true of it over all workers is one Lua script (`lua/`), so a worker may die
+between any two lines. Calls made at the same time share a round trip.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+from redis.asyncio import Redis
+
+from shared.group_commit import GroupCommit
+from shared.ledger.case_key import CaseKey, account_key, biz_no_key, case_key, outbox_keys
+from shared.ledger.counters import Counted, tally_key
+from shared.ledger.script_batcher import Call, Scripts
+from shared.ledger.superseding import Superseding
+
+LUA = Path(__file__).parent / "lua"
+NOTED_ARRIVALS = 64
+"""Arrivals kept one by one on a case; more are only counted."""
+
+Verdict = Literal["decided", "joined", "carry", "look", "flooded"]
+Landing = Literal["answered", "refused", "given_back", "failed"]
+
+
+class Arrival(NamedTuple):
+    """What the ledger says to an item that arrives: `verdict`, and the channels seen on the case so far.
+
+    `carry`: this item takes the case to its decision. `look`: it looks at an undecided case later, as the one signed
+    item or the one hint that does. `joined`: another item does that already. `decided`: the decision is published,
+    nothing is left to do. `flooded`: a hint too many this minute; it has left no trace.
+    """
+
+    verdict: Verdict
+    channels: tuple[str, ...]
+
+
+class Reservation(NamedTuple):
+    """Whether GetResult may be read now.
+
+    `go`: yes, as read number `number`. `stored`: it was, here is the `raw` answer. `refused`: it never will be, for
+    `code`. `wait`: not for `seconds`. `spent`: the budget is used up.
+    `flooded`: hints have cost enough reads this minute.
+    """
+
+    verdict: Literal["go", "stored", "refused", "wait", "spent", "flooded"]
+    raw: bytes = b""
+    code: str = ""
+    seconds: float = 0.0
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the ledger may hold and grant."""
+
+    retention: float
+    """Seconds that a case is remembered after its last signed arrival."""
+    breaker_rest: float = 15.0
+    """Seconds that reading an account pauses when every call fails; more with each failed probe."""
+    hint_life: float = 660.0
+    """Seconds that a case is remembered that nothing but hints has come for."""
+    hint_cases: int = 100_000
+    """Cases that hints may open for an account in a minute."""
+    hint_reads: int = 600
+    """Reads that hints may cost an account in a minute."""
+
+
+class Ledger:
+    """Cases in Redis. Every method raises `redis.RedisError` when Redis can't be reached; calling again is safe."""
+
+    def __init__(self, redis: "Redis", prefix: str, limits: Limits, clock: Callable[[], float] = time.time) -> None:
+        """`clock`: unix seconds, by which arrivals and decisions are counted by the minute."""
+        self._redis = redis
+        self._prefix = prefix
+        self._limits = limits
+        self._clock = clock
+        self._ttl = int(limits.retention * 1000)
+        self._outbox = outbox_keys(prefix)
+        self._calls: GroupCommit[Call, Any] = GroupCommit(Scripts(redis, LUA).run)
+
+    def key(self, case: CaseKey) -> str:
+        """The case's key in Redis."""
+        return case_key(self._prefix, case)
+
+    async def arrive(  # noqa: PLR0913 - an arrival has these facts
+        self,
+        case: CaseKey,
+        item: str,
+        channel: str,
+        *,
+        gist: str,
+        data: str,
+        biz_no: str,
+        received_at: float,
+        secret: str,
+    ) -> Arrival:
+        """Note an arrival; noting it twice counts once.
+
+        `gist`: what its signed evidence says, if that can decide, else empty, and `data` the text of it, which is kept
+        of the item that carries the case. Another gist than the first one raises an alert. `secret`: which one signed
+        it, empty for a hint.
+        """
+        index = biz_no_key(self._prefix, case.account, biz_no)
+        hints = f"{self._prefix}:hints:{{{case.account}}}"
+        keys = (self.key(case), index, *self._outbox, hints, self._tally(case))
+        facts = (item, channel, int(bool(gist)), case.biz_id, biz_no, received_at, secret)
+        limits = (int(self._limits.hint_life * 1000), self._limits.hint_cases)
+        words = (*facts, self._ttl, NOTED_ARRIVALS, gist, case.account, *limits, data)
+        verdict, notify, returned = await self._calls.submit(("arrive", keys, words))
+        return Arrival(verdict.decode(), _channels(notify, returned))
+
+    async def reserve(
+        self, case: CaseKey, flight: str, *, allowed: int, life: float, rests: Sequence[float], hinted: bool = False
+    ) -> Reservation:
+        """Ask for a read of GetResult, and count it when it is granted.
+
+        `allowed` reads in all; a flight that never lands is over after `life` seconds; `rests` are the seconds after
+        read 1, 2, ... before the next one; `hinted`: nothing signed stands behind it.
+        """
+        cost = self._limits.hint_reads if hinted else ""
+        words = (flight, allowed, int(life * 1000), cost, *(int(rest * 1000) for rest in rests))
+        hints = f"{self._prefix}:hint_reads:{{{case.account}}}"
+        keys = (self.key(case), account_key(self._prefix, case.account), hints)
+        verdict, value, *why = await self._calls.submit(("reserve", keys, words))
+        match verdict:
+            case b"flooded":
+                return Reservation("flooded")
+            case b"stored":
+                return Reservation("stored", raw=value)
+            case b"refused":
+                return Reservation("refused", code=value.decode())
+            case b"wait":
+                return Reservation("wait", seconds=value / 1000, code=why[0].decode())
+            case b"spent":
+                return Reservation("spent", number=value)
+            case _:
+                return Reservation("go", number=value)
+
+    async def land(
+        self, case: CaseKey, flight: str, how: Landing, value: bytes | str, now: float
+    ) -> tuple[str, ...] | None:
+        """End a read: keep its raw answer or its refusal, give it back, or leave it counted. Returns the channels.
+
+        None when the read had been taken for dead, or had landed before: somebody else may have given up the case by
+        now. `value`: the raw answer, or the code of what went wrong. Failures in a row open the account's breaker.
+        """
+        keys = (self.key(case), account_key(self._prefix, case.account), *self._outbox)
+        words = (flight, how, value, now, self._ttl, case.account, int(self._limits.breaker_rest * 1000), case.biz_id)
+        notify, returned, counted_on = await self._calls.submit(("land", keys, words))
+        return _channels(notify, returned) if counted_on else None
+
+    async def set_aside(self, case: CaseKey, raw: bytes) -> None:
+        """Make room for another read: the stored answer decides nothing."""
+        await self._calls.submit(("set_aside", (self.key(case),), (raw,)))
+
+    async def commit(
+        self, case: CaseKey, decision: bytes, *, attacked: bool = False, provisional: bool = False
+    ) -> tuple[bytes, bool]:
+        """The decision that stands for the case, this one or an earlier one, and whether it is published already.
+
+        `attacked`: it names an attack. `provisional`: GetResult's answer is missing; when that comes, or has come
+        meanwhile, the outbox recalls the case.
+        """
+        counted: Counted = "attacked" if attacked else "clean"
+        keys: Sequence[str] = (self.key(case), self._tally(case))
+        words: Sequence[bytes | str | int] = (decision, self._ttl, counted)
+        if provisional:
+            keys, words = (*keys, *self._outbox), (*words, *case)
+        standing, published = await self._calls.submit(("commit", keys, words))
+        return standing or decision, bool(published)
+
+    async def supersede(self, case: CaseKey, superseding: Superseding) -> bool:
+        """Put a decision in another's place, and into the outbox; False when that one does not stand any more."""
+        keys, words = (self.key(case), *self._outbox), superseding.words(self._prefix, self._ttl)
+        return bool(await self._calls.submit(("supersede", keys, words)))
+
+    def _tally(self, case: CaseKey) -> str:
+        return tally_key(self._prefix, case.account, self._clock())
+
+
+_CHANNELS: Final = {
+    (False, False): (),
+    (True, False): ("notify",),
+    (False, True): ("return",),
+    (True, True): ("notify", "return"),
+}
+
+
+def _channels(notify: int, returned: int) -> tuple[str, ...]:
+    return _CHANNELS[bool(notify), bool(returned)]

@@ -1,0 +1,113 @@
+"""What travels: one callback, or what a stage has made of it, and where it came from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from typing import Any, Final, Literal, Self, get_args
+from uuid import uuid4
+
+from shared.messaging.message import Post
+
+Channel = Literal["notify", "return"]
+Method = Literal["POST", "GET"]
+CHANNELS: Final = get_args(Channel)
+METHODS: Final = get_args(Method)
+JSON: Final = "application/json"
+
+
+class Undecodable(ValueError):
+    """A queue holds something that is no envelope; the message names the fault, never a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One item on its way through the stages.
+
+    The `body` is the stage's input: for `verify` the request body as it came, byte for byte; later the JSON of
+    what the stage before has made. All else stays the same from the ingress to the decision.
+    """
+
+    id: str
+    """Idempotency key, made at the ingress; a repeat of a message bears the same one."""
+    account: str
+    channel: Channel
+    method: Method
+    received_at: float
+    """Unix seconds by the ingress's clock."""
+    body: bytes = field(repr=False)
+    content_type: str = ""
+    query: str = field(default="", repr=False)
+    """The raw query string of the request, without `?`."""
+    attempts: int = 0
+    """Failed attempts of the present stage."""
+    biz_id: str = ""
+    """Known from `verify` on; empty before."""
+
+    @classmethod
+    def arrived(
+        cls, account: str, channel: Channel, method: Method, body: bytes, content_type: str, query: str, now: float
+    ) -> Self:
+        """A new envelope with an id of its own."""
+        return cls(uuid4().hex, account, channel, method, now, body, content_type, query)
+
+    @classmethod
+    def read(cls, headers: Mapping[str, Any], content_type: str, body: bytes) -> Self:
+        """The envelope a message holds; raises `Undecodable`."""
+        try:
+            return cls(
+                id=_text(headers, "id"),
+                account=_text(headers, "account"),
+                channel=_one_of(headers, "channel", CHANNELS),
+                method=_one_of(headers, "method", METHODS),
+                received_at=_seconds(headers),
+                body=body,
+                content_type=content_type,
+                query=str(headers.get("query", "")),
+                attempts=int(headers.get("attempts", 0)),
+                biz_id=_text(headers, "biz_id") if headers.get("biz_id") else "",
+            )
+        except Undecodable:
+            raise
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise Undecodable(f"headers: received_at or attempts is no number ({type(error).__name__})") from None
+
+    def advanced(self, body: bytes, biz_id: str) -> "Envelope":
+        """The same item for the next stage: a new body, its failed attempts forgotten."""
+        return replace(self, body=body, biz_id=biz_id, content_type=JSON, attempts=0)
+
+    def post(self, queue: str) -> Post:
+        """The message that carries this envelope."""
+        headers: dict[str, str | int | float] = {
+            "id": self.id,
+            "account": self.account,
+            "channel": self.channel,
+            "method": self.method,
+            "received_at": self.received_at,
+        }
+        for name in ("query", "attempts", "biz_id"):
+            if value := getattr(self, name):
+                headers[name] = value
+        return Post(queue, self.body, self.content_type, headers)
+
+
+def _text(headers: Mapping[str, Any], name: str) -> str:
+    value = headers.get(name)
+    if not isinstance(value, str) or not value:
+        raise Undecodable(f"headers: {name} is missing")
+    if not value.isprintable():  # a lone surrogate could go into no key of the ledger
+        raise Undecodable(f"headers: {name} is no plain text")
+    return value
+
+
+def _seconds(headers: Mapping[str, Any]) -> float:
+    value = float(headers["received_at"])
+    if not isfinite(value):
+        raise Undecodable("headers: received_at is not finite")
+    return value
+
+
+def _one_of(headers: Mapping[str, Any], name: str, allowed: tuple[Any, ...]) -> Any:
+    value = _text(headers, name)
+    if value not in allowed:
+        raise Undecodable(f"headers: {name} is unknown")
+    return value

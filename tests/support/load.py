@@ -1,0 +1,87 @@
+"""Signed callbacks by the thousand, and what became of them."""
+
+import asyncio
+import copy
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha1
+from typing import Any, cast
+from urllib.parse import urlencode
+from uuid import UUID
+
+from pyreqwest.exceptions import PyreqwestError
+from redis import Redis
+
+from deploy.local.stack import DEMO_SECRET
+from deploy.simulator.driver.browser import http_client
+from tests.support.paths import VECTORS
+
+CALLBACKS: dict[str, dict[str, Any]] = json.loads((VECTORS / "callbacks.json").read_text())
+SIGNATURES: list[dict[str, Any]] = json.loads((VECTORS / "signatures.json").read_text())
+TIMES = ("received_at", "decided_at")
+
+
+def signed(payload: dict[str, Any], secret: str = DEMO_SECRET) -> bytes:
+    """The form body as the vendor posts it."""
+    data = json.dumps(payload)
+    return urlencode({"data": data, "sign": sha1(f"{secret}{data}".encode()).hexdigest()}).encode()
+
+
+def biz_id(number: int) -> str:
+    """The biz_id of the n-th made-up case."""
+    return f"1462259748,{UUID(int=number)}"
+
+
+def bodies(count: int, names: Sequence[str] = ("clean-pass",), first: int = 1) -> list[bytes]:
+    """`count` signed callbacks, each of a case of its own, of these vectors in turn."""
+    made = []
+    for number in range(first, first + count):
+        payload = copy.deepcopy(CALLBACKS[names[number % len(names)]])
+        payload["biz_info"]["biz_id"] = biz_id(number)
+        payload["biz_info"]["biz_no"] = f"no-{number}"
+        made.append(signed(payload))
+    return made
+
+
+async def post_all(url: str, load: Iterable[bytes], at_once: int = 32) -> Counter[int]:
+    """Post every body; how many got which status. A connection that fails counts as 0."""
+    statuses: Counter[int] = Counter()
+    waiting = iter(load)
+
+    async def poster() -> None:
+        for body in waiting:
+            statuses[await post(http, url, body)] += 1
+
+    async with http_client() as http:
+        await asyncio.gather(*(poster() for _ in range(at_once)))
+    return statuses
+
+
+async def post(http: Any, url: str, body: bytes) -> int:
+    """The status that one callback gets; 0 when the connection fails."""
+    request = http.post(url).header("content-type", "application/x-www-form-urlencoded").body_bytes(body)
+    try:
+        return cast("int", (await request.build().send()).status)
+    except PyreqwestError:
+        return 0
+
+
+def decisions(redis: "Redis", queue: str = "faceid.decisions") -> list[dict[str, Any]]:
+    """The `data` of every decision in the results queue."""
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange(queue))
+    return [json.loads(fields[b"body"])["data"] for _, fields in entries]
+
+
+def timeless(decision: dict[str, Any]) -> str:
+    """A decision but for its times."""
+    return json.dumps({name: value for name, value in decision.items() if name not in TIMES}, sort_keys=True)
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 30.0, what: str = "it") -> None:
+    """Return when `true` says so; fails after `seconds`."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"{what} did not happen within {seconds} s"
+        time.sleep(0.02)

@@ -1,0 +1,9 @@
+"""Where the project's files are."""
+
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+TESTS: Final = ROOT / "tests"
+DOCS: Final = ROOT / "docs"
+VECTORS: Final = TESTS / "vectors"

@@ -1,0 +1,56 @@
+"""The vectors, and payloads made from them."""
+
+import copy
+import json
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from shared.messaging.envelope import Envelope
+from tests.support.paths import VECTORS
+from workers.faceid.payload import Callback
+from workers.faceid.signature import sign
+
+SIGNATURES: Final[list[dict[str, Any]]] = json.loads((VECTORS / "signatures.json").read_text())
+CALLBACKS: Final[dict[str, dict[str, Any]]] = json.loads((VECTORS / "callbacks.json").read_text())
+OFFICIAL: Final = next(vector for vector in SIGNATURES if vector["name"] == "official-page-example")
+SECRET: Final[str] = OFFICIAL["secret"]
+BIZ_ID: Final = "1462259748,52b13fb5-8dfb-4537-a62b-a641d5e929f1"
+FORM: Final = "application/x-www-form-urlencoded"
+
+GONE: Final[Any] = object()
+
+
+def changed(name: str, /, **changes: Any) -> dict[str, Any]:
+    """The vector `name` with parts set; `a__b` is the part b of the part a, and `GONE` takes a part out."""
+    payload = copy.deepcopy(CALLBACKS[name])
+    for path, value in changes.items():
+        *way, last = path.split("__")
+        part = payload
+        for key in way:
+            part = part[key]
+        if value is GONE:
+            del part[last]
+        else:
+            part[last] = value
+    return payload
+
+
+def callback(name: str = "clean-pass", /, **changes: Any) -> Callback:
+    """The vector `name`, changed, as it is after parsing."""
+    return Callback.from_json(json.dumps(changed(name, **changes)))
+
+
+def posted(body: bytes, content_type: str = FORM) -> Envelope:
+    """A notify POST as the ingress stores it."""
+    return Envelope.arrived("default", "notify", "POST", body, content_type, "", 1_700_000_000.0)
+
+
+def returned(query: str) -> Envelope:
+    """A return GET as the ingress stores it."""
+    return Envelope.arrived("default", "return", "GET", b"", "", query, 1_700_000_000.0)
+
+
+def signed(data: bytes | str, secret: str = SECRET) -> Envelope:
+    """A notify POST with the right signature, as the vendor sends it."""
+    raw = data.encode() if isinstance(data, str) else data
+    return posted(urlencode({"data": raw, "sign": sign(secret, raw)}).encode())

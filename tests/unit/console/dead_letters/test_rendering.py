@@ -1,0 +1,84 @@
+import json
+from collections import Counter
+
+from rich.console import Console
+
+from console.dead_letters.rendering import counts, details, lines, summary, table
+from console.dead_letters.selection import Kind
+from tests.support.stored_messages import NOW, SECRET_TEXT, letter, unreadable
+
+
+def test_a_summary_has_what_an_operator_searches_by_and_nothing_of_the_person() -> None:
+    told = summary(letter(2), NOW)
+
+    assert told == {
+        "id": "item-2",
+        "stage": "reconcile",
+        "reason": "error",
+        "detail": "KeyError at stages.py:9 in run",
+        "account": "default",
+        "biz_id": "1795334000,case-2",
+        "at": "2026-11-22T07:58:00.000Z",
+        "age_seconds": 120.0,
+        "attempts": 7,
+    }
+
+
+def test_details_hide_the_message_and_say_how_long_it_is() -> None:
+    told = details(letter(), NOW, reveal=False)
+
+    assert told["body"] == f"[hidden, {len(SECRET_TEXT)} bytes]"
+    assert told["headers"] == {
+        "id": "item-1",
+        "account": "default",
+        "channel": "notify",
+        "method": "POST",
+        "attempts": 7,
+        "query": "[hidden, 13 characters]",
+    }
+    assert "person" not in json.dumps(told)
+
+
+def test_details_reveal_the_message_when_asked() -> None:
+    told = details(letter(), NOW, reveal=True)
+
+    assert (told["body"], told["headers"]["query"]) == (SECRET_TEXT.decode(), "token=private")
+
+
+def test_a_header_that_is_not_ours_is_hidden() -> None:
+    parked = letter()
+    assert parked.post is not None
+    headers = {**parked.post.headers, "name": "Jane Doe", "query": ""}
+    parked = letter(post=type(parked.post)("q", b"", "", headers))
+
+    assert details(parked, NOW, reveal=False)["headers"]["name"] == "[hidden, 8 characters]"
+    assert details(parked, NOW, reveal=False)["headers"]["query"] == ""
+
+
+def test_what_could_not_be_read_is_shown_field_by_field() -> None:
+    assert details(unreadable(), NOW, reveal=False)["entry"] == {"foo": "[hidden, 9 bytes]", "bar": "[hidden, 0 bytes]"}
+    assert details(unreadable(), NOW, reveal=True)["entry"] == {"foo": "private \\xff", "bar": ""}
+
+
+def test_nested_details_are_indented() -> None:
+    assert list(lines({"a": 1, "b": {"c": 2}})) == [("a", "1"), ("b", ""), ("  c", "2")]
+
+
+def test_the_table_has_a_row_for_each_item_with_its_age() -> None:
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(table([letter(1), letter(2, detail="[bold]\x1b[2J")], NOW))
+
+    _, first, second = captured.get().splitlines()
+    assert first.split()[0] == "item-1"
+    assert "1m" in first
+    assert "[bold]\\x1b[2J" in second
+
+
+def test_counts_come_with_the_most_first() -> None:
+    kinds: Counter[Kind] = Counter({("verify", "undecodable"): 1, ("reconcile", "error"): 12_000})
+
+    assert [line.split() for line in counts(kinds)] == [
+        ["12,000", "reconcile:", "error"],
+        ["1", "verify:", "undecodable"],
+    ]

@@ -1,0 +1,74 @@
+from collections.abc import Sequence
+
+import pytest
+
+from console.dead_letters.batch_move import Pace
+from console.results.decision_scan import Wanted
+from console.results.resend import Sent, send
+from shared.events.cloudevent import to_event
+from shared.events.decision import Decision
+from shared.messaging.message import Post
+from shared.messaging.publisher import NotStored
+from tests.support.decisions import BORN, made_on, on_answer
+
+APPROVED = made_on(on_answer())
+
+
+class Broker:
+    """Takes batches until it fails."""
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        self.batches: list[list[Post]] = []
+        self._fails_at = fails_at
+
+    def publish(self, posts: Sequence[Post]) -> None:
+        if len(self.batches) == self._fails_at:
+            raise NotStored("gone")
+        self.batches.append(list(posts))
+
+
+def many(count: int) -> list[Decision]:
+    return [Decision.model_validate(dict(APPROVED) | {"biz_id": f"{BORN:.0f},{n}"}) for n in range(count)]
+
+
+def test_decisions_are_published_in_batches_as_they_were() -> None:
+    broker, sent, steps = Broker(), Sent(), list[int]()
+    made = many(1200)
+    send(made, broker, "p", Pace(None), sent, steps.append)
+    posts = [post for batch in broker.batches for post in batch]
+    assert [post.body for post in posts] == [to_event(decision) for decision in made]
+    assert (sent.count, sum(steps), [len(batch) for batch in broker.batches]) == (1200, 1200, [500, 500, 200])
+
+
+def test_a_rate_is_held_by_small_batches() -> None:
+    naps = list[float]()
+    broker = Broker()
+    send(many(50), broker, "p", Pace(100.0, clock=lambda: 0.0, sleep=naps.append), Sent(), lambda _: None)
+    assert [len(batch) for batch in broker.batches] == [10] * 5
+    assert naps == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
+
+
+def test_what_was_taken_before_a_failure_is_counted() -> None:
+    sent = Sent()
+    with pytest.raises(NotStored):
+        send(many(1200), Broker(fails_at=2), "p", Pace(None), sent, lambda _: None)
+    assert sent.count == 1000
+
+
+@pytest.mark.parametrize(
+    ("wanted", "taken"),
+    [
+        (Wanted(), True),
+        (Wanted(outcome="APPROVED"), True),
+        (Wanted(outcome="REVIEW"), False),
+        (Wanted(ids=frozenset({APPROVED.id, "another"})), True),
+        (Wanted(ids=frozenset({"another"})), False),
+        (Wanted(since=BORN + 3.25, until=BORN + 3.25), True),
+        (Wanted(since=BORN + 3.26), False),
+        (Wanted(until=BORN + 3.24), False),
+        (Wanted(ids=frozenset({APPROVED.id}), outcome="REVIEW"), False),
+    ],
+)
+def test_a_decision_is_meant_when_it_passes_every_filter(wanted: Wanted, taken: bool) -> None:
+    assert wanted.takes(APPROVED) is taken
+    assert wanted.is_narrow == (wanted != Wanted())

@@ -1,0 +1,150 @@
+"""The committed contract: what the code says, and valid by the judgement of others."""
+
+import json
+import re
+from typing import Any, Final
+
+import pytest
+from cloudevents.core.formats.json import JSONFormat
+from jsonschema import Draft202012Validator
+
+from deploy.contract.documents import FOLDER, documents
+from deploy.contract.schemas import SCHEMAS
+from shared.events.alert import AlertKind
+from shared.events.cloudevent import from_event, to_event
+from shared.events.decision import Effect, Outcome, ReasonCode
+from tests.support.events import COMMITTED, GOLDEN, Way, at, is_valid, validator, ways, with_value, without
+
+PAGE: Final = FOLDER.parent / "result-contract.md"
+SUPERSEDING: Final[dict[str, Any]] = GOLDEN["decisions/superseding"]
+
+
+def test_what_is_committed_is_what_the_code_says() -> None:
+    made = documents()
+    apart = sorted(name for name in made.keys() | COMMITTED.keys() if made.get(name) != COMMITTED.get(name))
+    assert apart == [], (
+        "the code and docs/contract/ have parted: run `make contract`, look at the difference, commit it"
+    )
+
+
+def test_there_is_a_golden_message_for_everything_that_can_be_said() -> None:
+    decisions = [event["data"] for name, event in GOLDEN.items() if name.startswith("decisions/")]
+    for code in ReasonCode:
+        assert code in [reason["code"] for reason in GOLDEN[f"decisions/{code.lower()}"]["data"]["reasons"]]
+    assert {decision["outcome"] for decision in decisions} == set(Outcome)
+    assert {reason["effect"] for decision in decisions for reason in decision["reasons"]} == set(Effect)
+    kinds = {event["data"].get("kind") for event in GOLDEN.values()}
+    assert set(AlertKind) - kinds == set(), "deploy/contract/golden_alerts.py has to raise these too"
+
+
+def test_the_superseding_golden_message_names_the_one_that_it_replaces() -> None:
+    first = GOLDEN["decisions/not_reconciled"]
+    assert SUPERSEDING["data"]["supersedes"] == first["id"] != SUPERSEDING["id"]
+    assert SUPERSEDING["subject"] == first["subject"]
+    assert (first["data"]["revision"], SUPERSEDING["data"]["revision"]) == (1, 2)
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_schema_is_a_schema_named_by_the_urn_of_its_messages(name: str) -> None:
+    schema = json.loads(COMMITTED[f"schemas/{name}.json"])
+    Draft202012Validator.check_schema(schema)
+    assert schema["$id"] == f"urn:faceid:{name.replace('.', ':')}"
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_sdk_reads_every_golden_message(name: str) -> None:
+    event = JSONFormat().read(None, COMMITTED[f"golden/{name}.json"])
+    assert event.get_id() == GOLDEN[name]["id"]
+    assert event.get_data() == GOLDEN[name]["data"]
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_every_golden_message_is_valid_and_its_dataschema_is_the_id_of_a_schema(name: str) -> None:
+    assert is_valid(GOLDEN[name])
+    schema = GOLDEN[name]["dataschema"].removeprefix("urn:faceid:").replace(":", ".")
+    validator(schema).validate(GOLDEN[name]["data"])
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_every_golden_message_is_read_and_written_again_as_it_is(name: str) -> None:
+    assert json.loads(to_event(from_event(COMMITTED[f"golden/{name}.json"]))) == GOLDEN[name]
+
+
+FREE: Final = {"details", "thresholds", "detail"}
+"""Members whose own members have names that nobody promises."""
+
+
+@pytest.mark.parametrize("name", ["decisions/superseding", "decisions/face_between_thresholds", "alerts/attack_rate"])
+def test_a_missing_member_is_invalid_whichever_it_is(name: str) -> None:
+    for way in ways(GOLDEN[name]):
+        if way and isinstance(way[-1], str) and not FREE & set(way[:-1]):
+            assert not is_valid(without(GOLDEN[name], way)), way
+
+
+@pytest.mark.parametrize("name", ["decisions/superseding", "decisions/face_between_thresholds", "alerts/attack_rate"])
+@pytest.mark.parametrize("wrong", [True, [[]], {"": []}], ids=["boolean", "array", "object"])
+def test_a_value_of_a_wrong_type_is_invalid_wherever_it_is(name: str, wrong: object) -> None:
+    for way in ways(GOLDEN[name]):
+        if way and type(at(GOLDEN[name], way)) is not type(wrong):
+            assert not is_valid(with_value(GOLDEN[name], way, wrong)), way
+
+
+@pytest.mark.parametrize(
+    ("way", "wrong"),
+    [
+        (("specversion",), "0.3"),
+        (("id",), "1"),
+        (("type",), "faceid.decision.v2"),
+        (("source",), "faceid"),
+        (("source",), "somebody/default"),
+        (("subject",), "with a space"),
+        (("subject",), None),
+        (("time",), "2023-11-14 23:13:20"),
+        (("datacontenttype",), "text/plain"),
+        (("dataschema",), "urn:faceid:decision:v2"),
+        (("data", "outcome"), "PERHAPS"),
+        (("data", "outcome"), "approved"),
+        (("data", "reasons"), []),
+        (("data", "reasons", 0, "code"), "BECAUSE"),
+        (("data", "reasons", 0, "effect"), "APPROVED"),
+        (("data", "reasons", 0, "limit"), [64.0]),
+        (("data", "reasons", 0, "limit"), [64.0, 69.0, 74.0]),
+        (("data", "policy", "digest"), "abc"),
+        (("data", "channels"), ["email"]),
+        (("data", "revision"), 0),
+        (("data", "revision"), 1.5),
+        (("data", "supersedes"), "the first"),
+        (("data", "liveness", "details", "FACE_NOT_FOUND"), -1),
+        (("data", "genuineness", "mask_confidence"), 1.01),
+        (("data", "faces", 0, "confidence"), 100.1),
+        (("data", "faces", 0, "thresholds", "1e-3"), None),
+        (("data", "account"), "a b"),
+        (("data", "decided_at"), "2023-11-14T23:13:20Z"),
+    ],
+)
+def test_what_is_not_promised_is_invalid(way: Way, wrong: object) -> None:
+    assert not is_valid(with_value(SUPERSEDING, way, wrong))
+
+
+@pytest.mark.parametrize(("way", "wrong"), [(("data", "kind"), "weather"), (("subject",), None), (("data", "at"), 0)])
+def test_an_alert_that_is_not_promised_is_invalid(way: Way, wrong: object) -> None:
+    assert not is_valid(with_value(GOLDEN["alerts/attack_rate"], way, wrong))
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_members_that_v1_may_add_are_valid_and_ignored(name: str) -> None:
+    event = GOLDEN[name]
+    for way in [way for way in ways(event) if isinstance(at(event, way), dict) and not FREE & set(way)]:
+        grown = with_value(event, (*way, "added_later"), {"anything": [1, None]})
+        assert is_valid(grown), way
+        assert from_event(json.dumps(grown)) == from_event(json.dumps(event))
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_page_names_every_member_and_every_outcome_and_effect(name: str) -> None:
+    words = set(re.findall(r"\w+", " ".join(re.findall("`([^`]+)`", PAGE.read_text()))))
+    schema = json.loads(COMMITTED[f"schemas/{name}.json"])
+    objects = [schema, *schema["$defs"].values()]
+    assert {member for one in objects for member in one.get("properties", {})} - words == set()
+    assert {*Outcome, *Effect} - words == set()

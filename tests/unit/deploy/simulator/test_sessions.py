@@ -1,0 +1,150 @@
+"""What the simulator remembers, and for how long."""
+
+import pytest
+from pydantic import ValidationError
+
+from deploy.simulator.model.faults import FaultQueue, Faults, ResultFault
+from deploy.simulator.model.refusals import Refused
+from deploy.simulator.model.sessions import Session, Sessions
+from deploy.simulator.model.settings import SimulatorSettings
+from deploy.simulator.model.token_request import read_order
+
+DAY = 86400.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_462_259_748.5
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Registry:
+    """Sessions with a clock that can be turned."""
+
+    def __init__(self, **settings: float) -> None:
+        self.clock = Clock()
+        self.sessions = Sessions(SimulatorSettings.model_validate({"seed": 7} | settings), self.clock)
+
+    def create(self, biz_no: str, api_key: str = "key") -> Session:
+        fields = {"return_url": "http://a/", "notify_url": "http://a/", "biz_no": biz_no, "comparison_type": "-1"}
+        return self.sessions.create(api_key, read_order(fields, any_port=True))
+
+    def finished(self, biz_no: str) -> Session:
+        session = self.create(biz_no)
+        self.sessions.finish(session)
+        return session
+
+
+def test_a_biz_id_is_its_birth_in_seconds_a_comma_and_a_uuid() -> None:
+    birth, _, uuid = Registry().create("1").biz_id.partition(",")
+    assert birth == "1462259748"
+    assert len(uuid) == 36
+
+
+def test_the_same_seed_gives_the_same_ids() -> None:
+    assert Registry().create("1").biz_id == Registry().create("1").biz_id
+    assert Registry().create("1").biz_id != Registry(seed=8).create("1").biz_id
+
+
+def test_a_biz_no_is_unique_within_its_account() -> None:
+    registry = Registry()
+    registry.create("1")
+    registry.create("1", api_key="another")
+    with pytest.raises(Refused, match=r"^BAD_ARGUMENTS:biz_no$"):
+        registry.create("1")
+
+
+def test_a_token_opens_once() -> None:
+    registry = Registry()
+    session = registry.create("1")
+    assert registry.sessions.open(session.token) is session
+    assert registry.sessions.open(session.token) is None
+
+
+def test_a_token_expires() -> None:
+    registry = Registry(token_ttl_seconds=60)
+    session = registry.create("1")
+    registry.clock.now += 61
+    assert registry.sessions.open(session.token) is None
+    assert session.status == "NOT_STARTED"
+
+
+def test_a_session_goes_from_not_started_over_processing_to_its_end() -> None:
+    registry = Registry()
+    session = registry.create("1")
+    seen = [session.status]
+    registry.sessions.open(session.token)
+    seen.append(session.status)
+    registry.sessions.finish(session)
+    assert [*seen, session.status] == ["NOT_STARTED", "PROCESSING", "OK"]
+
+
+def test_a_result_is_kept_for_a_day_from_the_end_of_the_flow() -> None:
+    registry = Registry()
+    session = registry.create("1")
+    registry.clock.now += 600
+    registry.sessions.finish(session)
+    registry.clock.now += DAY
+    assert not registry.sessions.is_destroyed(session)
+    registry.clock.now += 1
+    assert registry.sessions.is_destroyed(session)
+
+
+def test_a_result_is_destroyed_by_the_read_after_the_last() -> None:
+    registry = Registry()
+    session = registry.finished("1")
+    session.reads = 3
+    assert not registry.sessions.is_destroyed(session)
+    session.reads = 4
+    assert registry.sessions.is_destroyed(session)
+
+
+def test_a_destroyed_result_is_remembered_for_another_day_and_then_forgotten_with_its_biz_no() -> None:
+    registry = Registry()
+    session = registry.finished("1")
+    registry.clock.now += 2 * DAY - 1
+    registry.create("2")
+    assert registry.sessions.find(session.biz_id) is session
+    registry.clock.now += 2
+    registry.create("3")
+    assert registry.sessions.find(session.biz_id) is None
+    registry.create("1")
+
+
+def test_the_oldest_are_forgotten_when_there_are_too_many() -> None:
+    registry = Registry(max_sessions=3)
+    created = [registry.create(str(number)) for number in range(5)]
+    assert list(registry.sessions.page(0, 10)) == created[2:]
+    assert registry.sessions.open(created[0].token) is None
+
+
+def test_faults_are_used_up_in_their_order() -> None:
+    queue = FaultQueue(
+        (ResultFault(kind="busy", times=2), ResultFault(kind="hang"), ResultFault(kind="slow", times=None))
+    )
+    kinds = [fault.kind if (fault := queue.next()) else None for _ in range(6)]
+    assert kinds == ["busy", "busy", "hang", "slow", "slow", "slow"]
+    assert [fault["times"] for fault in queue.left()] == [None]
+
+
+def test_no_fault_is_left_when_all_are_used_up() -> None:
+    queue = FaultQueue((ResultFault(kind="busy"),))
+    assert queue.next() is not None
+    assert queue.next() is None
+    assert queue.left() == []
+
+
+@pytest.mark.parametrize("name", ["then", "result"])
+def test_a_scenario_nobody_knows_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="no such scenario"):
+        Faults.model_validate({name: "nonsense"})
+
+
+def test_settings_show_no_secret() -> None:
+    settings = SimulatorSettings.model_validate({"accounts": {"key": "hush-hush"}})
+    assert "hush-hush" not in repr(settings)
+    with pytest.raises(ValidationError) as caught:
+        SimulatorSettings.model_validate({"accounts": {"key": ["hush-hush"]}})
+    assert "hush-hush" not in str(caught.value)

@@ -1,0 +1,103 @@
+"""The envelope: it comes back as it was sent, and what is none is told apart."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.messaging.envelope import Envelope, Undecodable
+from shared.messaging.message import Post
+
+HEADERS = {"id": "a1", "account": "default", "channel": "notify", "method": "POST", "received_at": 1.5}
+
+envelopes = st.builds(
+    Envelope,
+    id=st.uuids().map(lambda uuid: uuid.hex),
+    account=st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True),
+    channel=st.sampled_from(["notify", "return"]),
+    method=st.sampled_from(["POST", "GET"]),
+    received_at=st.floats(0, 1e11),
+    body=st.binary(),
+    content_type=st.text(st.characters(max_codepoint=255)),
+    query=st.text(st.characters(max_codepoint=255)),
+    attempts=st.integers(0, 100),
+    biz_id=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=128),
+)
+
+
+def travelled(post: Post) -> Envelope:
+    """Read from the message as a broker hands it over: the headers have been JSON."""
+    return Envelope.read(json.loads(json.dumps(dict(post.headers))), post.content_type, post.body)
+
+
+@given(envelopes)
+def test_an_envelope_comes_back_as_it_was_sent(envelope: Envelope) -> None:
+    post = envelope.post("faceid.callbacks")
+    assert post.queue == "faceid.callbacks"
+    assert travelled(post) == envelope
+
+
+def test_what_arrives_gets_an_id_of_its_own() -> None:
+    one, other = (Envelope.arrived("a", "notify", "POST", b"x", "", "", 1.0) for _ in range(2))
+    assert one.id != other.id
+    assert (one.attempts, one.biz_id) == (0, "")
+
+
+def test_for_the_next_stage_only_the_body_is_new_and_attempts_are_forgotten() -> None:
+    before = Envelope("i", "a", "return", "POST", 1.0, b"form", "text/plain", "q=1", attempts=3)
+    after = before.advanced(b"{}", "1,a")
+    assert after == Envelope("i", "a", "return", "POST", 1.0, b"{}", "application/json", "q=1", 0, "1,a")
+
+
+@pytest.mark.parametrize("name", sorted(HEADERS))
+def test_a_missing_header_is_undecodable(name: str) -> None:
+    headers = {key: value for key, value in HEADERS.items() if key != name}
+    with pytest.raises(Undecodable, match=r"^headers: "):
+        Envelope.read(headers, "", b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("id", ""),
+        ("id", 7),
+        ("id", ["x"]),
+        ("id", "\ud800"),
+        ("account", None),
+        ("account", "line\nbreak"),
+        ("channel", "pigeon"),
+        ("channel", {"a": 1}),
+        ("method", "PUT"),
+        ("biz_id", 5),
+        ("biz_id", "\udfff"),
+        ("received_at", "soon"),
+        ("received_at", None),
+        ("received_at", float("nan")),
+        ("received_at", float("inf")),
+        ("received_at", [1]),
+        ("attempts", "many"),
+        ("attempts", float("inf")),
+        ("attempts", None),
+    ],
+)
+def test_a_header_of_the_wrong_kind_is_undecodable_and_its_value_stays_out(name: str, value: Any) -> None:
+    with pytest.raises(Undecodable) as fault:
+        Envelope.read({**HEADERS, name: value}, "", b"")
+    assert name in str(fault.value)
+    assert not value or str(value) not in str(fault.value).removeprefix("headers: ").partition(" ")[2]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=3,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*HEADERS, "attempts", "query", "biz_id"]), json_values))
+def test_whatever_the_headers_hold_only_undecodable_leaves(headers: dict[str, Any]) -> None:
+    with suppress(Undecodable):
+        Envelope.read({**HEADERS, **headers}, "", b"")

@@ -1,0 +1,113 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from workers.faceid.concurrency_limiter import HALVING_REST, Limiter
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def in_flight(limiter: Limiter, calls: int) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for _ in range(calls):
+            await stack.enter_async_context(limiter)
+        yield
+
+
+async def test_no_more_than_its_size_are_in_flight() -> None:
+    limiter, most, now = Limiter(3, Clock()), 0, 0
+
+    async def call() -> None:
+        nonlocal most, now
+        async with limiter:
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0)
+            now -= 1
+
+    await asyncio.gather(*(call() for _ in range(20)))
+    assert (most, now) == (3, 0)
+
+
+async def test_a_crowd_of_refusals_halves_it_once() -> None:
+    clock = Clock()
+    limiter = Limiter(64, clock)
+    async with in_flight(limiter, 64):
+        for _ in range(50):
+            limiter.too_many()
+        assert limiter.size == 32
+        clock.now += HALVING_REST
+        limiter.too_many()
+        assert limiter.size == 16
+
+
+async def test_places_that_nobody_has_taken_do_not_count_when_it_is_halved() -> None:
+    limiter = Limiter(512, Clock())
+    async with in_flight(limiter, 10):
+        limiter.too_many()
+    assert limiter.size == 5
+
+
+def test_it_never_falls_below_one_and_climbs_by_one_a_round() -> None:
+    clock = Clock()
+    limiter = Limiter(8, clock)
+    for _ in range(9):
+        clock.now += HALVING_REST
+        limiter.too_many()
+    assert limiter.size == 1
+    limiter.went_well()
+    assert limiter.size == 2
+    for _ in range(1000):
+        limiter.went_well()
+    assert limiter.size == 8
+
+
+async def test_a_caller_who_leaves_the_queue_takes_no_place() -> None:
+    limiter = Limiter(1, Clock())
+    release = asyncio.Event()
+
+    async def hold() -> None:
+        async with limiter:
+            await release.wait()
+
+    first = asyncio.create_task(hold())
+    await settle()
+    second, third = asyncio.create_task(hold()), asyncio.create_task(hold())
+    await settle()
+    second.cancel()
+    release.set()
+    await asyncio.gather(first, third)
+    async with asyncio.timeout(1), limiter:
+        assert second.cancelled()
+
+
+async def test_a_place_given_to_a_caller_who_is_cancelled_goes_on_to_the_next() -> None:
+    limiter = Limiter(1, Clock())
+    release = asyncio.Event()
+
+    async def hold() -> None:
+        async with limiter:
+            await release.wait()
+
+    first = asyncio.create_task(hold())
+    await settle()
+    second = asyncio.create_task(hold())
+    await settle()
+    release.set()
+    await first
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
+    async with asyncio.timeout(1), limiter:
+        assert first.done()

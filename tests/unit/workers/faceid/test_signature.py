@@ -1,0 +1,94 @@
+import struct
+from typing import Any
+
+import pytest
+
+from tests.support.payloads import OFFICIAL, SECRET, SIGNATURES
+from workers.faceid.signature import match, sign
+
+
+@pytest.mark.parametrize("vector", SIGNATURES, ids=lambda vector: vector["name"])
+def test_a_vector_matches_just_when_it_is_valid(vector: dict[str, Any]) -> None:
+    assert (match([vector["secret"]], vector["data"].encode(), vector["sign"]) == 0) is vector["valid"]
+
+
+def test_a_signature_is_made_as_the_vendor_makes_it() -> None:
+    assert sign(SECRET, OFFICIAL["data"].encode()) == OFFICIAL["sign"]
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_the_secret_that_matched_is_told(index: int) -> None:
+    secrets = ["newest", "middle", "oldest"]
+    assert match(secrets, b"{}", sign(secrets[index], b"{}")) == index
+
+
+def test_of_two_equal_secrets_the_newer_one_is_told() -> None:
+    assert match(["other", "same", "same"], b"{}", sign("same", b"{}")) == 1
+
+
+def test_no_secret_matches_a_foreign_signature() -> None:
+    assert match(["one", "two"], b"{}", sign("three", b"{}")) is None
+    assert match([], b"{}", sign("three", b"{}")) is None
+
+
+def test_an_empty_secret_never_matches() -> None:
+    assert match(["", "real"], b"{}", sign("", b"{}")) is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", " ", "0" * 39, "0" * 41, OFFICIAL["sign"].upper(), OFFICIAL["sign"] + "\n", " " + OFFICIAL["sign"], "é" * 40],
+)
+def test_only_forty_lower_case_hex_digits_are_a_signature(given: str) -> None:
+    assert match([SECRET], OFFICIAL["data"].encode(), given) is None
+
+
+def test_a_secret_beyond_ascii_signs_as_utf8() -> None:
+    assert match(["ключ"], b"x", sign("ключ", b"x")) == 0
+
+
+def padding(length: int) -> bytes:
+    """What SHA-1 puts behind a message of `length` bytes."""
+    return b"\x80" + b"\x00" * ((55 - length) % 64) + struct.pack(">Q", length * 8)
+
+
+def extended(signature: str, length: int, tail: bytes) -> str:
+    """The signature of a message of `length` bytes, its padding and `tail`, from the message's signature alone."""
+    state = list(struct.unpack(">5I", bytes.fromhex(signature)))
+    whole = tail + padding(length + len(padding(length)) + len(tail))
+    for block in range(0, len(whole), 64):
+        state = [
+            (old + new) & 0xFFFFFFFF for old, new in zip(state, rounds(state, whole[block : block + 64]), strict=True)
+        ]
+    return struct.pack(">5I", *state).hex()
+
+
+def rounds(state: list[int], block: bytes) -> list[int]:
+    words = list(struct.unpack(">16I", block))
+    for index in range(16, 80):
+        words.append(rotated(words[index - 3] ^ words[index - 8] ^ words[index - 14] ^ words[index - 16], 1))
+    a, b, c, d, e = state
+    for index, word in enumerate(words):
+        mixed, constant = mix(index // 20, b, c, d)
+        a, b, c, d, e = (rotated(a, 5) + mixed + e + constant + word) & 0xFFFFFFFF, a, rotated(b, 30), c, d
+    return [a, b, c, d, e]
+
+
+def mix(stage: int, b: int, c: int, d: int) -> tuple[int, int]:
+    if stage == 0:
+        return (b & c) | (~b & d), 0x5A827999
+    if stage == 2:
+        return (b & c) | (b & d) | (c & d), 0x8F1BBCDC
+    return b ^ c ^ d, 0x6ED9EBA1 if stage == 1 else 0xCA62C1D6
+
+
+def rotated(word: int, bits: int) -> int:
+    return (word << bits | word >> (32 - bits)) & 0xFFFFFFFF
+
+
+@pytest.mark.parametrize("length", [1, 8, 20, 32, 44, 64, 100])
+def test_a_signature_can_be_extended_without_the_secret(length: int) -> None:
+    """Why the text has to be parsed strictly: here the forger's signature is right."""
+    secret, data, tail = "s" * length, b'{"a": 1}', b'{"status": "OK"}'
+    forged = data + padding(length + len(data)) + tail
+    assert match([secret], forged, extended(sign(secret, data), length + len(data), tail)) == 0

@@ -1,0 +1,307 @@
+"""The pump: batches in, batches out, and how it ends."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+from structlog.testing import capture_logs
+
+from shared.ledger.message_set import Shelf
+from shared.messaging.message import Post
+from workers.runtime import pump as pump_module
+from workers.runtime.delivery import Delivery
+from workers.runtime.pump import Pump
+from workers.runtime.settlement import Settlement
+from workers.runtime.source import SourceDown
+
+
+class FakeSource:
+    """A broker in memory. Names in `down` are the calls that fail; `faults` are raised by the next receive."""
+
+    def __init__(self) -> None:
+        self.batches: deque[list[Delivery]] = deque()
+        self.settled: list[list[str]] = []
+        self.down: set[str] = set()
+        self.faults: deque[Exception] = deque()
+        self.calls: list[str] = []
+        self.closed = False
+        self.waits: deque[float] = deque(maxlen=10)
+
+    def receive(self, wait: float) -> Sequence[Delivery]:
+        self._call("receive")
+        self.waits.append(wait)
+        if self.faults:
+            raise self.faults.popleft()
+        if not self.batches:
+            time.sleep(min(wait, 0.002))
+            return []
+        return self.batches.popleft()
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        self._call("settle")
+        self.settled.append([settlement.tag for settlement in settlements])
+
+    def renew(self) -> None:
+        self._call("renew")
+
+    def release(self, shelf: Shelf, leaving: Sequence[tuple[str, Post]], *, results: bool) -> None:
+        raise NotImplementedError
+
+    def oldest(self, queues: Sequence[str]) -> float | None:
+        raise NotImplementedError
+
+    def chore(self) -> None:
+        self._call("chore")
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if name in self.down:
+            raise SourceDown("ConnectionError")
+
+
+class Bench:
+    """A pump over a fake source, and the worker's side of it."""
+
+    def __init__(self, grace: float = 5.0) -> None:
+        self.source = FakeSource()
+        self.delivered: list[str] = []
+        self.finished: list[str] = []
+        self.threads: set[str] = set()
+        self.ended = threading.Event()
+        self.pump = Pump(self.source, self._deliver, self.source.chore, self.ended.set, grace)
+
+    def _deliver(self, batch: Sequence[Delivery]) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.delivered += [delivery.tag for delivery in batch]
+
+    def offer(self, *tags: str) -> None:
+        """A batch of messages for the pump to read; returns when they are delivered."""
+        self.source.batches.append([Delivery(tag, "callbacks", {}, "", b"") for tag in tags])
+        until(lambda: set(tags) <= set(self.delivered))
+
+    def finish(self, *tags: str) -> None:
+        self.finished += tags
+        for tag in tags:
+            self.pump.finish(Settlement(tag))
+
+    def settled(self) -> list[str]:
+        return [tag for batch in self.source.settled for tag in batch]
+
+    def join(self) -> None:
+        self.pump.join(5)
+        assert not self.pump.is_alive()
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump_module, "CHORE_INTERVAL", 0.005)
+    monkeypatch.setattr(pump_module, "DOWN_WAITS", (0.001, 0.002))
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    bench.pump.start()
+    yield bench
+    bench.source.down.clear()
+    bench.finish(*(tag for tag in bench.delivered if tag not in bench.finished))
+    bench.pump.stop()
+    bench.join()
+
+
+def test_what_is_read_is_handed_over_on_the_pumps_own_thread(bench: Bench) -> None:
+    bench.offer("a", "b")
+    bench.offer("c")
+    assert bench.delivered == ["a", "b", "c"]
+    assert bench.threads == {"pump"}
+
+
+def test_what_is_finished_meanwhile_is_settled_in_one_batch_in_its_order(bench: Bench) -> None:
+    tags = [str(number) for number in range(50)]
+    bench.offer(*tags)
+    bench.source.down.add("settle")
+    bench.finish(*tags)
+    until(lambda: bench.source.calls.count("settle") >= 1)
+    bench.source.down.clear()
+    until(bench.settled)
+    assert bench.settled() == tags
+    assert len(bench.source.settled) <= 2
+
+
+def test_what_is_finished_never_waits_for_a_read(bench: Bench) -> None:
+    bench.offer("a")
+    until(lambda: not any(bench.source.waits))  # all of the last ones
+    bench.finish("a")
+    until(lambda: all(bench.source.waits))  # with nothing in work there is time
+
+
+def test_one_who_is_woken_settles_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump_module, "BUSY_WAIT", 60.0)
+    bench.offer("a")
+    until(lambda: bench.source.waits[-1] == 0)  # it has found no more, and rests
+    bench.finish("a")
+    bench.pump.wake()
+    until(bench.settled)
+    assert bench.settled() == ["a"]
+
+
+def test_with_a_crowd_in_work_it_rests_between_its_turns(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump_module, "BUSY_WAIT", 0.02)
+    tags = [str(number) for number in range(2 * pump_module.CROWD)]
+    bench.offer(*tags)
+    bench.source.calls.clear()
+    for tag in tags[: pump_module.CROWD // 2]:
+        bench.finish(tag)
+        bench.pump.wake()
+        time.sleep(0.002)
+    until(lambda: len(bench.settled()) == pump_module.CROWD // 2)
+    assert bench.source.calls.count("settle") <= 6
+
+
+def test_while_the_broker_is_away_what_is_finished_is_held_on_to_and_settled_once(bench: Bench) -> None:
+    bench.offer("a", "b")
+    bench.source.down |= {"settle", "receive", "renew", "chore"}
+    bench.finish("a")
+    until(lambda: bench.source.calls.count("settle") >= 5)
+    bench.finish("b")
+    bench.source.down.clear()
+    until(lambda: len(bench.settled()) == 2)
+    bench.offer("c")
+    assert bench.settled() == ["a", "b"]
+
+
+def test_while_nothing_can_be_settled_nothing_is_read_and_the_leases_are_kept(bench: Bench) -> None:
+    bench.offer("a")
+    bench.source.down.add("settle")  # as when the results' broker is away, and the queues' is not
+    bench.finish("a")
+    until(lambda: bench.source.calls.count("settle") >= 1)
+    bench.source.calls.clear()
+    until(lambda: bench.source.calls.count("settle") >= 10)
+    assert bench.source.calls.count("receive") <= 1
+    assert bench.source.calls.count("renew") >= 9
+
+
+def test_an_outage_is_logged_when_it_begins_and_when_it_ends() -> None:
+    bench = Bench()
+    with capture_logs() as lines:
+        bench.source.down |= {"receive", "renew"}
+        bench.pump.start()
+        until(lambda: bench.source.calls.count("receive") >= 5)
+        bench.source.down.clear()
+        bench.offer("a")
+        bench.finish("a")
+        bench.pump.stop()
+        bench.join()
+    events = [(line["log_level"], line["event"]) for line in lines]
+    assert events == [("error", "broker away; holding on"), ("info", "broker back"), ("info", "pump stopped")]
+
+
+def test_chores_are_done_whether_there_is_work_or_not(bench: Bench) -> None:
+    for _ in range(2):
+        bench.source.calls.clear()
+        until(lambda: bench.source.calls.count("chore") >= 3)
+        bench.offer("a")
+
+
+def test_a_chore_that_fails_is_tried_again_and_reading_goes_on(bench: Bench) -> None:
+    bench.source.down.add("chore")
+    until(lambda: bench.source.calls.count("chore") >= 3)
+    bench.offer("a")
+    assert bench.pump.failure is None
+
+
+# The end
+
+
+def test_an_idle_pump_stops_at_once() -> None:
+    bench = Bench(grace=60)
+    bench.pump.start()
+    bench.pump.stop()
+    bench.join()
+    assert bench.source.closed
+    assert bench.ended.is_set()
+    assert bench.pump.failure is None
+
+
+def test_a_stopping_pump_reads_no_more_and_waits_for_what_it_holds() -> None:
+    bench = Bench(grace=60)
+    bench.pump.start()
+    bench.offer("a", "b")
+    bench.pump.stop()
+    until(lambda: bench.source.calls.count("renew") >= 2)
+    bench.source.calls.clear()
+    bench.source.batches.append([Delivery("late", "callbacks", {}, "", b"")])
+    bench.finish("a")
+    until(lambda: bench.settled() == ["a"])
+    assert bench.pump.is_alive()
+    bench.finish("b")
+    bench.join()
+    assert bench.settled() == ["a", "b"]
+    assert bench.delivered == ["a", "b"]
+    assert "receive" not in bench.source.calls
+
+
+def test_after_the_grace_period_the_rest_is_handed_back() -> None:
+    bench = Bench(grace=0.05)
+    bench.pump.start()
+    bench.offer("a", "b")
+    bench.finish("a")
+    with capture_logs() as lines:
+        bench.pump.stop()
+        bench.join()
+    assert bench.settled() == ["a"]
+    assert bench.source.closed
+    assert lines[-1] == {"event": "pump stopped", "handed_back": 1, "log_level": "info"}
+
+
+def test_a_broker_that_is_away_does_not_hold_up_the_end() -> None:
+    bench = Bench(grace=0.05)
+    bench.pump.start()
+    bench.offer("a")
+    bench.source.down |= {"settle", "receive", "renew"}
+    bench.finish("a")
+    bench.pump.stop()
+    bench.join()
+    assert bench.source.closed
+    assert bench.pump.failure is None
+
+
+def test_a_second_signal_does_not_prolong_the_grace_period() -> None:
+    bench = Bench(grace=0.1)
+    bench.pump.start()
+    bench.offer("a")
+    bench.pump.stop()
+    began = time.monotonic()
+    while bench.pump.is_alive():
+        assert time.monotonic() - began < 5
+        bench.pump.stop()
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("held", [(), ("a",)])
+def test_a_fault_of_ours_ends_it_loudly_and_hands_back_what_it_holds(held: tuple[str, ...]) -> None:
+    bench = Bench(grace=60)
+    bench.pump.start()
+    bench.offer(*held)
+    with capture_logs() as lines:
+        bench.source.faults.append(KeyError("Jane Doe"))
+        assert bench.ended.wait(5)
+        bench.join()
+    assert isinstance(bench.pump.failure, KeyError)
+    assert bench.source.closed
+    assert [(line["log_level"], line["event"]) for line in lines] == [
+        ("error", "pump died"),
+        ("info", "pump stopped"),
+    ]

@@ -1,0 +1,241 @@
+"""The runner: from a message to its settlement, whatever the stages do."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from structlog.testing import capture_logs
+
+from shared.messaging.envelope import Envelope
+from shared.messaging.stored_message import Parked
+from shared.messaging.topology import BY_STAGE, Stage
+from workers.runtime import stage_result as outcome
+from workers.runtime.delivery import Delivery
+from workers.runtime.runner import RETRY_CAP, Runner, StageRun
+from workers.runtime.settlement import Settlement, Settler
+from workers.runtime.stage_result import Outcome
+
+PERSON = "Jane Doe, born 1990"
+NOW = 1000.0
+
+
+class Note:
+    """The value that the stages of these tests hand on: their names so far."""
+
+    biz_id = "1,a"
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def dump(self) -> bytes:
+        return json.dumps(self.names).encode()
+
+
+class Scripted:
+    """A stage that hands on, ends with an outcome, or fails; it counts its runs."""
+
+    def __init__(self, name: str, result: Outcome | BaseException | None = None) -> None:
+        self.name = name
+        self.result = result
+        self.loads = 0
+        self.runs = 0
+
+    def load(self, body: bytes) -> Any:
+        self.loads += 1
+        return body if self.name == "verify" else Note(*json.loads(body))
+
+    async def run(self, envelope: Envelope, value: Any) -> Outcome:
+        self.runs += 1
+        if isinstance(self.result, BaseException):
+            raise self.result
+        return self.result or outcome.Forward(Note(*getattr(value, "names", ()), self.name))
+
+
+def runner(stages: Mapping[Stage, StageRun]) -> Runner:
+    return Runner(stages, Settler("p", max_attempts=3, clock=lambda: NOW), Random(1))
+
+
+def delivery(stage: Stage = "verify", body: bytes = b"[]", earlier: int = 0, attempts: int = 0) -> Delivery:
+    envelope = Envelope("i1", "default", "notify", "POST", 5.5, body, attempts=attempts)
+    post = envelope.post("any")
+    return Delivery("7-0/1", BY_STAGE[stage].reads, post.headers, post.content_type, body, earlier)
+
+
+def parked(settlement: Settlement) -> tuple[str, Parked]:
+    assert settlement.posts == settlement.results == ()
+    dump = settlement.writes[1][3]
+    assert isinstance(dump, bytes)
+    return str(settlement.writes[0][1]), Parked.load(dump)
+
+
+# Through the stages
+
+
+async def test_an_item_goes_straight_on_while_its_next_stage_is_here() -> None:
+    stages: dict[Stage, Scripted] = {
+        "verify": Scripted("verify"),
+        "reconcile": Scripted("reconcile"),
+        "classify": Scripted("classify", outcome.Drop("enough")),
+    }
+    settled = await runner(stages).run(delivery())
+    assert settled == Settlement("7-0/1")
+    assert [(stage.loads, stage.runs) for stage in stages.values()] == [(1, 1), (0, 1), (0, 1)]
+
+
+async def test_an_item_whose_next_stage_is_elsewhere_goes_to_its_queue() -> None:
+    settled = await runner({"verify": Scripted("verify"), "classify": Scripted("classify")}).run(delivery())
+    (post,) = settled.posts
+    assert (post.queue, post.body) == ("p.verified", b'["verify"]')
+
+
+async def test_both_ways_make_the_same_message() -> None:
+    together = await runner({"verify": Scripted("verify"), "reconcile": Scripted("reconcile")}).run(delivery())
+    (first,) = (await runner({"verify": Scripted("verify")}).run(delivery())).posts
+    between = Delivery("8-0/1", "verified", first.headers, first.content_type, first.body)
+    apart = await runner({"reconcile": Scripted("reconcile")}).run(between)
+    assert together.posts == apart.posts
+
+
+async def test_what_must_wait_waits_before_the_stage_that_said_so() -> None:
+    settled = await runner(
+        {"verify": Scripted("verify"), "reconcile": Scripted("reconcile", outcome.Later(60, "read_rest"))}
+    ).run(delivery())
+    shelf, item = parked(settled)
+    assert (shelf, item.stage, item.at) == ("p:later", "reconcile", NOW + 60)
+    assert item.post is not None
+    assert (item.post.queue, item.post.body) == ("p.verified", b'["verify"]')
+
+
+# Faults
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Delivery("7-0/1", "verified", {}, "", b"[]"),
+        Delivery("7-0/1", "verified", {"x-undecodable": "body: missing"}, "", b"", fault="body: missing"),
+        delivery("reconcile", b"no json"),
+        delivery("reconcile", b"7"),
+        delivery("reconcile", b"\xff"),
+        delivery("reconcile", b"[" * 100_000),
+    ],
+    ids=["no headers", "unreadable entry", "no JSON", "another type", "no text", "too deep"],
+)
+async def test_what_can_not_be_read_is_dead_at_once_and_its_stage_never_runs(broken: Delivery) -> None:
+    stage = Scripted("reconcile")
+    shelf, item = parked(await runner({"reconcile": stage}).run(broken))
+    assert (shelf, item.reason, item.stage) == ("p:dead", "undecodable", "reconcile")
+    assert stage.runs == 0
+
+
+@pytest.mark.parametrize("earlier", [0, 4])
+async def test_up_to_its_fifth_delivery_a_message_is_worked_on(earlier: int) -> None:
+    stage = Scripted("verify", outcome.Drop("fine"))
+    assert await runner({"verify": stage}).run(delivery(earlier=earlier)) == Settlement("7-0/1")
+    assert stage.runs == 1
+
+
+@pytest.mark.parametrize("stage", ["verify", "reconcile"])
+async def test_the_sixth_delivery_is_poison_and_the_message_is_not_even_read(stage: Stage) -> None:
+    scripted = Scripted(stage)
+    shelf, item = parked(await runner({stage: scripted}).run(delivery(stage, b'["kills"]', earlier=5)))
+    assert (shelf, item.reason) == ("p:dead", "poison")
+    assert item.post is not None
+    assert (item.post.queue, item.post.body) == (f"p.{BY_STAGE[stage].reads}", b'["kills"]')
+    assert (scripted.loads, scripted.runs) == (0, 0)
+
+
+async def test_a_fault_of_ours_is_dead_with_its_place_and_without_its_message() -> None:
+    settled = await runner({"verify": Scripted("verify"), "reconcile": Scripted("reconcile", KeyError(PERSON))}).run(
+        delivery()
+    )
+    shelf, item = parked(settled)
+    assert (shelf, item.reason, item.stage) == ("p:dead", "error", "reconcile")
+    assert item.detail.startswith("KeyError at test_runner.py:")
+    assert item.detail.endswith(" in run")
+    assert PERSON not in str(settled)
+
+
+@pytest.mark.parametrize("attempts", [0, 2])
+async def test_while_the_ledger_is_away_an_item_waits_and_spends_no_attempt(attempts: int) -> None:
+    stage = Scripted("verify", RedisConnectionError(PERSON))
+    shelf, item = parked(await runner({"verify": stage}).run(delivery(attempts=attempts)))
+    assert (shelf, item.reason, item.attempts) == ("p:later", "ledger_away", attempts)
+    assert NOW <= item.at <= NOW + RETRY_CAP
+
+
+async def test_a_ledger_that_refuses_costs_an_attempt_until_they_are_exhausted() -> None:
+    stage = Scripted("verify", ResponseError("WRONGTYPE"))
+    shelf, item = parked(await runner({"verify": stage}).run(delivery(attempts=1)))
+    assert (shelf, item.reason, item.attempts) == ("p:later", "ledger_refuses", 2)
+    shelf, item = parked(await runner({"verify": stage}).run(delivery(attempts=100)))
+    assert (shelf, item.reason, item.detail) == ("p:dead", "attempts_exhausted", "ledger_refuses")
+
+
+async def test_a_full_ledger_is_as_good_as_one_that_is_away() -> None:
+    stage = Scripted("verify", ResponseError("OOM command not allowed"))
+    assert parked(await runner({"verify": stage}).run(delivery()))[0] == "p:later"
+
+
+async def test_only_cancellation_leaves_the_runner() -> None:
+    with pytest.raises(asyncio.CancelledError):
+        await runner({"verify": Scripted("verify", asyncio.CancelledError())}).run(delivery())
+
+
+# The closing line
+
+
+async def closing_line(stages: Mapping[Stage, StageRun], message: Delivery) -> dict[str, Any]:
+    with capture_logs() as lines:
+        await runner(stages).run(message)
+    (line,) = (dict(line) for line in lines if line["event"] == "settled")
+    return line
+
+
+async def test_one_line_closes_an_attempt_however_many_stages_it_went_through() -> None:
+    line = await closing_line(
+        {"verify": Scripted("verify"), "reconcile": Scripted("reconcile", outcome.Drop("joined"))}, delivery()
+    )
+    assert line.pop("elapsed_ms") >= 0
+    assert line == {
+        "event": "settled",
+        "log_level": "info",
+        "stage": "reconcile",
+        "outcome": "drop",
+        "why": "joined",
+        "id": "i1",
+        "account": "default",
+        "biz_id": "1,a",
+        "channel": "notify",
+        "attempt": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("result", "level", "why"),
+    [
+        (outcome.Later(1, "read_rest"), "info", "read_rest"),
+        (outcome.Unverified("malformed", "no form"), "info", "malformed"),
+        (outcome.Dead("unknown_account", "no such account"), "error", "unknown_account"),
+        (KeyError(PERSON), "error", "error"),
+        (RedisConnectionError(PERSON), "info", "ledger_away"),
+        (None, "info", ""),
+    ],
+)
+async def test_the_closing_line_says_why_and_is_loud_about_dead_letters(
+    result: Outcome | Exception | None, level: str, why: str
+) -> None:
+    line = await closing_line({"verify": Scripted("verify", result)}, delivery(attempts=1))
+    assert (line["log_level"], line["why"], line["attempt"]) == (level, why, 2)
+    assert PERSON not in str(line)
+
+
+async def test_what_can_not_be_read_is_closed_by_a_line_too() -> None:
+    line = await closing_line({"reconcile": Scripted("reconcile")}, delivery("reconcile", PERSON.encode()))
+    assert (line["log_level"], line["outcome"], line["why"]) == ("error", "dead", "undecodable")
+    assert PERSON not in str(line)

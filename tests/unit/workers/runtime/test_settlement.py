@@ -1,0 +1,205 @@
+"""From outcomes to what is written where."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from shared.ledger.message_set import Command, put_commands
+from shared.messaging.envelope import Envelope
+from shared.messaging.message import Post
+from shared.messaging.stored_message import Parked
+from shared.messaging.topology import Stage
+from workers.runtime import stage_result as outcome
+from workers.runtime.delivery import Delivery
+from workers.runtime.settlement import Item, Settlement, Settler
+
+NOW = 1000.0
+RAW = Envelope("i1", "default", "notify", "POST", 5.5, b"data=1&sign=2", "text/form", "q=1")
+LATER_STAGE = replace(RAW, body=b"as it came", content_type="application/json", biz_id="1,a")
+RELEASE = ("HDEL", "p:case:{default}:1,a", "carrier", "watcher", "looker")
+
+
+class Value:
+    """What a stage makes for the next."""
+
+    biz_id = "1,a"
+
+    def dump(self) -> bytes:
+        return b'{"made": "by a stage"}'
+
+
+def settler() -> Settler:
+    return Settler("p", max_attempts=3, clock=lambda: NOW)
+
+
+def at(stage: Stage, envelope: Envelope = LATER_STAGE, attempts: int = 0) -> Item:
+    """An item before a stage; the first one's input is the request's body, the others' are values."""
+    value: Any = envelope.body if stage == "verify" else Value()
+    return Item(stage, replace(envelope, attempts=attempts), value)
+
+
+def raw() -> Item:
+    return at("verify", RAW)
+
+
+def parked_in(writes: tuple[Command, ...]) -> tuple[str, Parked]:
+    """The shelf and the item that the first two commands put there."""
+    (zadd, key, score, member), (hset, items, name, dump) = writes[:2]
+    assert isinstance(key, str)
+    assert isinstance(dump, bytes)
+    parked = Parked.load(dump)
+    assert (zadd, hset, items) == ("ZADD", "HSET", f"{key}:items")
+    assert member == name == parked.id
+    assert float(score) == parked.at
+    return key, parked
+
+
+def test_forward_posts_the_value_to_the_next_stages_queue() -> None:
+    settled = settler().settle("t", raw(), outcome.Forward(Value()))
+    (post,) = settled.posts
+    assert settled == Settlement("t", posts=(post,))
+    assert post.queue == "p.verified"
+    assert (post.body, post.content_type) == (b'{"made": "by a stage"}', "application/json")
+    assert Envelope.read(post.headers, post.content_type, post.body) == replace(
+        RAW, body=post.body, content_type="application/json", biz_id="1,a"
+    )
+
+
+@pytest.mark.parametrize(
+    ("stage", "queue"), [("verify", "p.verified"), ("reconcile", "p.reconciled"), ("classify", "p.decided")]
+)
+def test_each_stage_forwards_to_its_own_queue(stage: Stage, queue: str) -> None:
+    (post,) = settler().settle("t", at(stage), outcome.Forward(Value())).posts
+    assert post.queue == queue
+
+
+def test_forward_forgets_failed_attempts() -> None:
+    (post,) = settler().settle("t", at("reconcile", attempts=2), outcome.Forward(Value())).posts
+    assert "attempts" not in post.headers
+
+
+def test_publish_posts_results_once() -> None:
+    posts, once = (Post("p.decisions", b"{}", "application/json", {}),), ("p:case:{default}:1,a", "published", "id")
+    settled = settler().settle("t", at("publish"), outcome.Publish(posts, once))
+    assert settled == Settlement("t", results=posts, once=once)
+
+
+def test_drop_writes_nothing() -> None:
+    assert settler().settle("t", at("reconcile"), outcome.Drop("joined")) == Settlement("t")
+
+
+def test_unverified_is_kept_aside_whole() -> None:
+    settled = settler().settle("t", raw(), outcome.Unverified("malformed", "no form"))
+    shelf, parked = parked_in(settled.writes)
+    assert shelf == "p:unverified"
+    assert settled == Settlement("t", writes=settled.writes)
+    assert len(settled.writes) == 2
+    assert (parked.stage, parked.reason, parked.detail, parked.at) == ("verify", "malformed", "no form", NOW)
+    assert parked.post == RAW.post("p.callbacks")
+
+
+def test_a_bad_signature_is_counted_in_the_move_that_keeps_it_aside() -> None:
+    settled = settler().settle("t", raw(), outcome.Unverified("bad_signature", "no secret"))
+    shelf, parked = parked_in(settled.writes)
+    assert (shelf, parked.reason) == ("p:unverified", "bad_signature")
+    key = "p:tally:{default}:16"  # the minute that NOW is in
+    assert settled.writes[2:] == (("HINCRBY", key, "bad_signature", 1), ("EXPIRE", key, 7200))
+
+
+def test_later_waits_until_its_time_before_its_stage() -> None:
+    settled = settler().settle("t", at("reconcile"), outcome.Later(60, "read_rest"))
+    shelf, parked = parked_in(settled.writes)
+    assert shelf == "p:later"
+    assert settled == Settlement("t", writes=settled.writes)
+    assert len(settled.writes) == 2
+    assert (parked.stage, parked.reason, parked.at, parked.attempts) == ("reconcile", "read_rest", NOW + 60, 0)
+    assert (parked.account, parked.biz_id) == ("default", "1,a")
+    assert parked.post is not None
+    assert (parked.post.queue, parked.post.body) == ("p.verified", b'{"made": "by a stage"}')
+
+
+@pytest.mark.parametrize(("spends", "attempts"), [(True, 2), (False, 1)])
+def test_later_spends_an_attempt_only_where_it_says_so(spends: bool, attempts: int) -> None:
+    settled = settler().settle("t", at("reconcile", attempts=1), outcome.Later(1, "why", attempt=spends))
+    _, parked = parked_in(settled.writes)
+    assert parked.attempts == attempts
+    assert parked.post is not None
+    assert parked.post.headers["attempts"] == attempts
+
+
+def test_the_last_attempt_makes_a_dead_letter() -> None:
+    settled = settler().settle("t", at("reconcile", attempts=2), outcome.Later(1, "why", attempt=True))
+    shelf, parked = parked_in(settled.writes)
+    assert shelf == "p:dead"
+    assert (parked.reason, parked.detail, parked.attempts, parked.at) == ("attempts_exhausted", "why", 3, NOW)
+
+
+def test_waiting_for_a_dependency_never_exhausts_the_attempts() -> None:
+    settled = settler().settle("t", at("reconcile", attempts=3), outcome.Later(1, "ledger_away"))
+    assert parked_in(settled.writes)[0] == "p:later"
+
+
+def test_dead_keeps_the_whole_envelope_with_its_attempts_forgotten() -> None:
+    settled = settler().settle("t", at("classify", attempts=2), outcome.Dead("error", "KeyError at x.py:1 in f"))
+    shelf, parked = parked_in(settled.writes)
+    assert shelf == "p:dead"
+    assert (parked.id, parked.stage, parked.reason) == ("i1", "classify", "error")
+    assert (parked.detail, parked.attempts) == ("KeyError at x.py:1 in f", 2)
+    assert parked.post is not None
+    assert parked.post.queue == "p.reconciled"
+    assert Envelope.read(parked.post.headers, "", b"") == replace(LATER_STAGE, body=b"", content_type="")
+
+
+def test_dead_lets_another_item_carry_the_case() -> None:
+    settled = settler().settle("t", at("reconcile"), outcome.Dead("poison", ""))
+    assert settled.writes[2:] == (RELEASE,)
+
+
+def test_dead_before_the_case_is_known_releases_nothing() -> None:
+    settled = settler().settle("t", raw(), outcome.Dead("poison", ""))
+    assert len(settled.writes) == 2
+
+
+def test_an_undecodable_message_is_kept_as_it_was_found() -> None:
+    entry = ((b"body", b"\xff"), (b"headers", b"{"))
+    delivery = Delivery("7-0/1", "callbacks", {}, "", b"\xff", fault="headers: not JSON", entry=entry)
+    settled = settler().undecodable(delivery, "headers: not JSON")
+    shelf, parked = parked_in(settled.writes)
+    assert shelf == "p:dead"
+    assert settled == Settlement("7-0/1", writes=settled.writes)
+    assert (parked.stage, parked.reason, parked.detail) == ("verify", "undecodable", "headers: not JSON")
+    assert (parked.entry, parked.post) == (entry, None)
+
+
+def test_a_message_that_is_no_envelope_is_kept_with_its_headers() -> None:
+    delivery = Delivery("7-0/1", "verified", {"id": 5}, "text/plain", b"body")
+    _, parked = parked_in(settler().undecodable(delivery, "headers: id is missing").writes)
+    assert parked.stage == "reconcile"
+    assert parked.post == Post("p.verified", b"body", "text/plain", {"id": 5})
+
+
+def test_messages_that_can_not_be_read_do_not_take_each_others_place() -> None:
+    ids = {
+        parked_in(settler().undecodable(Delivery(tag, queue, {}, "", b""), "").writes)[1].id
+        for tag, queue in [("1-0/1", "callbacks"), ("1-1/2", "callbacks"), ("1-0/1", "verified")]
+    }
+    assert len(ids) == 3
+
+
+def test_the_raw_request_travels_as_it_came_until_it_is_verified() -> None:
+    assert raw().packed() == RAW
+    following = raw().forward(Value())
+    assert following.stage == "reconcile"
+    assert following.packed().body == b'{"made": "by a stage"}'
+
+
+def test_no_value_of_an_item_stands_in_the_listing_of_a_dead_letter() -> None:
+    settled = settler().settle("t", raw(), outcome.Dead("error", "KeyError at x.py:1 in f"))
+    _, parked = parked_in(settled.writes)
+    assert "data=1" not in str(replace(parked, post=None))
+
+
+def test_putting_an_item_twice_is_putting_it_once() -> None:
+    parked = Parked("i", "verify", "poison", "", 0.1 + 0.2)
+    assert put_commands("p", "dead", parked) == put_commands("p", "dead", Parked.load(parked.dump()))

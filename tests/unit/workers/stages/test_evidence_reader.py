@@ -1,0 +1,274 @@
+"""Reading evidence: counted before it is read, stored before it is looked into, and never more often than allowed."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from fakeredis import FakeAsyncRedis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from shared.ledger.ledger import Ledger
+from tests.support.cases import ACCOUNT, CASE, KEY, Vendor, answered, new_ledger, new_reader, new_redis
+from tests.support.waiting import eventually
+from workers.faceid.getresult_client import Answer, Answered, Failed, Refused, Unread
+from workers.stages.evidence_reader import LATE, EvidenceReader, Found, Gone, NotFinal, Reading, Wait
+
+
+@pytest.fixture
+def redis() -> FakeAsyncRedis:
+    return new_redis()
+
+
+@pytest.fixture
+def ledger(redis: FakeAsyncRedis) -> Ledger:
+    return new_ledger(redis)
+
+
+async def read(reader: EvidenceReader, *, signed: bool = True) -> Reading:
+    return await reader.read(ACCOUNT, CASE, signed=signed)
+
+
+async def reads_counted(redis: FakeAsyncRedis) -> int:
+    return int(await redis.hget(KEY, "reads") or 0)
+
+
+PASS = answered("clean-pass")
+PROCESSING = answered("clean-pass", status="PROCESSING")
+
+
+# What an answer leads to
+
+
+async def test_an_answer_is_stored_raw_and_found(redis: FakeAsyncRedis, ledger: Ledger) -> None:
+    found = await read(new_reader(ledger, Vendor(PASS)))
+    assert isinstance(found, Found)
+    assert (found.raw, found.result.status) == (PASS.raw, "OK")
+    assert await redis.hget(KEY, "raw") == PASS.raw
+    assert await reads_counted(redis) == 1
+
+
+async def test_a_stored_answer_is_used_instead_of_another_read(ledger: Ledger) -> None:
+    vendor = Vendor(PASS)
+    first = await read(new_reader(ledger, vendor))
+    again = await read(new_reader(ledger, vendor))
+    assert isinstance(first, Found)
+    assert isinstance(again, Found)
+    assert (first.raw, first.result) == (again.raw, again.result)
+    assert len(vendor.reads) == 1
+
+
+@pytest.mark.parametrize("code", ["RESULT_NOT_FOUND", "DATA_DESTROYED", "BAD_ARGUMENTS", "MISSING_ARGUMENTS"])
+async def test_a_refusal_is_final_and_costs_no_read(code: str, redis: FakeAsyncRedis, ledger: Ledger) -> None:
+    vendor = Vendor(Refused(code))
+    for _ in range(3):
+        assert await read(new_reader(ledger, vendor)) == Gone(code)
+    assert len(vendor.reads) == 1
+    assert await reads_counted(redis) == 0
+
+
+@pytest.mark.parametrize("code", ["NO_CONNECTION", "CONCURRENCY_LIMIT_EXCEEDED", "AUTHENTICATION_ERROR"])
+async def test_a_call_that_can_not_have_read_is_given_back_each_time(
+    code: str, redis: FakeAsyncRedis, ledger: Ledger
+) -> None:
+    vendor = Vendor(*[Unread(code)] * 5, PASS)
+    for _ in range(5):
+        assert await read(new_reader(ledger, vendor)) == Wait(1.0, code)
+        assert await reads_counted(redis) == 0
+        await redis.delete("p:account:{default}")  # its breaker has a test of its own
+    assert isinstance(await read(new_reader(ledger, vendor)), Found)
+
+
+async def test_the_vendors_own_rest_is_kept(ledger: Ledger) -> None:
+    assert await read(new_reader(ledger, Vendor(Unread("NO_CONNECTION", 90.0)))) == Wait(90.0, "NO_CONNECTION")
+
+
+async def test_a_read_that_failed_stays_counted_and_is_followed_by_a_rest(
+    redis: FakeAsyncRedis, ledger: Ledger
+) -> None:
+    vendor = Vendor(Failed("TIMEOUT"), PASS)
+    waiting = await read(new_reader(ledger, vendor, 60.0))
+    assert isinstance(waiting, Wait)
+    assert (waiting.why, round(waiting.seconds)) == ("read_rest", 60)
+    assert await reads_counted(redis) == len(vendor.reads) == 1
+    await redis.hdel(KEY, "rest_until")  # a minute later
+    assert isinstance(await read(new_reader(ledger, vendor, 60.0)), Found)
+
+
+# The budget
+
+
+@pytest.mark.parametrize(("signed", "reads"), [(True, 3), (False, 2)])
+async def test_reads_that_fail_spend_the_budget_and_only_a_signed_arrival_the_last_one(
+    signed: bool, reads: int, ledger: Ledger
+) -> None:
+    vendor = Vendor(Failed("TIMEOUT"))
+    for _ in range(2):
+        assert await read(new_reader(ledger, vendor), signed=signed) == Gone("BUDGET_SPENT")
+    assert len(vendor.reads) == reads
+
+
+async def test_a_signed_arrival_still_has_the_read_that_a_hint_left(ledger: Ledger) -> None:
+    vendor = Vendor(Failed("TIMEOUT"), Failed("TIMEOUT"), PASS)
+    assert await read(new_reader(ledger, vendor), signed=False) == Gone("BUDGET_SPENT")
+    assert isinstance(await read(new_reader(ledger, vendor), signed=True), Found)
+
+
+@pytest.mark.parametrize(("budget", "signed", "reads"), [(1, True, 1), (1, False, 0), (2, True, 2), (2, False, 1)])
+async def test_a_smaller_budget_is_kept_as_well(budget: int, signed: bool, reads: int, ledger: Ledger) -> None:
+    vendor = Vendor(Failed("HTTP_502"))
+    assert await read(new_reader(ledger, vendor, budget=budget), signed=signed) == Gone("BUDGET_SPENT")
+    assert len(vendor.reads) == reads
+
+
+async def test_a_worker_that_dies_in_a_read_has_spent_it(redis: FakeAsyncRedis, ledger: Ledger) -> None:
+    vendor = Vendor(PASS)
+    vendor.gate.clear()
+    dying = asyncio.create_task(read(new_reader(ledger, vendor)))
+    await eventually(lambda: vendor.reads)
+    dying.cancel()
+    await asyncio.wait([dying])
+    assert await reads_counted(redis) == 1
+    waiting = await read(new_reader(ledger, Vendor(PASS)))
+    assert isinstance(waiting, Wait)
+    assert 30 < waiting.seconds <= 40
+
+
+async def test_many_workers_make_one_read_and_the_others_wait_for_it(ledger: Ledger, redis: FakeAsyncRedis) -> None:
+    vendor = Vendor(PASS)
+    vendor.gate.clear()
+    readers = [new_reader(new_ledger(redis), vendor) for _ in range(20)]
+    tasks = [asyncio.create_task(read(reader)) for reader in readers]
+    await eventually(lambda: sum(task.done() for task in tasks) == 19)
+    vendor.gate.set()
+    kinds = [type(reading) for reading in await asyncio.gather(*tasks)]
+    assert (kinds.count(Found), kinds.count(Wait)) == (1, 19)
+    assert isinstance(await read(readers[5]), Found)
+    assert len(vendor.reads) == 1
+
+
+# Answers that decide nothing
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        PROCESSING,
+        answered("clean-pass", status="NOT_STARTED"),
+        answered("clean-pass", status=""),
+        answered("clean-pass", biz_info__biz_id="1462259748,another"),
+        Answered(b"<html>maintenance</html>"),
+        Answered(b'{"error_message": "INTERNAL_ERROR"}'),
+        Answered(b'{"status": "OK", "status": "OK"}'),
+        Answered(b"\xff\xfe"),
+        Answered(b""),
+    ],
+    ids=["processing", "not started", "no status", "another's", "html", "error", "doubled", "no text", "empty"],
+)
+async def test_an_answer_that_decides_nothing_is_set_aside_for_another_read(
+    answer: Answered, redis: FakeAsyncRedis, ledger: Ledger
+) -> None:
+    vendor = Vendor(answer, PASS)
+    assert await read(new_reader(ledger, vendor)) == NotFinal()
+    assert await redis.hget(KEY, "set_aside") == answer.raw
+    assert not await redis.hexists(KEY, "raw")
+    assert isinstance(await read(new_reader(ledger, vendor)), Found)
+    assert await reads_counted(redis) == 2
+
+
+async def test_an_answer_that_was_stored_by_a_dead_worker_is_looked_into_by_the_next(
+    redis: FakeAsyncRedis, ledger: Ledger
+) -> None:
+    vendor = Vendor(PASS)
+    await redis.hset(KEY, mapping={"raw": PROCESSING.raw, "reads": 1})
+    assert await read(new_reader(ledger, vendor)) == NotFinal()
+    assert isinstance(await read(new_reader(ledger, vendor)), Found)
+
+
+async def test_an_answer_without_ids_is_that_of_the_case_it_was_asked_for(ledger: Ledger) -> None:
+    found = await read(new_reader(ledger, Vendor(Answered(b'{"status": "CANCELLED"}'))))
+    assert isinstance(found, Found)
+    assert (found.result.biz_id, found.result.status) == (CASE.biz_id, "CANCELLED")
+
+
+async def test_an_unknown_status_is_an_end(ledger: Ledger) -> None:
+    assert isinstance(await read(new_reader(ledger, Vendor(answered(status="EXPLODED")))), Found)
+
+
+async def test_channels_heard_from_during_the_read_are_told(ledger: Ledger) -> None:
+    async def arrive(channel: str) -> None:
+        await ledger.arrive(CASE, channel, channel, gist="g", data="", biz_no="", received_at=1.0, secret="0")
+
+    vendor = Vendor(PASS)
+    await arrive("notify")
+    vendor.meanwhile = lambda: arrive("return")
+    found = await read(new_reader(ledger, vendor))
+    assert isinstance(found, Found)
+    assert found.channels == ("notify", "return")
+
+
+# A ledger that is away
+
+
+class Cut:
+    """A ledger whose next replies to one method are lost, after it has done what it was asked."""
+
+    def __init__(self, ledger: Ledger, method: str, times: int) -> None:
+        self._ledger = ledger
+        self._method = method
+        self.left = times
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._ledger, name)
+        if name != self._method:
+            return method
+
+        async def cut(*args: Any, **kwargs: Any) -> Any:
+            reply = await method(*args, **kwargs)
+            if self.left:
+                self.left -= 1
+                raise RedisConnectionError("cut")
+            return reply
+
+        return cut
+
+
+async def test_a_lost_reply_to_a_reservation_burns_no_read(redis: FakeAsyncRedis, ledger: Ledger) -> None:
+    cut: Any = Cut(ledger, "reserve", 2)
+    vendor = Vendor(PASS)
+    assert isinstance(await read(new_reader(cut, vendor)), Found)
+    assert await reads_counted(redis) == len(vendor.reads) == 1
+
+
+async def test_a_ledger_that_stays_away_is_told_and_nothing_is_read(ledger: Ledger) -> None:
+    cut: Any = Cut(ledger, "reserve", 1000)
+    vendor = Vendor(PASS)
+    with pytest.raises(RedisConnectionError):
+        await read(new_reader(cut, vendor))
+    assert vendor.reads == []
+
+
+@pytest.mark.parametrize(("answer", "reads"), [(PASS, 1), (Refused("DATA_DESTROYED"), 0), (Unread("NO_CONNECTION"), 0)])
+async def test_an_answer_that_was_paid_for_is_told_until_the_ledger_is_back(
+    answer: Answer, reads: int, redis: FakeAsyncRedis, ledger: Ledger
+) -> None:
+    cut: Any = Cut(ledger, "land", 3)
+    vendor = Vendor(answer)
+    await read(new_reader(cut, vendor))
+    assert cut.left == 0
+    assert len(vendor.reads) == 1
+    assert await reads_counted(redis) == reads
+    assert await redis.hget(KEY, "raw") == (PASS.raw if answer is PASS else None)
+
+
+async def test_a_worker_that_slept_through_its_read_decides_nothing_itself(
+    redis: FakeAsyncRedis, ledger: Ledger
+) -> None:
+    async def be_taken_for_dead() -> None:
+        await redis.hset(KEY, "flight_until", "0")
+        assert await read(new_reader(ledger, Vendor(PASS), budget=1)) == Gone("BUDGET_SPENT")
+
+    vendor = Vendor(PASS)
+    vendor.meanwhile = be_taken_for_dead
+    assert await read(new_reader(ledger, vendor)) == LATE
+    assert isinstance(await read(new_reader(ledger, vendor)), Found)
+    assert len(vendor.reads) == 1

@@ -1,0 +1,130 @@
+"""From an outcome to what is written where: one clause each, no I/O. Whoever settles writes all of it or none."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from shared.ledger.case_key import CaseKey, release_command
+from shared.ledger.counters import count_commands
+from shared.ledger.message_set import Command, Name, put_commands
+from shared.messaging.envelope import Envelope
+from shared.messaging.message import Post
+from shared.messaging.stored_message import Parked
+from shared.messaging.topology import BY_QUEUE, BY_STAGE, FOLLOWING, Stage, queue_name
+from workers.runtime import stage_result as outcome
+from workers.runtime.delivery import Delivery
+from workers.runtime.stage_result import Outcome
+
+
+class Settlement(NamedTuple):
+    """A message leaves its queue, and in the same move this is written."""
+
+    tag: str
+    posts: tuple[Post, ...] = ()
+    """For the inner queues."""
+    results: tuple[Post, ...] = ()
+    """For the results broker."""
+    writes: tuple[Command, ...] = ()
+    """For the ledger's Redis."""
+    once: tuple[str, str, str] | None = None
+    """A ledger mark (hash, field, value): `results` go out only for whoever sets it first."""
+
+
+class Item(NamedTuple):
+    """An envelope before a stage, and the stage's input; its body is made only when it has to travel."""
+
+    stage: Stage
+    envelope: Envelope
+    value: Any
+
+    def forward(self, value: outcome.Value) -> "Item":
+        """The item before the next stage."""
+        envelope = replace(self.envelope, attempts=0) if self.envelope.attempts else self.envelope
+        return Item(FOLLOWING[self.stage], envelope, value)
+
+    @property
+    def biz_id(self) -> str:
+        """The case it belongs to, empty where that is not known yet."""
+        return self.envelope.biz_id if isinstance(self.value, bytes) else self.value.biz_id
+
+    def packed(self) -> Envelope:
+        """The envelope with the input as its body. The raw request, input of the first stage, is there already."""
+        if isinstance(self.value, bytes):
+            return self.envelope
+        return self.envelope.advanced(self.value.dump(), self.value.biz_id)
+
+
+class Settler:
+    """Makes settlements for one key prefix. `clock` gives unix seconds."""
+
+    def __init__(self, prefix: str, max_attempts: int, clock: Callable[[], float]) -> None:
+        self._prefix = prefix
+        self._max_attempts = max_attempts
+        self._clock = clock
+
+    def settle(self, tag: str, item: Item, result: Outcome) -> Settlement:
+        """What follows from a stage's outcome."""
+        match result:
+            case outcome.Forward(value):
+                following = item.forward(value)
+                queue = queue_name(self._prefix, BY_STAGE[following.stage].reads)
+                return Settlement(tag, posts=(following.packed().post(queue),))
+            case outcome.Publish(posts, once):
+                return Settlement(tag, results=posts, once=once)
+            case outcome.Drop():
+                return Settlement(tag)
+            case outcome.Unverified(reason, detail):
+                counts = self._count(item) if reason == "bad_signature" else ()
+                return Settlement(tag, writes=(*self._shelve("unverified", item, reason, detail), *counts))
+            case outcome.Later(seconds, why, attempt):
+                return self._later(tag, item, seconds, why, spent=int(attempt))
+            case outcome.Dead(reason, detail):
+                return Settlement(tag, writes=(*self._shelve("dead", item, reason, detail), *self._release(item)))
+
+    def undecodable(self, delivery: Delivery, detail: str) -> Settlement:
+        """A message that is no envelope goes to the dead letters as it was found."""
+        post = Post(
+            queue_name(self._prefix, delivery.queue), delivery.body, delivery.content_type, dict(delivery.headers)
+        )
+        parked = Parked(
+            id=f"{delivery.queue}:{delivery.tag.partition('/')[0]}",  # the entry's, whoever found it
+            stage=BY_QUEUE[delivery.queue].stage,
+            reason="undecodable",
+            detail=detail,
+            at=self._clock(),
+            post=None if delivery.entry else post,
+            entry=delivery.entry,
+        )
+        return Settlement(delivery.tag, writes=put_commands(self._prefix, "dead", parked))
+
+    def _later(self, tag: str, item: Item, seconds: float, why: str, *, spent: int) -> Settlement:
+        attempts = item.envelope.attempts + spent
+        waiting = item._replace(envelope=replace(item.envelope, attempts=attempts))
+        if attempts >= self._max_attempts and spent:
+            return self.settle(tag, waiting, outcome.Dead("attempts_exhausted", why))
+        return Settlement(tag, writes=self._shelve("later", waiting, why, "", self._clock() + seconds, attempts))
+
+    def _shelve(
+        self, shelf: Name, item: Item, reason: str, detail: str, at: float | None = None, attempts: int = 0
+    ) -> tuple[Command, ...]:
+        envelope = replace(item.packed(), attempts=attempts)
+        parked = Parked(
+            id=envelope.id,
+            stage=item.stage,
+            reason=reason,
+            detail=detail,
+            at=self._clock() if at is None else at,
+            attempts=item.envelope.attempts,
+            account=envelope.account,
+            biz_id=envelope.biz_id,
+            post=envelope.post(queue_name(self._prefix, BY_STAGE[item.stage].reads)),
+        )
+        return put_commands(self._prefix, shelf, parked)
+
+    def _count(self, item: Item) -> tuple[Command, ...]:
+        return count_commands(self._prefix, item.envelope.account, "bad_signature", self._clock())
+
+    def _release(self, item: Item) -> tuple[Command, ...]:
+        """Another item may carry the case from now on."""
+        case = CaseKey(item.envelope.account, item.biz_id)
+        return (release_command(self._prefix, case),) if case.biz_id else ()

@@ -1,0 +1,75 @@
+"""Where a worker's messages come from: one source for each engine that may carry the inner queues."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from redis import Redis
+
+from shared.brokers.factory import open_publisher, rabbit_topology
+from shared.messaging.engine import Engine, engine_of
+from shared.messaging.publisher import Publisher
+from shared.messaging.topology import BY_STAGE, INNER_QUEUES, RESULT_QUEUES, Stage, queue_name
+from shared.rabbit import dialer
+from shared.settings import Settings
+from workers.runtime.source import Source
+from workers.sources.poison_guard import Suspects
+from workers.sources.rabbitmq import RabbitSource
+from workers.sources.rabbitmq_consumer import Inlet
+from workers.sources.redis_streams import StreamsSource
+
+TIMEOUT: Final = 5.0
+"""Seconds that an exchange with a broker may take, where the lease allows as much."""
+
+Queues = Mapping[str, str]
+"""Full names, and the short ones of the topology."""
+
+
+def open_source(settings: Settings, stages: Sequence[Stage], redis: "Redis") -> Source:
+    """The messages of these stages; connects when first used. `redis` is the ledger's."""
+    queues = {queue_name(settings.prefix, BY_STAGE[name].reads): BY_STAGE[name].reads for name in stages}
+    return MAKERS[engine_of(settings.broker_url)](settings, queues, redis)
+
+
+def _streams(settings: Settings, queues: Queues, redis: "Redis") -> Source:
+    results_here = settings.results_url == settings.broker_url
+    ledger_here = settings.redis_url == settings.broker_url
+    return StreamsSource(
+        settings.broker_url,
+        queues,
+        settings.prefetch,
+        settings.lease_seconds,
+        None if results_here else _publisher(settings, settings.results_url, RESULT_QUEUES),
+        None if ledger_here else redis,
+    )
+
+
+def _rabbit(settings: Settings, queues: Queues, redis: "Redis") -> Source:
+    """A worker that hangs is given up by the broker when it has missed two to three heartbeats: within its lease."""
+    results_here = settings.results_url == settings.broker_url
+    written = (*INNER_QUEUES, *RESULT_QUEUES) if results_here else INNER_QUEUES
+    inner = _publisher(settings, settings.broker_url, written)
+    results = inner if results_here else _publisher(settings, settings.results_url, RESULT_QUEUES)
+    inlet = Inlet(
+        dialer(settings.broker_url, _timeout(settings), heartbeat=settings.lease_seconds / 3),
+        rabbit_topology(settings.prefix, written),
+        queues,
+        settings.prefetch,
+    )
+    return RabbitSource(inlet, inner, results, redis, Suspects(redis, settings.prefix), settings.prefetch)
+
+
+def _publisher(settings: Settings, url: str, queues: Sequence[str]) -> Publisher:
+    return open_publisher(
+        url, _timeout(settings), prefix=settings.prefix, queues=queues, retention_days=settings.retention_days
+    )
+
+
+def _timeout(settings: Settings) -> float:
+    """No exchange takes so long that the lease of what is in work ends meanwhile."""
+    return min(TIMEOUT, max(0.5, settings.lease_seconds / 3))
+
+
+MAKERS: Final[Mapping[Engine, Callable[[Settings, Queues, "Redis"], Source]]] = {
+    "streams": _streams,
+    "rabbit": _rabbit,
+}
