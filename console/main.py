@@ -7,7 +7,7 @@ import typer
 from console import policy, sign
 from console import processes as run
 from console.case import commands as case
-from console.dead_letters import commands as shelves
+from console.dead_letters import commands as message_sets
 from console.demo import commands as demo
 from console.doctor import commands as doctor
 from console.results import commands as results
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for room in (run, demo, status, case, results, shelves, sign, policy, doctor):
+for room in (run, demo, status, case, results, message_sets, sign, policy, doctor):
     room.add_to(app)
 
 

@@ -1,5 +1,6 @@
 """`faceid ingress`, `faceid worker`, `faceid simulator`: the processes."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,7 +47,8 @@ def worker(
     chosen = _stages(stages or [])
     settings = _settled("worker")
     if processes > 1:
-        raise typer.Exit(supervisor.run(chosen, processes, settings.grace_seconds))
+        command = [sys.executable, "-m", "console.main", "worker", *chosen]
+        raise typer.Exit(supervisor.run(command, processes, settings.grace_seconds))
     startup.warn(settings, "worker")
     raise typer.Exit(worker.run(settings, chosen))
 

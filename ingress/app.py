@@ -21,7 +21,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 log = structlog.get_logger()
 STORED: Final = Answer.text(200, "ok")
-NOT_STORED: Final = Answer.text(503, "not stored", (b"retry-after", b"5"))
+NOT_STORED: Final = Answer.text(503, "callback.not_stored", (b"retry-after", b"5"))
 METHODS: Final[dict[str, tuple[str, ...]]] = {"notify": ("POST",), "return": ("POST", "GET")}
 
 
@@ -97,7 +97,7 @@ class Ingress:
             await self._store.put(envelope)
         except NotStored as error:
             UNSTORED.labels(envelope.channel).inc()
-            log.warning("not stored", account=envelope.account, channel=envelope.channel, why=str(error))
+            log.warning("callback.not_stored", account=envelope.account, channel=envelope.channel, why=str(error))
             return False
         return True
 

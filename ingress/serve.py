@@ -6,7 +6,7 @@ import uvicorn
 
 from ingress.app import Ingress
 from ingress.store import Store
-from shared import gc_tuning as garbage
+from shared import gc_tuning
 from shared.brokers.factory import open_async_publisher
 from shared.messaging.topology import INNER_QUEUES
 from shared.settings import Settings, account_names
@@ -32,7 +32,7 @@ def build(settings: Settings) -> Ingress:
 def serve(settings: Settings) -> None:
     """Listen until SIGTERM or SIGINT; what has arrived by then is answered."""
     application = build(settings)
-    garbage.spare()
+    gc_tuning.spare()
     uvicorn.run(
         application,
         host=settings.host,

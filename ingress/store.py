@@ -9,7 +9,7 @@ import structlog
 from shared.group_commit import GroupCommit
 from shared.messaging.async_publisher import AsyncPublisher
 from shared.messaging.envelope import Envelope
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
 from shared.messaging.topology import CALLBACKS, INNER_QUEUES, queue_name
 
@@ -31,7 +31,7 @@ class Store:
         self._max_backlog = max_backlog
         self._max_memory_share = max_memory_share
         self._timeout = timeout
-        self._posts: GroupCommit[Post, None] = GroupCommit(self._flush)
+        self._posts: GroupCommit[Message, None] = GroupCommit(self._flush)
         self._failing = False
         self.backlog = 0
         self.memory_share = 0.0
@@ -40,7 +40,7 @@ class Store:
         """Return when the queue holds the envelope; raises `NotStored`."""
         if limit := self._over():
             raise NotStored(limit)
-        stored = self._posts.submit(envelope.post(self._queue))
+        stored = self._posts.submit(envelope.to_message(self._queue))
         deadline = asyncio.get_running_loop().call_later(self._timeout, _give_up, stored)
         try:
             await stored
@@ -82,10 +82,12 @@ class Store:
             return "backlog"
         return "memory" if self.memory_share > self._max_memory_share else ""
 
-    async def _flush(self, posts: Sequence[Post]) -> Sequence[NotStored | None]:
+    async def _flush(self, messages: Sequence[Message]) -> Sequence[NotStored | None]:
         started = time.perf_counter()
-        answers = await self._publisher.publish(posts)
-        log.debug("stored", count=answers.count(None), elapsed_ms=round((time.perf_counter() - started) * 1000, 2))
+        answers = await self._publisher.publish(messages)
+        log.debug(
+            "batch.stored", count=answers.count(None), elapsed_ms=round((time.perf_counter() - started) * 1000, 2)
+        )
         return answers
 
     def _note(self, fault: str) -> None:
@@ -93,9 +95,9 @@ class Store:
         if bool(fault) != self._failing:
             self._failing = bool(fault)
             if fault:
-                log.error("can't store callbacks; answering 503", why=fault)
+                log.error("ingress.suspended", why=fault)
             else:
-                log.info("can store callbacks again")
+                log.info("ingress.resumed")
 
 
 def _give_up(stored: asyncio.Future[None]) -> None:

@@ -10,17 +10,17 @@ from shared.ledger.ledger import Ledger, Limits
 from shared.messaging.topology import Stage
 from shared.settings import Account, Settings
 from workers.decisioning.policy import Policy
-from workers.faceid.concurrency_limiter import Limiter
-from workers.maintenance.alert_rules import Share, WatchLimits
+from workers.faceid.concurrency_limiter import ConcurrencyLimiter
+from workers.maintenance.alert_rules import AlertLimits, Share
 from workers.runtime.runner import StageRun
 from workers.stages.classify import Classify
 from workers.stages.evidence_reader import EvidenceReader, GetResultCall, ReadRules
 from workers.stages.publish import Publish
-from workers.stages.reconcile import Looks, Reconcile
+from workers.stages.reconcile import RecheckTimes, Reconcile
 from workers.stages.verify import Verify
 
 DAY: Final = 86_400.0
-HINT_MARGIN: Final = 600.0
+RECHECK_MARGIN: Final = 600.0
 """Seconds that a hinted case is remembered after it was to be looked at."""
 
 
@@ -29,9 +29,9 @@ def make_ledger(settings: Settings, redis: "Redis") -> Ledger:
     limits = Limits(
         retention=settings.retention_days * DAY,
         breaker_rest=settings.breaker_rest_seconds,
-        hint_life=settings.hint_delay_seconds + HINT_MARGIN,
-        hint_cases=settings.hint_cases_per_minute,
-        hint_reads=settings.hint_reads_per_minute,
+        unsigned_ttl=settings.hint_delay_seconds + RECHECK_MARGIN,
+        unsigned_cases=settings.hint_cases_per_minute,
+        unsigned_reads=settings.hint_reads_per_minute,
     )
     return Ledger(redis, settings.prefix, limits)
 
@@ -47,9 +47,9 @@ def make_stages(
     """The stages of these names."""
     secrets = {name: [s.get_secret_value() for s in account.api_secrets] for name, account in accounts.items()}
     rules = ReadRules(settings.getresult_budget, settings.read_spacing_seconds, settings.getresult_timeout_seconds)
-    limiters = {name: Limiter(settings.prefetch, time.monotonic) for name in accounts}
+    limiters = {name: ConcurrencyLimiter(settings.prefetch, time.monotonic) for name in accounts}
     reader = EvidenceReader(ledger, get_result, rules, limiters, time.time)
-    looks = Looks(settings.hint_delay_seconds, settings.token_life_seconds)
+    looks = RecheckTimes(settings.hint_delay_seconds, settings.token_life_seconds)
     known: dict[Stage, StageRun] = {
         "verify": Verify(secrets),
         "reconcile": Reconcile(accounts, ledger, reader, looks, time.time),
@@ -59,9 +59,9 @@ def make_stages(
     return {name: known[name] for name in names}
 
 
-def watch_limits(settings: Settings) -> WatchLimits:
+def alert_limits(settings: Settings) -> AlertLimits:
     """Beyond which an alert is raised."""
-    return WatchLimits(
+    return AlertLimits(
         window=settings.alert_window_seconds,
         attacks=Share(settings.alert_attack_share, settings.alert_attack_min),
         bad_signatures=Share(settings.alert_bad_signature_share, settings.alert_bad_signature_min),

@@ -1,33 +1,31 @@
-"""Several worker processes under one parent: the dead are replaced, a signal reaches all."""
+"""Run several worker processes under one parent: restart those that die, and pass signals on to all."""
 
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 
 import structlog
 
-from shared.messaging.topology import Stage
-
 log = structlog.get_logger()
 
-RESTART_REST = 1.0
-"""Seconds before a dead worker's place is filled, so that one that dies at once does not spin."""
+RESTART_DELAY = 1.0
+"""Seconds before a dead worker is replaced, so that one that dies at once is not restarted in a tight loop."""
 KILL_AFTER = 5.0
 """Seconds beyond the grace period after which a child that does not stop is killed."""
 
 
-def run(stages: Sequence[Stage], processes: int, grace: float) -> int:
-    """Keep `processes` workers running until SIGTERM or SIGINT; 0 when all of them stopped in good order.
+def run(command: Sequence[str], processes: int, grace: float) -> int:
+    """Keep `processes` children running `command` until SIGTERM or SIGINT. Returns the exit code.
 
-    A worker that exits with 2 (its settings can't be used) ends the fleet: it would never come up.
+    A child that exits with 2 can't use its settings, so it ends them all: the exit code is 2. Otherwise it is the
+    highest exit code of the children that were stopped. `grace`: seconds that a child may take to stop.
     """
-    return _Fleet([sys.executable, "-m", "console.main", "worker", *stages], processes, grace).run()
+    return _Supervisor(command, processes, grace).run()
 
 
-class _Fleet:
-    def __init__(self, command: list[str], processes: int, grace: float) -> None:
+class _Supervisor:
+    def __init__(self, command: Sequence[str], processes: int, grace: float) -> None:
         self._command = command
         self._grace = grace
         self._children: list[subprocess.Popen[bytes]] = []
@@ -50,12 +48,12 @@ class _Fleet:
         dead = [child for child in self._children if child.poll() is not None]
         self._children = [child for child in self._children if child.returncode is None]
         for child in dead:
-            log.error("worker died; replacing it", pid=child.pid, exit_code=child.returncode)
+            log.error("worker.died", pid=child.pid, exit_code=child.returncode)
         if any(child.returncode == 2 for child in dead):
             self._unusable = True
             self._stop()
         elif dead:
-            time.sleep(RESTART_REST)
+            time.sleep(RESTART_DELAY)
         while len(self._children) < self._count and not self._stopping:
             self._children.append(subprocess.Popen(self._command, start_new_session=True))  # noqa: S603
 

@@ -11,15 +11,15 @@ import structlog
 import uvloop
 from redis import Redis
 
-from shared import gc_tuning as garbage
+from shared import gc_tuning
 from shared.ledger.redis_client import open_redis
 from shared.messaging.topology import STAGES, Stage
 from shared.settings import Account, Settings, load_accounts
-from workers.bootstrap import make_ledger, make_stages, watch_limits
+from workers.bootstrap import alert_limits, make_ledger, make_stages
 from workers.decisioning.policy import Policy
-from workers.faceid.getresult_client import GetResult
-from workers.maintenance.alert_monitor import Watch
-from workers.maintenance.delayed_scheduler import Chores
+from workers.faceid.getresult_client import GetResultClient
+from workers.maintenance.alert_monitor import AlertMonitor
+from workers.maintenance.delayed_scheduler import DelayedScheduler
 from workers.maintenance.retention import Retention
 from workers.runtime.delivery import Delivery
 from workers.runtime.pump import Pump
@@ -34,7 +34,7 @@ def run(settings: Settings, stages: Sequence[Stage] = STAGES) -> int:
     """Work until SIGTERM or SIGINT; returns the exit code. Raises `SettingsError` or `PolicyError` at once."""
     accounts = load_accounts(settings)
     policies = {name: Policy.load(account.policy) for name, account in accounts.items()}
-    garbage.spare()
+    gc_tuning.spare()
     return uvloop.run(Worker(settings, stages, accounts, policies).run())
 
 
@@ -59,7 +59,7 @@ class Worker:
         """Work until told to stop; 0, or 1 when the pump died."""
         settings, loop = self._settings, asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
-            client = GetResult(settings.getresult_timeout_seconds, settings.prefetch)
+            client = GetResultClient(settings.getresult_timeout_seconds, settings.prefetch)
             redis = open_redis(settings.redis_url, socket_timeout=5.0, socket_connect_timeout=2.0)
             stack.push_async_callback(redis.aclose)
             await stack.enter_async_context(client)
@@ -70,7 +70,7 @@ class Worker:
             pump = self._pump(runner, loop, ended)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, pump.stop)
-            log.info("worker started", stages=list(self._names), accounts=sorted(self._accounts))
+            log.info("worker.started", stages=list(self._names), accounts=sorted(self._accounts))
             pump.start()
             await ended.wait()
             left = list(self._tasks.values())
@@ -83,10 +83,10 @@ class Worker:
         settings = self._settings
         redis = Redis.from_url(settings.redis_url, socket_timeout=5.0, socket_connect_timeout=2.0)
         source = open_source(settings, self._names, redis)
-        chores = Chores(source, redis, settings.prefix, settings.unverified_max, time.time)
+        scheduler = DelayedScheduler(source, redis, settings.prefix, settings.unverified_max, time.time)
 
         retention = Retention.opened(settings.results_url, settings.prefix, settings.retention_days, time.time)
-        watch = Watch(source, redis, settings.prefix, sorted(self._accounts), watch_limits(settings), time.time)
+        watch = AlertMonitor(source, redis, settings.prefix, sorted(self._accounts), alert_limits(settings), time.time)
 
         def start(batch: Sequence[Delivery]) -> None:
             for delivery in batch:
@@ -98,13 +98,13 @@ class Worker:
         def end() -> None:
             loop.call_soon_threadsafe(ended.set)
 
-        def chore() -> None:
-            chores.do()
+        def maintenance() -> None:
+            scheduler.do()
             watch.look()
             if retention is not None:
                 retention.do_when_due()
 
-        pump = Pump(source, deliver, chore, end, settings.grace_seconds)
+        pump = Pump(source, deliver, maintenance, end, settings.grace_seconds)
         return pump
 
     async def _work(self, runner: Runner, pump: Pump, delivery: Delivery) -> None:

@@ -8,14 +8,14 @@ from redis import Redis
 
 from shared.events.decision import Decision
 from shared.ledger.case_key import CaseKey, biz_no_key, case_key
-from shared.ledger.message_set import Name, Shelf
+from shared.ledger.message_set import MessageSet, Name
 from shared.ledger.superseding import item_id
-from shared.messaging.stored_message import Parked
+from shared.messaging.stored_message import StoredMessage
 
 EVIDENCE: Final = ("callback", "raw", "set_aside")
 """Fields with what FaceID posted and what GetResult answered: never read, only measured."""
-SHELVES: Final[tuple[Name, ...]] = ("later", "dead", "unverified")
-_ITEM_FIELDS: Final = ("carrier", "watcher", "looker")
+MESSAGE_SETS: Final[tuple[Name, ...]] = ("delayed", "dead", "unverified")
+_ITEM_FIELDS: Final = ("owner", "signed_recheck", "unsigned_recheck")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class CaseRecord:
     fields: dict[str, str]
     evidence_bytes: dict[str, int]
     """Lengths of the fields that are not read."""
-    resting: tuple[tuple[Name, Parked], ...] = ()
+    resting: tuple[tuple[Name, StoredMessage], ...] = ()
     sending: bool = False
     """Whether the decision that stands lies in the outbox, where no worker has taken it up yet."""
 
@@ -62,11 +62,15 @@ def _read(redis: "Redis", prefix: str, case: CaseKey) -> CaseRecord | None:
     fields = {name: value.decode() for name, value in zip(names, values, strict=True) if value is not None}
     lengths = {name: redis.hstrlen(key, name) for name in EVIDENCE}
     traced, sending = items(fields, fields), _lies_in_outbox(redis, prefix, fields)
-    resting = tuple((shelf, parked) for shelf in SHELVES for parked in Shelf(redis, prefix, shelf).get(traced))
+    resting = tuple(
+        (message_set, stored)
+        for message_set in MESSAGE_SETS
+        for stored in MessageSet(redis, prefix, message_set).get(traced)
+    )
     return CaseRecord(case, fields, {name: length for name, length in lengths.items() if length}, resting, sending)
 
 
 def _lies_in_outbox(redis: "Redis", prefix: str, fields: dict[str, str]) -> bool:
     if not any(name.startswith("superseded:") for name in fields):
         return False
-    return bool(Shelf(redis, prefix, "outbox").get([item_id(Decision.model_validate_json(fields["decision"]))]))
+    return bool(MessageSet(redis, prefix, "outbox").get([item_id(Decision.model_validate_json(fields["decision"]))]))

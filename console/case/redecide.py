@@ -10,7 +10,7 @@ from console.case.record import find
 from console.case.timeline import reasons
 from console.dead_letters.replay import os_user
 from console.terminal.accounts import policy_of
-from console.terminal.errors import Misused, NotFound, Trouble
+from console.terminal.errors import CommandError, NotFound, UsageError
 from console.terminal.output import COLOURS, as_json, out, plain, tell
 from console.terminal.redis_connection import open_redis
 from shared.events.decision import Decision
@@ -20,7 +20,7 @@ from shared.settings import Settings, account_names, load_settings
 from workers.decisioning.classifier import classify
 from workers.decisioning.decision_builder import decide
 from workers.decisioning.policy import DEFAULT, Policy
-from workers.decisioning.stored_evidence import FIELDS, Recalled, recall
+from workers.decisioning.stored_evidence import FIELDS, StoredEvidence, recall
 from workers.decisioning.superseding import is_other, supersede
 
 DAY_MS: Final = 86_400_000
@@ -31,12 +31,12 @@ DIGEST: Final = 12
 def redecide(name: str, account: str | None, note: str, *, plan: bool, yes: bool, json: bool) -> int:
     """Decide a case again, having shown what that comes to; returns the exit code."""
     if not note.strip():
-        raise Misused("The note is empty.", "Say why it is decided again, as --note TEXT: it is kept on the case.")
+        raise UsageError("The note is empty.", "Say why it is decided again, as --note TEXT: it is kept on the case.")
     settings = load_settings()
     with open_redis(settings.redis_url) as redis:
         case = _find(redis, settings, name, account)
-        recalled = _recall(redis, settings, case)
-        superseding = _decided_again(settings, case, recalled, note)
+        stored_evidence = _recall(redis, settings, case)
+        superseding = _decided_again(settings, case, stored_evidence, note)
         changes = is_other(superseding.new, superseding.old)
         if not json:
             _tell(case, superseding, changes=changes)
@@ -60,31 +60,35 @@ def _find(redis: "Redis", settings: Settings, name: str, account: str | None) ->
     return record.case
 
 
-def _recall(redis: "Redis", settings: Settings, case: CaseKey) -> Recalled:
+def _recall(redis: "Redis", settings: Settings, case: CaseKey) -> StoredEvidence:
     values = cast("list[bytes | None]", redis.hmget(case_key(settings.prefix, case), FIELDS))
-    recalled = recall(case, {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None})
-    if recalled is None:
-        raise Trouble(f"{case.biz_id} is not decided yet.", f"See where it stands: faceid case {case.biz_id}")
-    if not recalled.has_evidence:
-        raise Trouble(
+    stored_evidence = recall(
+        case, {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
+    )
+    if stored_evidence is None:
+        raise CommandError(f"{case.biz_id} is not decided yet.", f"See where it stands: faceid case {case.biz_id}")
+    if not stored_evidence.has_evidence:
+        raise CommandError(
             f"No evidence of {case.biz_id} is stored, so its decision stands.",
             "FaceID keeps its own for a day. Have the user verified anew, with a new token and a new biz_no.",
         )
-    return recalled
+    return stored_evidence
 
 
-def _decided_again(settings: Settings, case: CaseKey, recalled: Recalled, note: str) -> Superseding:
+def _decided_again(settings: Settings, case: CaseKey, stored_evidence: StoredEvidence, note: str) -> Superseding:
     policy = Policy.load(policy_of(settings, case.account) or DEFAULT)
-    verdict = classify(recalled.reconciled.evidence, policy)
-    fresh = decide(recalled.envelope, recalled.reconciled, verdict, policy, time.time())
-    return supersede(recalled.standing, recalled.decision, fresh, by=os_user(), note=note)
+    verdict = classify(stored_evidence.reconciled.evidence, policy)
+    fresh = decide(stored_evidence.envelope, stored_evidence.reconciled, verdict, policy, time.time())
+    return supersede(stored_evidence.current, stored_evidence.decision, fresh, by=os_user(), note=note)
 
 
 def _carry_out(redis: "Redis", settings: Settings, case: CaseKey, superseding: Superseding) -> None:
     keys = (case_key(settings.prefix, case), *outbox_keys(settings.prefix))
-    words = superseding.words(settings.prefix, int(settings.retention_days * DAY_MS))
+    words = superseding.arguments(settings.prefix, int(settings.retention_days * DAY_MS))
     if not redis.register_script(SCRIPT.read_text())(keys=keys, args=words):
-        raise Trouble("Another decision has come to stand meanwhile; nothing was changed.", "Look at the case again.")
+        raise CommandError(
+            "Another decision has come to stand meanwhile; nothing was changed.", "Look at the case again."
+        )
 
 
 def _tell(case: CaseKey, superseding: Superseding, *, changes: bool) -> None:

@@ -6,14 +6,14 @@ from typing import Final
 from rich.table import Table
 
 from console.case.record import find
-from console.case.timeline import Life, Reads, life, reasons
+from console.case.timeline import CaseTimeline, Reads, build_timeline, reasons
 from console.terminal.errors import NotFound
 from console.terminal.output import COLOURS, as_json, out, plain, tabulate, tell
 from console.terminal.redis_connection import open_redis
 from console.terminal.time_format import rfc3339, span
 from shared.settings import account_names, load_settings
 
-_COLOURS: Final = {"dead": "red", "conflict": "red", "unverified": "red", "later": "yellow", "decision": "bold"}
+_COLOURS: Final = {"dead": "red", "conflict": "red", "unverified": "red", "delayed": "yellow", "decision": "bold"}
 """By kind of event."""
 
 
@@ -28,14 +28,14 @@ def tell_case(name: str, account: str | None, *, json: bool, reveal: bool) -> No
             f"The ledger knows no case {name} of {', '.join(accounts)}.",
             f"Nothing has arrived of it, or nothing got as far: see faceid dead list --biz-id {name}",
         )
-    told = life(record, settings.getresult_budget, time.time())
+    told = build_timeline(record, settings.getresult_budget, time.time())
     if json:
         as_json(told.as_json(reveal=reveal))
     else:
         _tell(told, reveal=reveal)
 
 
-def _tell(told: Life, *, reveal: bool) -> None:
+def _tell(told: CaseTimeline, *, reveal: bool) -> None:
     """The case for people: what it is, what happened, why it was decided so."""
     counted = ", ".join(f"{count} by {channel}" for channel, count in sorted(told.arrivals.items())) or "none"
     facts = {
@@ -61,7 +61,7 @@ def _tell(told: Life, *, reveal: bool) -> None:
             tell(f"  {reason}")
 
 
-def _timeline(told: Life) -> Table:
+def _timeline(told: CaseTimeline) -> Table:
     table = Table("time", "after", "event", "", box=None, header_style="bold", pad_edge=False)
     start = told.events[0].at if told.events else 0.0
     for event in told.events:

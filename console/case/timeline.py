@@ -10,7 +10,7 @@ from console.case.record import CaseRecord
 from console.terminal.time_format import rfc3339, span
 from shared.events.decision import Decision, in_words
 from shared.ledger.message_set import Name
-from shared.messaging.stored_message import Parked
+from shared.messaging.stored_message import StoredMessage
 
 _NOTED: Final = {"replay": "replayed", "drop": "dropped"}
 
@@ -62,7 +62,7 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class CaseTimeline:
     """All that can be told of a case."""
 
     account: str
@@ -87,7 +87,7 @@ class Life:
         return told | {"earlier": [revision.as_json(reveal=reveal) for revision in self.earlier]}
 
 
-def life(record: CaseRecord, budget: int, now: float) -> Life:
+def build_timeline(record: CaseRecord, budget: int, now: float) -> CaseTimeline:
     """Tell a record; `budget` reads of GetResult are allowed, `now` is in unix seconds."""
     fields = record.fields
     decision = Decision.model_validate_json(fields["decision"]) if "decision" in fields else None
@@ -96,7 +96,7 @@ def life(record: CaseRecord, budget: int, now: float) -> Life:
     events = [*_arrivals(fields), *_answers(record), *_notes(fields), *_rests(record, now)]
     if decision:
         events += _decisions(earlier, decision)
-    return Life(
+    return CaseTimeline(
         account=record.case.account,
         biz_id=record.case.biz_id,
         biz_no=fields.get("biz_no", ""),
@@ -142,9 +142,10 @@ def _proof(secret: str) -> str:
 
 
 def _role(fields: dict[str, str], item: str) -> str:
-    if fields.get("carrier") == item:
+    if fields.get("owner") == item:
         return "; it carries the case"
-    return "; it looks at the case later" if item in (fields.get("watcher"), fields.get("looker")) else ""
+    rechecking = (fields.get("signed_recheck"), fields.get("unsigned_recheck"))
+    return "; it rechecks the case later" if item in rechecking else ""
 
 
 def _arrived_at(fields: dict[str, str], item: str) -> float:
@@ -165,22 +166,22 @@ def _notes(fields: dict[str, str]) -> Iterator[Event]:
             item, _, milliseconds = rest.rpartition(":")
             told = json.loads(value)
             why = f': "{told["note"]}"' if told["note"] else ""
-            text = f"{_NOTED[kind]} by {told['by']} from the shelf {told['shelf']} ({told['stage']}: {told['reason']})"
+            text = f"{_NOTED[kind]} by {told['by']} from {told['message_set']} ({told['stage']}: {told['reason']})"
             yield Event(int(milliseconds) / 1000, kind, f"{text}{why}; item {item}")
 
 
 def _rests(record: CaseRecord, now: float) -> Iterator[Event]:
-    for shelf, parked in record.resting:
-        yield Event(parked.at, shelf, f"{_resting(shelf, parked, now)}; item {parked.id}")
+    for message_set, stored in record.resting:
+        yield Event(stored.at, message_set, f"{_resting(message_set, stored, now)}; item {stored.id}")
 
 
-def _resting(shelf: Name, parked: Parked, now: float) -> str:
-    tried = f", {parked.attempts} attempts failed" if parked.attempts else ""
-    if shelf == "later":
-        when = f"due in {span(parked.at - now)}" if parked.at > now else "due"
-        return f"waits before {parked.stage} ({parked.reason}), {when}{tried}"
-    detail = f": {parked.detail}" if parked.detail else ""
-    return f"lies in {shelf} before {parked.stage} ({parked.reason}{detail}){tried}"
+def _resting(message_set: Name, stored: StoredMessage, now: float) -> str:
+    tried = f", {stored.attempts} attempts failed" if stored.attempts else ""
+    if message_set == "delayed":
+        when = f"due in {span(stored.at - now)}" if stored.at > now else "due"
+        return f"waits before {stored.stage} ({stored.reason}), {when}{tried}"
+    detail = f": {stored.detail}" if stored.detail else ""
+    return f"lies in {message_set} before {stored.stage} ({stored.reason}{detail}){tried}"
 
 
 def _earlier(fields: dict[str, str]) -> Iterator[Revision]:
@@ -190,9 +191,9 @@ def _earlier(fields: dict[str, str]) -> Iterator[Revision]:
         yield Revision(Decision.model_validate_json(fields[f"revision:{number}"]), told["by"], told["note"])
 
 
-def _decisions(earlier: tuple[Revision, ...], standing: Decision) -> Iterator[Event]:
+def _decisions(earlier: tuple[Revision, ...], current: Decision) -> Iterator[Event]:
     whys = ("", *(f', decided again by {revision.by}: "{revision.note}"' for revision in earlier))
-    for decision, why in zip((*(revision.decision for revision in earlier), standing), whys, strict=True):
+    for decision, why in zip((*(revision.decision for revision in earlier), current), whys, strict=True):
         basis = "on GetResult's answer" if decision.reconciled else "not reconciled with GetResult"
         text = f"{decision.outcome} by policy {decision.policy.version}, {basis}; revision {decision.revision}{why}"
         yield Event(datetime.fromisoformat(decision.decided_at).timestamp(), "decision", text)
@@ -201,11 +202,11 @@ def _decisions(earlier: tuple[Revision, ...], standing: Decision) -> Iterator[Ev
 def _reads(record: CaseRecord, budget: int, now: float) -> Reads:
     fields = record.fields
     used = int(fields.get("reads", 0))
-    rests = max(0.0, int(fields.get("rest_until", 0)) / 1000 - now)
+    rests = max(0.0, int(fields.get("next_read_at", 0)) / 1000 - now)
     return Reads(
         used=used,
         left=max(0, budget - used),
-        under_way=int(fields.get("flight_until", 0)) / 1000 > now,
+        under_way=int(fields.get("read_until", 0)) / 1000 > now,
         rests=0.0 if "raw" in record.evidence_bytes else rests,
         refused=fields.get("refused"),
         stored_bytes=record.evidence_bytes.get("raw", 0),
@@ -217,7 +218,7 @@ def _state(record: CaseRecord, decision: Decision | None) -> str:
     if decision:
         out = "published" in record.fields and not record.sending
         return f"{decision.outcome}, {'published' if out else 'not published'}"
-    shelves = {shelf for shelf, _ in record.resting}
-    if "dead" in shelves:
+    message_sets = {message_set for message_set, _ in record.resting}
+    if "dead" in message_sets:
         return "stopped: among the dead letters"
-    return "waiting" if "later" in shelves else "under way"
+    return "waiting" if "delayed" in message_sets else "under way"

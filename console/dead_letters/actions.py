@@ -10,9 +10,9 @@ from typing import Final
 
 import typer
 
-from console.dead_letters.batch_move import Departure, Pace, Tally, move
+from console.dead_letters.batch_move import BatchAction, MoveCounts, Pace, move
 from console.dead_letters.rendering import counts, details, lines, summary, table
-from console.dead_letters.replay import Drop, Hand, Replay, ReplayElsewhere, os_user
+from console.dead_letters.replay import CrossServerReplay, Drop, MoveContext, Replay, os_user
 from console.dead_letters.selection import Kind, Selection, Survey, size, survey
 from console.terminal.errors import NotFound
 from console.terminal.output import as_json, complain, out, plain, tabulate, tell
@@ -20,9 +20,9 @@ from console.terminal.progress import progress
 from console.terminal.redis_connection import TIMEOUT, open_redis
 from console.terminal.time_format import rfc3339, span
 from shared.brokers.factory import open_connection, open_publisher
-from shared.ledger.message_set import Command, Name, Shelf
+from shared.ledger.message_set import Command, MessageSet, Name
 from shared.messaging.engine import engine_of
-from shared.messaging.stored_message import Parked
+from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import BY_STAGE, INNER_QUEUES, queue_name
 from shared.settings import Settings, load_settings
 
@@ -35,16 +35,16 @@ DAY: Final = 86_400.0
 def list_items(name: Name, selection: Selection, most: int | None, *, json: bool) -> None:
     """Print the items that are meant, oldest first, and for people what they come to."""
     now = time.time()
-    with _shelf(name) as (shelf, _, _):
+    with _message_set(name) as (message_set, _, _):
         if json:
-            for parked in islice(selection.on(shelf), most):
-                as_json(summary(parked, now))
+            for stored in islice(selection.on(message_set), most):
+                as_json(summary(stored, now))
             return
-        rows, kinds = list[Parked](), Counter[Kind]()
-        for parked in selection.on(shelf):
-            kinds[parked.stage, parked.reason] += 1
+        rows, kinds = list[StoredMessage](), Counter[Kind]()
+        for stored in selection.on(message_set):
+            kinds[stored.stage, stored.reason] += 1
             if len(rows) < (most or ROWS):
-                rows.append(replace(parked, post=None, entry=()))
+                rows.append(replace(stored, message=None, entry=()))
     if rows:
         tabulate(table(rows, now))
     _tell_counts(name, kinds, shown=len(rows))
@@ -52,8 +52,8 @@ def list_items(name: Name, selection: Selection, most: int | None, *, json: bool
 
 def show(name: Name, item: str, *, reveal: bool, json: bool) -> None:
     """Print everything about one item."""
-    with _shelf(name) as (shelf, tombstones, _):
-        found = shelf.get([item])
+    with _message_set(name) as (message_set, tombstones, _):
+        found = message_set.get([item])
         stones = tombstones.get([item])
     if not found:
         dropped = [f"It was {stone.detail} at {rfc3339(stone.at)}." for stone in stones]
@@ -68,54 +68,54 @@ def show(name: Name, item: str, *, reveal: bool, json: bool) -> None:
 
 def replay(name: Name, selection: Selection, *, plan: bool, rate: float | None, note: str) -> int:
     """Put items back on their queues; returns the exit code."""
-    with _shelf(name) as (shelf, _, settings):
-        chosen = selection.up_to(shelf.newest())  # what fails again meanwhile is not replayed once more
-        found = survey(shelf, chosen) if plan else size(shelf, chosen)
+    with _message_set(name) as (message_set, _, settings):
+        chosen = selection.up_to(message_set.newest())  # what fails again meanwhile is not replayed once more
+        found = survey(message_set, chosen) if plan else size(message_set, chosen)
         _tell_missing(name, found)
         if plan:
             _tell_plan(name, found, settings.prefix, rate)
             return 3 if found.missing else 0
-        hand = _hand(settings, name, note)
-        with _replaying(settings, hand) as departure:
-            return _carry_out(shelf, chosen, found, departure, Pace(rate), "replayed")
+        context = _context(settings, name, note)
+        with _replaying(settings, context) as action:
+            return _carry_out(message_set, chosen, found, action, Pace(rate), "replayed")
 
 
 def drop(name: Name, selection: Selection, *, yes: bool) -> int:
     """Delete items, but for a tombstone; returns the exit code."""
-    with _shelf(name) as (shelf, tombstones, settings):
-        chosen = selection.up_to(shelf.newest())
-        found = survey(shelf, chosen)
+    with _message_set(name) as (message_set, tombstones, settings):
+        chosen = selection.up_to(message_set.newest())
+        found = survey(message_set, chosen)
         _tell_missing(name, found)
         _tell_counts(name, found.kinds)
         if found.total and not (yes or typer.confirm("Drop them for good?", err=True)):
             return 1
-        departure = Drop(_hand(settings, name, ""), tombstones)
-        return _carry_out(shelf, chosen, found, departure, Pace(None), "dropped")
+        action = Drop(_context(settings, name, ""), tombstones)
+        return _carry_out(message_set, chosen, found, action, Pace(None), "dropped")
 
 
 @contextmanager
-def _shelf(name: Name) -> Iterator[tuple[Shelf, Shelf, Settings]]:
-    """The shelf, the tombstones beside it, and the settings."""
+def _message_set(name: Name) -> Iterator[tuple[MessageSet, MessageSet, Settings]]:
+    """The message set, the tombstones beside it, and the settings."""
     settings = load_settings()
     with open_redis(settings.redis_url) as redis:
-        yield Shelf(redis, settings.prefix, name), Shelf(redis, settings.prefix, "tombstones"), settings
+        yield MessageSet(redis, settings.prefix, name), MessageSet(redis, settings.prefix, "tombstones"), settings
 
 
-def _hand(settings: Settings, name: Name, note: str) -> Hand:
-    return Hand(settings.prefix, name, os_user(), time.time(), note, settings.retention_days * DAY)
+def _context(settings: Settings, name: Name, note: str) -> MoveContext:
+    return MoveContext(settings.prefix, name, os_user(), time.time(), note, settings.retention_days * DAY)
 
 
 @contextmanager
-def _replaying(settings: Settings, hand: Hand) -> Iterator[Departure]:
+def _replaying(settings: Settings, context: MoveContext) -> Iterator[BatchAction]:
     """The way back to the queues, wherever they are."""
     if settings.broker_url == settings.redis_url:
         with open_connection(settings.broker_url) as connection:
-            yield Replay(hand, connection.channel())
+            yield Replay(context, connection.channel())
         return
     publisher = open_publisher(settings.broker_url, TIMEOUT, prefix=settings.prefix, queues=INNER_QUEUES)
     try:
-        yield ReplayElsewhere(
-            hand, publisher, _adder(settings.broker_url) if engine_of(settings.broker_url) == "streams" else None
+        yield CrossServerReplay(
+            context, publisher, _adder(settings.broker_url) if engine_of(settings.broker_url) == "streams" else None
         )
     finally:
         publisher.close()
@@ -131,19 +131,21 @@ def _adder(url: str) -> Callable[[Sequence[Command]], None]:
     return add
 
 
-def _carry_out(shelf: Shelf, chosen: Selection, found: Survey, departure: Departure, pace: Pace, done: str) -> int:
+def _carry_out(
+    message_set: MessageSet, chosen: Selection, found: Survey, action: BatchAction, pace: Pace, done: str
+) -> int:
     """Move the items, showing how far it is; an interruption says what is left to do."""
-    tally = Tally()
+    counts = MoveCounts()
     try:
         with progress() as shown:
             bar = shown.add_task(done, total=found.total)
-            move(shelf, chosen.on(shelf), departure, pace, tally, lambda count: shown.advance(bar, count))
+            move(message_set, chosen.on(message_set), action, pace, counts, lambda count: shown.advance(bar, count))
     except KeyboardInterrupt:
         complain("Interrupted.", "Run the same command again for the rest.")
         return 1
     finally:
-        _tell_tally(tally, done)
-    if tally.refused:
+        _print_counts(counts, done)
+    if counts.refused:
         return 1
     return 3 if found.missing else 0
 
@@ -169,9 +171,9 @@ def _tell_missing(name: Name, found: Survey) -> None:
         complain(f"{len(found.missing)} not among the {NOUNS[name]} that are meant:", *found.missing)
 
 
-def _tell_tally(tally: Tally, done: str) -> None:
-    tell(f"{tally.left:,} {done}")
-    if tally.gone:
-        tell(f"{tally.gone:,} were gone already: somebody else took them")
-    for why, count in tally.refused.items():
+def _print_counts(counts: MoveCounts, done: str) -> None:
+    tell(f"{counts.left:,} {done}")
+    if counts.gone:
+        tell(f"{counts.gone:,} were gone already: somebody else took them")
+    for why, count in counts.refused.items():
         complain(f"{count:,} refused ({why}); they stay where they were.")

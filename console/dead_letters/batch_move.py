@@ -1,4 +1,4 @@
-"""Taking items off a shelf in batches: at a rate, to be interrupted at any time and begun again."""
+"""Taking items off a message set in batches: at a rate, to be interrupted at any time and begun again."""
 
 import time
 from collections import Counter
@@ -6,29 +6,29 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from shared.ledger.message_set import PAGE, Command, Shelf, TakeRefused
-from shared.messaging.stored_message import Parked
+from shared.ledger.message_set import PAGE, Command, MessageSet, TakeRefused
+from shared.messaging.stored_message import StoredMessage
 
 BATCH_BYTES: Final = 4_000_000
 STEPS_A_SECOND: Final = 10
 """Batches a second where there is a rate, so that it is held evenly."""
 
 
-class Departure(Protocol):
+class BatchAction(Protocol):
     """How items leave."""
 
-    def can_take(self, parked: Parked) -> bool:
+    def can_take(self, stored: StoredMessage) -> bool:
         """Whether an item can leave this way; if not, it stays."""
 
-    def prepare(self, batch: Sequence[Parked]) -> None:
+    def prepare(self, batch: Sequence[StoredMessage]) -> None:
         """Do what has to be done before they leave; may be done twice for an item."""
 
-    def commands(self, parked: Parked) -> Sequence[Command]:
+    def commands(self, stored: StoredMessage) -> Sequence[Command]:
         """What Redis does in the same step in which it takes the item off."""
 
 
 @dataclass(slots=True)
-class Tally:
+class MoveCounts:
     """What became of the items."""
 
     left: int = 0
@@ -71,30 +71,33 @@ class Pace:
 
 
 def move(
-    shelf: Shelf,
-    items: Iterable[Parked],
-    departure: Departure,
+    message_set: MessageSet,
+    items: Iterable[StoredMessage],
+    action: BatchAction,
     pace: Pace,
-    tally: Tally,
+    counts: MoveCounts,
     advance: Callable[[int], None],
 ) -> None:
-    """Take items off the shelf, noting in `tally` what became of them; `advance` is told the size of each batch."""
+    """Take items off the message set and count in `counts` what became of them.
+
+    `advance` is called with the size of each batch.
+    """
     for batch in batches(items, pace.batch):
-        leaving = [parked for parked in batch if departure.can_take(parked)]
+        leaving = [stored for stored in batch if action.can_take(stored)]
         if len(leaving) < len(batch):
-            tally.refused["NO_SUCH_QUEUE"] += len(batch) - len(leaving)
+            counts.refused["NO_SUCH_QUEUE"] += len(batch) - len(leaving)
         pace.wait(len(leaving))
-        departure.prepare(leaving)
-        _take(shelf, leaving, departure, tally)
+        action.prepare(leaving)
+        _take(message_set, leaving, action, counts)
         advance(len(batch))
 
 
-def batches(items: Iterable[Parked], most: int) -> Iterator[list[Parked]]:
+def batches(items: Iterable[StoredMessage], most: int) -> Iterator[list[StoredMessage]]:
     """Items by so many at once, fewer where they are large."""
-    batch, size = list[Parked](), 0
-    for parked in items:
-        batch.append(parked)
-        size += _size(parked)
+    batch, size = list[StoredMessage](), 0
+    for stored in items:
+        batch.append(stored)
+        size += _size(stored)
         if len(batch) == most or size >= BATCH_BYTES:
             yield batch
             batch, size = [], 0
@@ -102,15 +105,15 @@ def batches(items: Iterable[Parked], most: int) -> Iterator[list[Parked]]:
         yield batch
 
 
-def _take(shelf: Shelf, leaving: Sequence[Parked], departure: Departure, tally: Tally) -> None:
+def _take(message_set: MessageSet, leaving: Sequence[StoredMessage], action: BatchAction, counts: MoveCounts) -> None:
     """Those that are still as they were: one that was published may have failed again, and lie there anew."""
     try:
-        at = {parked.id: parked.at for parked in leaving}
-        tally.note(shelf.take([(parked.id, departure.commands(parked)) for parked in leaving], at))
+        at = {stored.id: stored.at for stored in leaving}
+        counts.note(message_set.take([(stored.id, action.commands(stored)) for stored in leaving], at))
     except TakeRefused as refusal:
-        tally.note(refusal.results)
-        tally.refused[str(refusal).partition(" ")[0]] += list(refusal.results).count(None)
+        counts.note(refusal.results)
+        counts.refused[str(refusal).partition(" ")[0]] += list(refusal.results).count(None)
 
 
-def _size(parked: Parked) -> int:
-    return len(parked.post.body) if parked.post else sum(len(value) for _, value in parked.entry)
+def _size(stored: StoredMessage) -> int:
+    return len(stored.message.body) if stored.message else sum(len(value) for _, value in stored.entry)

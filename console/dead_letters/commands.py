@@ -1,4 +1,4 @@
-"""`faceid dead` and `faceid unverified`: the same four commands for two shelves."""
+"""`faceid dead` and `faceid unverified`: the same four commands for two message sets."""
 
 from math import inf
 from typing import Annotated, Literal
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from console.dead_letters.selection import Selection
-from console.terminal.errors import Misused
+from console.terminal.errors import UsageError
 from console.terminal.options import (
     Everything,
     ForReason,
@@ -26,23 +26,23 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     dead = "Dead letters, on which the pipeline has failed: list them, look at one, replay or drop them."
     unverified = "Callbacks not shown to come from FaceID: list them, look at one, replay or drop them."
-    app.add_typer(_ShelfCommands("dead", "error").group(dead), name="dead")
-    app.add_typer(_ShelfCommands("unverified", "bad_signature").group(unverified), name="unverified")
+    app.add_typer(_MessageSetCommands("dead", "error").group(dead), name="dead")
+    app.add_typer(_MessageSetCommands("unverified", "bad_signature").group(unverified), name="unverified")
 
 
-class _ShelfCommands:
-    """The commands of one shelf."""
+class _MessageSetCommands:
+    """The commands of one message set."""
 
-    def __init__(self, shelf: Literal["dead", "unverified"], reason: str) -> None:
-        """`reason` is one of this shelf, for the examples."""
-        self._shelf = shelf
+    def __init__(self, message_set: Literal["dead", "unverified"], reason: str) -> None:
+        """`reason` is one of this message set, for the examples."""
+        self._message_set = message_set
         self._reason = reason
 
     def group(self, help_text: str) -> typer.Typer:
         """All four of them."""
         group = typer.Typer(help=help_text, no_args_is_help=True)
         for method in (self.list, self.show, self.replay, self.drop):
-            text = (method.__doc__ or "").replace("SHELF", self._shelf).replace("REASON", self._reason)
+            text = (method.__doc__ or "").replace("SHELF", self._message_set).replace("REASON", self._reason)
             group.command(method.__name__, help=text)(method)
         return group
 
@@ -62,10 +62,10 @@ class _ShelfCommands:
 
         Example: [cyan]faceid SHELF list --reason REASON --since 2h[/]
         """
-        from console.dead_letters import actions as shelf_run  # noqa: PLC0415 - keeps `faceid --help` quick
+        from console.dead_letters import actions  # noqa: PLC0415 - keeps `faceid --help` quick
 
         selection = _selection((), stage, reason, account, biz_id, since, until)
-        shelf_run.list_items(self._shelf, selection, limit, json=json)
+        actions.list_items(self._message_set, selection, limit, json=json)
 
     def show(
         self,
@@ -77,9 +77,9 @@ class _ShelfCommands:
 
         Example: [cyan]faceid SHELF show 0f8d6a0c3c5b4d0f9a3f1f0c7b2e4d11[/]
         """
-        from console.dead_letters import actions as shelf_run  # noqa: PLC0415
+        from console.dead_letters import actions  # noqa: PLC0415
 
-        shelf_run.show(self._shelf, item, reveal=reveal, json=json)
+        actions.show(self._message_set, item, reveal=reveal, json=json)
 
     def replay(  # noqa: PLR0913
         self,
@@ -96,18 +96,18 @@ class _ShelfCommands:
         rate: Rate = None,
         note: Annotated[str, typer.Option(help="Why; kept on the case with who and when.")] = "",
     ) -> None:
-        """Put items back on the queue of their stage, to be worked on anew; each leaves the shelf in the same step.
+        """Put items back on the queue of their stage. Each leaves the message set in the same step.
 
         May be interrupted and run again: nothing is replayed twice.
 
         Example: [cyan]faceid SHELF replay --reason REASON --plan[/], then the same with
         [cyan]--rate 50/s --note "mended in 1.4.2"[/] instead of --plan
         """
-        from console.dead_letters import actions as shelf_run  # noqa: PLC0415
+        from console.dead_letters import actions  # noqa: PLC0415
 
         selection = _selection(tuple(ids or ()), stage, reason, account, biz_id, since, until)
         _require(selection, everything)
-        raise typer.Exit(shelf_run.replay(self._shelf, selection, plan=plan, rate=rate, note=note))
+        raise typer.Exit(actions.replay(self._message_set, selection, plan=plan, rate=rate, note=note))
 
     def drop(  # noqa: PLR0913
         self,
@@ -126,11 +126,11 @@ class _ShelfCommands:
 
         Example: [cyan]faceid SHELF drop --reason REASON --until 30d[/]
         """
-        from console.dead_letters import actions as shelf_run  # noqa: PLC0415
+        from console.dead_letters import actions  # noqa: PLC0415
 
         selection = _selection(tuple(ids or ()), stage, reason, account, biz_id, since, until)
         _require(selection, everything)
-        raise typer.Exit(shelf_run.drop(self._shelf, selection, yes=yes))
+        raise typer.Exit(actions.drop(self._message_set, selection, yes=yes))
 
 
 def _selection(
@@ -150,4 +150,4 @@ def _selection(
 def _require(selection: Selection, everything: bool) -> None:
     """Nobody should replay or drop all by leaving something out."""
     if everything == selection.is_narrow:
-        raise Misused("Say which: ids, filters such as --reason, or --all, and not both of these.")
+        raise UsageError("Say which: ids, filters such as --reason, or --all, and not both of these.")

@@ -1,4 +1,4 @@
-"""Items of a shelf as an operator reads them. Personal data stays hidden unless it is asked for."""
+"""Items of a message set as an operator reads them. Personal data stays hidden unless it is asked for."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,7 +9,7 @@ from rich.table import Table
 from console.dead_letters.selection import Kind
 from console.terminal.output import plain
 from console.terminal.time_format import rfc3339, span
-from shared.messaging.stored_message import Parked
+from shared.messaging.stored_message import StoredMessage
 
 _HARMLESS: Final = frozenset(
     {"id", "account", "channel", "method", "received_at", "attempts", "biz_id", "x-delivery-count"}
@@ -17,31 +17,31 @@ _HARMLESS: Final = frozenset(
 """Headers that hold no personal data, by whoever the message was written."""
 
 
-def summary(parked: Parked, now: float) -> dict[str, Any]:
+def summary(stored: StoredMessage, now: float) -> dict[str, Any]:
     """One item in a listing; `now` in unix seconds."""
     return {
-        "id": parked.id,
-        "stage": parked.stage,
-        "reason": parked.reason,
-        "detail": parked.detail,
-        "account": parked.account,
-        "biz_id": parked.biz_id,
-        "at": rfc3339(parked.at),
-        "age_seconds": round(now - parked.at, 3),
-        "attempts": parked.attempts,
+        "id": stored.id,
+        "stage": stored.stage,
+        "reason": stored.reason,
+        "detail": stored.detail,
+        "account": stored.account,
+        "biz_id": stored.biz_id,
+        "at": rfc3339(stored.at),
+        "age_seconds": round(now - stored.at, 3),
+        "attempts": stored.attempts,
     }
 
 
-def table(rows: Iterable[Parked], now: float) -> Table:
+def table(rows: Iterable[StoredMessage], now: float) -> Table:
     """The listing for people."""
     listing = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("id", "stage", "reason", "detail", "account", "biz_id"):
         listing.add_column(name, overflow="fold", no_wrap=name == "id")
     listing.add_column("age", justify="right", no_wrap=True)
     listing.add_column("attempts", justify="right")
-    for parked in rows:
-        texts = (parked.id, parked.stage, parked.reason, parked.detail, parked.account, parked.biz_id)
-        listing.add_row(*map(plain, texts), span(now - parked.at), str(parked.attempts))
+    for stored in rows:
+        texts = (stored.id, stored.stage, stored.reason, stored.detail, stored.account, stored.biz_id)
+        listing.add_row(*map(plain, texts), span(now - stored.at), str(stored.attempts))
     return listing
 
 
@@ -51,15 +51,15 @@ def counts(kinds: Counter[Kind]) -> Iterator[str]:
         yield f"{count:>9,}  {stage}: {reason}"
 
 
-def details(parked: Parked, now: float, *, reveal: bool) -> dict[str, Any]:
+def details(stored: StoredMessage, now: float, *, reveal: bool) -> dict[str, Any]:
     """Everything about one item; with `reveal` the message itself too."""
-    shown = summary(parked, now)
-    if parked.post is not None:
-        headers = {name: _shown(name, value, reveal) for name, value in parked.post.headers.items()}
-        shown |= {"queue": parked.post.queue, "content_type": parked.post.content_type, "headers": headers}
-        shown["body"] = _bytes(parked.post.body, reveal)
-    if parked.entry:
-        shown["entry"] = {_text(name): _bytes(value, reveal) for name, value in parked.entry}
+    shown = summary(stored, now)
+    if stored.message is not None:
+        headers = {name: _shown(name, value, reveal) for name, value in stored.message.headers.items()}
+        shown |= {"queue": stored.message.queue, "content_type": stored.message.content_type, "headers": headers}
+        shown["body"] = _bytes(stored.message.body, reveal)
+    if stored.entry:
+        shown["entry"] = {_text(name): _bytes(value, reveal) for name, value in stored.entry}
     return shown
 
 

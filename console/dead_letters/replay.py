@@ -1,4 +1,4 @@
-"""The ways off a shelf: back to the queue, or away for good. Either is noted on the case in the same step."""
+"""The ways off a message set: back to the queue, or away for good. Either is noted on the case in the same step."""
 
 import json
 import os
@@ -9,9 +9,9 @@ from itertools import chain
 from typing import Any, Final, Literal, Protocol
 
 from shared.ledger.case_key import CaseKey, case_key, release_command
-from shared.ledger.message_set import Command, Name, Shelf, put_commands
-from shared.messaging.message import Post
-from shared.messaging.stored_message import Parked
+from shared.ledger.message_set import Command, MessageSet, Name, put_commands
+from shared.messaging.message import Message
+from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import BY_STAGE, queue_name
 from shared.streams import Channel
 
@@ -21,11 +21,11 @@ _COUNTERS: Final = frozenset({"attempts", "x-delivery-count"})
 
 
 @dataclass(frozen=True, slots=True)
-class Hand:
-    """Who moves items, from which shelf, when and why."""
+class MoveContext:
+    """Who moves items, from which message set, when and why."""
 
     prefix: str
-    shelf: Name
+    message_set: Name
     by: str
     at: float
     """Unix seconds."""
@@ -33,40 +33,46 @@ class Hand:
     retention_seconds: float
     """How long a case lives on after this."""
 
-    def noted(self, kind: Literal["replay", "drop"], parked: Parked) -> tuple[Command, ...]:
+    def noted(self, kind: Literal["replay", "drop"], stored: StoredMessage) -> tuple[Command, ...]:
         """The commands that note the move on the item's case, where that is known."""
-        if not parked.biz_id:
+        if not stored.biz_id:
             return ()
-        key = case_key(self.prefix, CaseKey(parked.account, parked.biz_id))
-        told = {"by": self.by, "note": self.note, "shelf": self.shelf, "stage": parked.stage, "reason": parked.reason}
-        field = f"{kind}:{parked.id}:{self.at * 1000:.0f}"
+        key = case_key(self.prefix, CaseKey(stored.account, stored.biz_id))
+        told = {
+            "by": self.by,
+            "note": self.note,
+            "message_set": self.message_set,
+            "stage": stored.stage,
+            "reason": stored.reason,
+        }
+        field = f"{kind}:{stored.id}:{self.at * 1000:.0f}"
         return (("HSET", key, field, json.dumps(told)), ("PEXPIRE", key, int(self.retention_seconds * 1000)))
 
 
 class Replay:
     """Back to the queue that the item's stage reads, its attempts forgotten; the queues are on the ledger's Redis."""
 
-    def __init__(self, hand: Hand, channel: Channel) -> None:
-        self._hand = hand
+    def __init__(self, context: MoveContext, channel: Channel) -> None:
+        self._context = context
         self._channel = channel
 
-    def can_take(self, _: Parked) -> bool:
+    def can_take(self, _: StoredMessage) -> bool:
         """Everything."""
         return True
 
-    def prepare(self, batch: Sequence[Parked]) -> None:
+    def prepare(self, batch: Sequence[StoredMessage]) -> None:
         """Nothing: all of it is one step."""
 
-    def commands(self, parked: Parked) -> Sequence[Command]:
+    def commands(self, stored: StoredMessage) -> Sequence[Command]:
         """The note first: when it is refused, nothing is on the queue."""
-        return (*self._hand.noted("replay", parked), self._addition(parked))
+        return (*self._context.noted("replay", stored), self._addition(stored))
 
-    def _addition(self, parked: Parked) -> Command:
-        if parked.post is None:
-            return entry_addition(self._hand.prefix, parked)
-        post = fresh(parked.post)
+    def _addition(self, stored: StoredMessage) -> Command:
+        if stored.message is None:
+            return entry_addition(self._context.prefix, stored)
+        message = fresh(stored.message)
         words: Any = self._channel.entry_command(
-            post.queue, post.body, content_type=post.content_type, headers=dict(post.headers)
+            message.queue, message.body, content_type=message.content_type, headers=dict(message.headers)
         )
         return tuple(words)
 
@@ -74,70 +80,70 @@ class Replay:
 class Sink(Protocol):
     """Where messages can be published, as by a `Publisher`."""
 
-    def publish(self, posts: Sequence[Post]) -> None:
+    def publish(self, messages: Sequence[Message]) -> None:
         """Store all of them; raises `NotStored`."""
 
 
-class ReplayElsewhere:
+class CrossServerReplay:
     """Back to a queue of another broker: published first, so that an interruption repeats a message and loses none."""
 
-    def __init__(self, hand: Hand, publisher: Sink, add: Callable[[Sequence[Command]], None] | None) -> None:
+    def __init__(self, context: MoveContext, publisher: Sink, add: Callable[[Sequence[Command]], None] | None) -> None:
         """`add` runs commands where the broker's streams are; None when it has none."""
-        self._hand = hand
+        self._context = context
         self._publisher = publisher
         self._add = add
 
-    def can_take(self, parked: Parked) -> bool:
+    def can_take(self, stored: StoredMessage) -> bool:
         """What could not be read from a stream can only go back to a stream."""
-        return parked.post is not None or self._add is not None
+        return stored.message is not None or self._add is not None
 
-    def prepare(self, batch: Sequence[Parked]) -> None:
+    def prepare(self, batch: Sequence[StoredMessage]) -> None:
         """Publish; raises `NotStored`, or `redis.RedisError`."""
-        self._publisher.publish([fresh(parked.post) for parked in batch if parked.post is not None])
-        entries = [entry_addition(self._hand.prefix, parked) for parked in batch if parked.post is None]
+        self._publisher.publish([fresh(stored.message) for stored in batch if stored.message is not None])
+        entries = [entry_addition(self._context.prefix, stored) for stored in batch if stored.message is None]
         if entries and self._add is not None:
             self._add(entries)
 
-    def commands(self, parked: Parked) -> Sequence[Command]:
+    def commands(self, stored: StoredMessage) -> Sequence[Command]:
         """The note."""
-        return self._hand.noted("replay", parked)
+        return self._context.noted("replay", stored)
 
 
 class Drop:
     """Away for good, but for a tombstone; another item may carry the case."""
 
-    def __init__(self, hand: Hand, tombstones: Shelf) -> None:
-        self._hand = hand
+    def __init__(self, context: MoveContext, tombstones: MessageSet) -> None:
+        self._context = context
         self._tombstones = tombstones
 
-    def can_take(self, _: Parked) -> bool:
+    def can_take(self, _: StoredMessage) -> bool:
         """Everything."""
         return True
 
-    def prepare(self, batch: Sequence[Parked]) -> None:
+    def prepare(self, batch: Sequence[StoredMessage]) -> None:
         """Make room for the tombstones."""
         self._tombstones.trim(TOMBSTONES - len(batch))
 
-    def commands(self, parked: Parked) -> Sequence[Command]:
+    def commands(self, stored: StoredMessage) -> Sequence[Command]:
         """The tombstone, and on the case its release and the note."""
-        hand = self._hand
-        told = f"dropped by {hand.by} from the shelf {hand.shelf}"
-        stone = replace(parked, at=hand.at, detail=told, post=None, entry=())
-        commands = put_commands(hand.prefix, "tombstones", stone)
-        if parked.biz_id:
-            commands += (release_command(hand.prefix, CaseKey(parked.account, parked.biz_id)),)
-        return (*commands, *hand.noted("drop", parked))
+        context = self._context
+        told = f"dropped by {context.by} from the message set {context.message_set}"
+        stone = replace(stored, at=context.at, detail=told, message=None, entry=())
+        commands = put_commands(context.prefix, "tombstones", stone)
+        if stored.biz_id:
+            commands += (release_command(context.prefix, CaseKey(stored.account, stored.biz_id)),)
+        return (*commands, *context.noted("drop", stored))
 
 
-def fresh(post: Post) -> Post:
+def fresh(message: Message) -> Message:
     """The message as if it had never been tried."""
-    return replace(post, headers={name: value for name, value in post.headers.items() if name not in _COUNTERS})
+    return replace(message, headers={name: value for name, value in message.headers.items() if name not in _COUNTERS})
 
 
-def entry_addition(prefix: str, parked: Parked) -> Command:
+def entry_addition(prefix: str, stored: StoredMessage) -> Command:
     """The command that puts what could not be read back on its stage's queue, as it was found."""
-    queue = queue_name(prefix, BY_STAGE[parked.stage].reads)
-    return ("XADD", queue, "*", *chain.from_iterable(parked.entry))
+    queue = queue_name(prefix, BY_STAGE[stored.stage].reads)
+    return ("XADD", queue, "*", *chain.from_iterable(stored.entry))
 
 
 def os_user() -> str:

@@ -3,8 +3,8 @@
 import os
 from dataclasses import dataclass
 
-from console.status.show import open_gauge
-from console.terminal.errors import Misused
+from console.status.show import open_queue_stats
+from console.terminal.errors import UsageError
 from console.terminal.redis_connection import open_redis
 from deploy.local.follower import can_follow
 from shared.messaging.engine import engine_of
@@ -21,16 +21,16 @@ class Brokers:
 
 
 def named_brokers(prefix: str) -> Brokers:
-    """What the environment names. Raises `Misused` where it can't be used, and `Trouble` where it can't be reached."""
+    """The servers that the environment names. Raises `UsageError` or, when one can't be reached, `CommandError`."""
     redis, broker, results = (os.environ.get(f"FACEID_{name}_URL", "") for name in ("REDIS", "BROKER", "RESULTS"))
     for url, setting in ((redis, "FACEID_REDIS_URL"), (broker, "FACEID_BROKER_URL")):
         if url and _is_used(url, setting, prefix):
-            raise Misused(
+            raise UsageError(
                 f"The broker of {setting} serves a pipeline already.",
                 "The demo's workers would take its callbacks. Name another database or virtual host, or unset it.",
             )
     if not can_follow(results or broker):
-        raise Misused(
+        raise UsageError(
             "The demo can't count the results of this broker without consuming them.",
             "Let FACEID_RESULTS_URL be redis://..., amqp://... or stock+redis://...",
         )
@@ -42,6 +42,6 @@ def _is_used(url: str, setting: str, prefix: str) -> bool:
     if engine_of(url) == "streams":
         with open_redis(url, setting) as redis:
             return bool(redis.exists(*queues))
-    with open_gauge(url, setting) as gauge:
-        depths = [gauge.depth(queue) for queue in queues]
+    with open_queue_stats(url, setting) as stats:
+        depths = [stats.depth(queue) for queue in queues]
     return any(depth.waiting or depth.readers for depth in depths)

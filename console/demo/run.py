@@ -21,7 +21,7 @@ from deploy.local.ports import is_listening
 from deploy.local.report import count
 from deploy.local.sessions import day
 from deploy.local.stack import Stack
-from shared.ledger.message_set import Shelf
+from shared.ledger.message_set import MessageSet
 
 VENDOR_PORT: Final = 8028
 PREFIX: Final = "faceid"
@@ -102,7 +102,7 @@ async def _play(stack: Stack, sessions: int, seed: int) -> Run:
         progress.update(decided, completed=len(follower.arrived))
     following.cancel()
     await follower.close()
-    unverified = len(Shelf(Redis.from_url(stack.redis_url), PREFIX, "unverified"))
+    unverified = len(MessageSet(Redis.from_url(stack.redis_url), PREFIX, "unverified"))
     report = count(played, follower.arrived, await player.reads(), unverified)
     return Run(report, played, follower.arrived, elapsed)
 

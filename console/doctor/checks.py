@@ -21,7 +21,7 @@ USED_FAIL: Final = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class RedisFacts:
+class RedisEnvironment:
     """A Redis server, as it describes itself."""
 
     version: str
@@ -41,10 +41,10 @@ class RedisFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Environment:
     """Everything that is checked. A text in place of a fact says why it can't be had."""
 
-    redis: RedisFacts | str
+    redis: RedisEnvironment | str
     brokers: dict[str, tuple[Probe, ...]]
     """By setting: what was tried with the broker, as far as it went."""
     account_faults: tuple[str, ...]
@@ -61,22 +61,22 @@ class Finding:
     check: str
     level: Level
     found: str
-    todo: str = ""
+    hint: str = ""
     """What to do; empty when all is well."""
 
 
-def diagnose(facts: Facts) -> list[Finding]:
+def diagnose(environment: Environment) -> list[Finding]:
     """All findings, in a fixed order."""
     return [
-        *_redis(facts.redis),
-        *(_broker(setting, probe) for setting, probes in facts.brokers.items() for probe in probes),
-        _secrets(facts.account_faults),
-        *(_policy(account, faults) for account, faults in facts.policy_faults.items()),
-        _port(facts.port),
+        *_redis(environment.redis),
+        *(_broker(setting, probe) for setting, probes in environment.brokers.items() for probe in probes),
+        _secrets(environment.account_faults),
+        *(_policy(account, faults) for account, faults in environment.policy_faults.items()),
+        _port(environment.port),
     ]
 
 
-def _redis(redis: RedisFacts | str) -> Iterator[Finding]:
+def _redis(redis: RedisEnvironment | str) -> Iterator[Finding]:
     if isinstance(redis, str):
         yield Finding("redis", "fail", redis, "Start Redis, or mend FACEID_REDIS_URL.")
         return
@@ -97,12 +97,12 @@ def _version(version: str) -> Finding:
 
 def _eviction(policy: str) -> Finding:
     if policy != "noeviction":
-        todo = "Set maxmemory-policy noeviction: any other lets Redis delete callbacks."
-        return Finding("eviction", "fail", policy, todo)
+        hint = "Set maxmemory-policy noeviction: any other lets Redis delete callbacks."
+        return Finding("eviction", "fail", policy, hint)
     return Finding("eviction", "ok", policy)
 
 
-def _append_only(redis: RedisFacts) -> Finding:
+def _append_only(redis: RedisEnvironment) -> Finding:
     name = "append-only"
     if not redis.appends:
         return Finding(
@@ -114,19 +114,19 @@ def _append_only(redis: RedisFacts) -> Finding:
         return Finding(name, "ok", "on, fsync always")
     if redis.fsync == "":
         return Finding(name, "warn", "on; fsync can't be seen", "Make sure that appendfsync is always.")
-    todo = "Set appendfsync always: a power cut would lose callbacks that were answered 200."
-    return Finding(name, "fail" if redis.fsync == "no" else "warn", f"on, fsync {redis.fsync}", todo)
+    hint = "Set appendfsync always: a power cut would lose callbacks that were answered 200."
+    return Finding(name, "fail" if redis.fsync == "no" else "warn", f"on, fsync {redis.fsync}", hint)
 
 
-def _memory(redis: RedisFacts) -> Finding:
+def _memory(redis: RedisEnvironment) -> Finding:
     used = f"{redis.used_bytes / 1e6:,.0f} MB"
     if not redis.limit_bytes:
-        todo = "Set maxmemory below the machine's: else the system kills Redis instead of Redis refusing callbacks."
-        return Finding("memory", "warn", f"{used} used, no limit", todo)
+        hint = "Set maxmemory below the machine's: else the system kills Redis instead of Redis refusing callbacks."
+        return Finding("memory", "warn", f"{used} used, no limit", hint)
     share = redis.used_bytes / redis.limit_bytes
     level: Level = "fail" if share >= USED_FAIL else "warn" if share >= USED_WARN else "ok"
-    todo = "" if level == "ok" else "Raise maxmemory, start more workers, or clear old dead letters."
-    return Finding("memory", level, f"{used} used, {share:.0%} of the limit", todo)
+    hint = "" if level == "ok" else "Raise maxmemory, start more workers, or clear old dead letters."
+    return Finding("memory", level, f"{used} used, {share:.0%} of the limit", hint)
 
 
 def _clock(skew: float) -> Finding:
@@ -141,7 +141,7 @@ def _broker(setting: str, probe: Probe) -> Finding:
     broker = setting.removeprefix("FACEID_").removesuffix("_URL").lower()
     name = f"{broker} {probe.what}".strip()
     if isinstance(probe.result, Refusal):
-        return Finding(name, "fail", probe.result.found, probe.result.todo)
+        return Finding(name, "fail", probe.result.found, probe.result.hint)
     return Finding(name, "ok", probe.result)
 
 
@@ -162,5 +162,5 @@ def _port(port: int) -> Finding:
     if port in VENDOR_PORTS:
         return Finding("port", "ok", f"{port}, one of the vendor's five")
     ports = ", ".join(map(str, VENDOR_PORTS))
-    todo = f"FaceID calls back to ports {ports} alone: listen on one of them, or have a proxy in front that does."
-    return Finding("port", "warn", f"{port}", todo)
+    hint = f"FaceID calls back to ports {ports} alone: listen on one of them, or have a proxy in front that does."
+    return Finding("port", "warn", f"{port}", hint)

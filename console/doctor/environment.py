@@ -7,10 +7,10 @@ from typing import Any, Final
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from console.doctor.checks import Facts, RedisFacts
+from console.doctor.checks import Environment, RedisEnvironment
 from console.doctor.probe import Probe, refusal
 from console.doctor.rabbitmq import probe_rabbit
-from console.terminal.errors import Misused
+from console.terminal.errors import UsageError
 from console.terminal.redis_connection import code, new_client
 from shared.brokers.factory import open_connection
 from shared.messaging.engine import engine_of
@@ -21,10 +21,10 @@ from workers.decisioning.policy import Policy, PolicyError
 REACH_SECONDS: Final = 3.0
 
 
-def gather(settings: Settings, *, accounts: bool = True) -> Facts:
+def gather(settings: Settings, *, accounts: bool = True) -> Environment:
     """Look at everything; what can't be reached is a fact too. Without `accounts` no secret is read."""
     account_faults, policy_faults = _accounts(settings) if accounts else ((), {})
-    return Facts(
+    return Environment(
         redis=_redis(settings.redis_url),
         brokers={
             setting: _probes(url, setting, settings.prefix, queues)
@@ -39,19 +39,19 @@ def gather(settings: Settings, *, accounts: bool = True) -> Facts:
     )
 
 
-def _redis(url: str) -> RedisFacts | str:
+def _redis(url: str) -> RedisEnvironment | str:
     try:
         with new_client(url, "FACEID_REDIS_URL") as redis:
             skew = _skew(redis)
             info: dict[str, Any] = redis.info()
             fsync = _fsync(redis)
-    except Misused as misused:
+    except UsageError as misused:
         return misused.headline
     except ResponseError as error:
         return f"it refuses to tell ({code(error)})"
     except RedisError as error:
         return str(error)
-    return RedisFacts(
+    return RedisEnvironment(
         version=str(info["redis_version"]),
         eviction=str(info["maxmemory_policy"]),
         appends=bool(info["aof_enabled"]),

@@ -13,7 +13,7 @@ class Refusal:
     """What was found, and what to do."""
 
     found: str
-    todo: str
+    hint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +33,16 @@ def refusal(error: Exception, setting: str) -> Refusal:
         case "403" if "Login was refused" in said:
             return Refusal("the user or the password is wrong", f"Mend the name and the password in {setting}.")
         case "403":
-            todo = "Give the user configure, write and read on the pipeline's queues: rabbitmqctl set_permissions."
-            return Refusal(f"not permitted: {said}", todo)
+            hint = "Give the user configure, write and read on the pipeline's queues: rabbitmqctl set_permissions."
+            return Refusal(f"not permitted: {said}", hint)
         case "530" if "not found" in said:
             return Refusal(said, f"rabbitmqctl add_vhost, or mend the path of {setting}.")
         case "530":
-            todo = "Give the user permissions there: rabbitmqctl set_permissions -p VHOST USER ..."
-            return Refusal("the virtual host is not the user's", todo)
+            hint = "Give the user permissions there: rabbitmqctl set_permissions -p VHOST USER ..."
+            return Refusal("the virtual host is not the user's", hint)
         case "406":
-            todo = "Somebody has made it otherwise: delete it when it is empty, and it is made again as it has to be."
-            return Refusal(f"declared otherwise: {said}", todo)
+            hint = "Somebody has made it otherwise: delete it when it is empty, and it is made again as it has to be."
+            return Refusal(f"declared otherwise: {said}", hint)
     return _unreachable(error, setting)
 
 

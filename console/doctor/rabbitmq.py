@@ -7,7 +7,8 @@ from uuid import uuid4
 
 from console.doctor.probe import Probe, Refusal, refusal
 from shared.brokers.factory import rabbit_topology
-from shared.rabbit import Link, LinkLost, dialer
+from shared.messaging.errors import BrokerUnavailable
+from shared.rabbit import Link, dialer
 from shared.rabbit.confirms import Confirms, Refused
 
 OLDEST: Final = (3, 10)
@@ -23,7 +24,7 @@ def probe_rabbit(url: str, setting: str, prefix: str, queues: Sequence[str], sec
     """All probes up to the first that fails, each for at most `seconds`; `queues` by their short names."""
     try:
         link = Link(dialer(url, seconds, HEARTBEAT))
-    except LinkLost as lost:
+    except BrokerUnavailable as lost:
         return (Probe("", _refused(lost, setting)),)
     probes = [Probe("", _version(link))]
     tries: dict[str, Callable[[], str | Refusal]] = {
@@ -33,14 +34,14 @@ def probe_rabbit(url: str, setting: str, prefix: str, queues: Sequence[str], sec
     try:
         for what, attempt in tries.items():
             probes.append(Probe(what, attempt()))
-    except LinkLost as lost:
+    except BrokerUnavailable as lost:
         probes.append(Probe(what, _refused(lost, setting)))
     finally:
         link.close()
     return tuple(probes)
 
 
-def _refused(lost: LinkLost, setting: str) -> Refusal:
+def _refused(lost: BrokerUnavailable, setting: str) -> Refusal:
     return refusal(lost.__cause__ if isinstance(lost.__cause__, Exception) else lost, setting)
 
 

@@ -28,5 +28,5 @@ def _table(findings: list[Finding]) -> Table:
     table = Table("check", "", "found", "what to do", box=None, header_style="bold", pad_edge=False)
     for finding in findings:
         level = plain(finding.level, _COLOURS[finding.level])
-        table.add_row(finding.check, level, plain(finding.found), plain(finding.todo))
+        table.add_row(finding.check, level, plain(finding.found), plain(finding.hint))
     return table

@@ -15,11 +15,11 @@ Role = Literal["ingress", "worker"]
 
 def warn(settings: Settings, role: Role) -> None:
     """Log what `faceid doctor` would find amiss that concerns this process, from a thread of its own."""
-    threading.Thread(target=_look, args=(settings, role), name="doctor", daemon=True).start()
+    threading.Thread(target=_recheck, args=(settings, role), name="doctor", daemon=True).start()
 
 
-def _look(settings: Settings, role: Role) -> None:
+def _recheck(settings: Settings, role: Role) -> None:
     works = role == "worker"  # which reads secrets and listens nowhere
     for finding in diagnose(gather(settings, accounts=works)):
         if finding.level != "ok" and not (works and finding.check == "port"):
-            log.warning("doctor", check=finding.check, found=finding.found, todo=finding.todo)
+            log.warning("startup.warned", check=finding.check, found=finding.found, hint=finding.hint)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from console.terminal.errors import Misused
+from console.terminal.errors import UsageError
 from console.terminal.options import Everything, InAccount, Rate, Since, Until
 
 Outcome = Literal["APPROVED", "REJECTED", "REVIEW", "INCOMPLETE", "UNDETERMINED"]
@@ -83,5 +83,5 @@ def resend(  # noqa: PLR0913 - options of a command
         until=inf if until is None else until,
     )
     if everything == wanted.is_narrow:
-        raise Misused("Say which: ids, filters such as --since, or --all, and not both of these.")
+        raise UsageError("Say which: ids, filters such as --since, or --all, and not both of these.")
     raise typer.Exit(resend_run.resend(wanted, plan=plan, rate=rate, json=json))

@@ -42,7 +42,7 @@ class Wanted:
 
 
 @dataclass(slots=True)
-class Found:
+class ScanCounts:
     """What was met of the decisions that are meant."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -57,7 +57,9 @@ class Found:
         return [name for name in (*sorted(wanted.ids), *dict.fromkeys(wanted.biz_ids)) if name not in self.seen]
 
 
-def standing(redis: "Redis", prefix: str, accounts: Sequence[str], wanted: Wanted, found: Found) -> Iterator[Decision]:
+def scan_decisions(
+    redis: "Redis", prefix: str, accounts: Sequence[str], wanted: Wanted, found: ScanCounts
+) -> Iterator[Decision]:
     """The published decisions that are meant, in no order, noted in `found` as they are met.
 
     A decision may come twice when Redis enlarges its table meanwhile.
@@ -74,7 +76,7 @@ def standing(redis: "Redis", prefix: str, accounts: Sequence[str], wanted: Wante
             return
 
 
-def _note(found: Found, decision: Decision, published: bool, wanted: Wanted) -> None:
+def _note(found: ScanCounts, decision: Decision, published: bool, wanted: Wanted) -> None:
     if wanted.ids:
         found.seen.add(decision.id)
     if wanted.biz_ids:

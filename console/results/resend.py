@@ -9,13 +9,13 @@ from redis import Redis
 
 from console.dead_letters.batch_move import Pace
 from console.dead_letters.replay import Sink
-from console.results.decision_scan import Found, Wanted, standing
+from console.results.decision_scan import ScanCounts, Wanted, scan_decisions
 from console.terminal.output import as_json, complain, err, tell
 from console.terminal.progress import progress
 from console.terminal.redis_connection import TIMEOUT, open_redis
 from console.terminal.time_format import span
 from shared.brokers.factory import open_publisher
-from shared.events.cloudevent import to_post
+from shared.events.cloudevent import to_message
 from shared.events.decision import Decision
 from shared.messaging.topology import RESULT_QUEUES
 from shared.settings import Settings, account_names, load_settings
@@ -31,22 +31,22 @@ def resend(wanted: Wanted, *, plan: bool, rate: float | None, json: bool) -> int
         return _carry_out(redis, settings, wanted, counted, Pace(rate), json=json)
 
 
-def _count(redis: "Redis", settings: Settings, wanted: Wanted) -> Found:
-    found = Found()
+def _count(redis: "Redis", settings: Settings, wanted: Wanted) -> ScanCounts:
+    found = ScanCounts()
     for _ in _decisions(redis, settings, wanted, found):
         pass
     return found
 
 
-def _decisions(redis: "Redis", settings: Settings, wanted: Wanted, found: Found) -> Iterator[Decision]:
-    return standing(redis, settings.prefix, sorted(account_names(settings)), wanted, found)
+def _decisions(redis: "Redis", settings: Settings, wanted: Wanted, found: ScanCounts) -> Iterator[Decision]:
+    return scan_decisions(redis, settings.prefix, sorted(account_names(settings)), wanted, found)
 
 
 def _carry_out(
-    redis: "Redis", settings: Settings, wanted: Wanted, counted: Found | None, pace: Pace, *, json: bool
+    redis: "Redis", settings: Settings, wanted: Wanted, counted: ScanCounts | None, pace: Pace, *, json: bool
 ) -> int:
     """Publish them, showing how far it is; an interruption says how far it came."""
-    found, sent = Found(), Sent()
+    found, sent = ScanCounts(), Sent()
     publisher = open_publisher(
         settings.results_url,
         TIMEOUT,
@@ -88,12 +88,12 @@ def send(
     waiting = iter(decisions)
     while batch := list(islice(waiting, pace.batch)):
         pace.wait(len(batch))
-        sink.publish([to_post(decision, prefix) for decision in batch])
+        sink.publish([to_message(decision, prefix) for decision in batch])
         sent.count += len(batch)
         advance(len(batch))
 
 
-def _end(wanted: Wanted, found: Found, count: int, rate: float | None, *, plan: bool, json: bool) -> int:
+def _end(wanted: Wanted, found: ScanCounts, count: int, rate: float | None, *, plan: bool, json: bool) -> int:
     """Say what it came to; returns the exit code."""
     missing = found.missing(wanted)
     if json:
@@ -105,7 +105,7 @@ def _end(wanted: Wanted, found: Found, count: int, rate: float | None, *, plan: 
     return 3 if missing else 0
 
 
-def _summary(found: Found, count: int, missing: list[str], *, plan: bool) -> dict[str, Any]:
+def _summary(found: ScanCounts, count: int, missing: list[str], *, plan: bool) -> dict[str, Any]:
     return {
         "plan": plan,
         "sent": 0 if plan else count,
@@ -116,7 +116,7 @@ def _summary(found: Found, count: int, missing: list[str], *, plan: bool) -> dic
     }
 
 
-def _tell(found: Found, count: int, rate: float | None, *, plan: bool) -> None:
+def _tell(found: ScanCounts, count: int, rate: float | None, *, plan: bool) -> None:
     for outcome, of_it in found.outcomes.most_common():
         tell(f"{of_it:>9,}  {outcome}")
     if plan:

@@ -9,15 +9,16 @@ from redis import Redis
 from rich.text import Text
 
 from console.doctor.probe import refusal
-from console.terminal.errors import Misused, Trouble
+from console.terminal.errors import CommandError, UsageError
 from console.terminal.output import COLOURS, complain, err, plain, tell
 from console.terminal.redis_connection import open_redis
 from shared.brokers.factory import TOPICS
-from shared.brokers.rabbitmq_listener import Listener, ListenerDown
+from shared.brokers.rabbitmq_listener import Listener
 from shared.events.alert import Alert
 from shared.events.cloudevent import from_event
 from shared.events.decision import Decision
 from shared.messaging.engine import engine_of
+from shared.messaging.errors import BrokerUnavailable
 from shared.messaging.topology import ALERTS, DECISIONS, queue_name
 from shared.settings import Settings, load_settings
 
@@ -67,12 +68,12 @@ def _source(settings: Settings, names: Sequence[str], *, from_start: bool, follo
         case "rabbit" if follow and not from_start:
             yield from heard(settings.results_url, settings.prefix, [TOPICS[name] for name in names])
         case "rabbit":
-            raise Misused(
+            raise UsageError(
                 "RabbitMQ shows what comes from now on alone: reading a queue there would consume it.",
                 "Leave out --from-start and --no-follow; `faceid case` knows every decision.",
             )
         case "stock":
-            raise Misused(
+            raise UsageError(
                 "The results are on a broker where looking at them would consume them.",
                 "Look at single cases: faceid case BIZ_ID.",
             )
@@ -86,10 +87,10 @@ def heard(url: str, exchange: str, topics: Sequence[str]) -> Iterator[Message]:
         while True:
             for event in listener.receive(BLOCK_MS / 1000):
                 yield exchange.encode(), event
-    except ListenerDown as down:
+    except BrokerUnavailable as down:
         cause = down.__cause__ if isinstance(down.__cause__, Exception) else down
         why = refusal(cause, "FACEID_RESULTS_URL")
-        raise Trouble(f"The broker of FACEID_RESULTS_URL: {why.found}.", why.todo) from down
+        raise CommandError(f"The broker of FACEID_RESULTS_URL: {why.found}.", why.hint) from down
 
 
 def messages(redis: "Redis", queues: Sequence[str], *, from_start: bool, follow: bool) -> Iterator[Message]:

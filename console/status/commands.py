@@ -18,7 +18,7 @@ def status(
 ) -> None:
     """Show every stage's queue, what is delayed, dead or unverified and why, the workers, and the results.
 
-    Reasons on a long shelf are estimated from a sample, and marked so.
+    Reasons on a long message set are estimated from a sample, and marked so.
 
     Example: [cyan]faceid status --watch[/]
     """

@@ -29,8 +29,8 @@ def amiss(results: Results, prefix: str) -> Iterator[str]:
     for reader in results.readers or ():
         where = f"{queue}, group {reader.name}" if reader.name else queue
         if _has_stopped(reader):
-            todo = f"start its consumer, or XGROUP DESTROY {queue} {reader.name}"
-            yield f"{where}: nobody reads for it, {_lag(reader)}; {todo}"
+            hint = f"start its consumer, or XGROUP DESTROY {queue} {reader.name}"
+            yield f"{where}: nobody reads for it, {_lag(reader)}; {hint}"
         elif _is_behind(reader):
             yield f"{where}: {_lag(reader)}; start more consumers, or look at what keeps them"
 

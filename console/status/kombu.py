@@ -8,7 +8,7 @@ from kombu.connection import Connection
 from console.status.snapshot import Depth, Reader, Results, Worker
 
 
-class KombuGauge:
+class KombuStats:
     """Asks by passive declares, which make nothing and take nothing. AMQP tells no more than they do."""
 
     def __init__(self, connection: Connection, *, counts_consumers: bool) -> None:

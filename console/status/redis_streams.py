@@ -16,7 +16,7 @@ READING: Final = 2
 """Seconds since its last command within which a connection that reads a queue is alive."""
 
 
-class StreamsGauge:
+class RedisStreamsStats:
     """One Redis, at the moment when this is made."""
 
     def __init__(self, redis: "Redis") -> None:

@@ -20,7 +20,7 @@ FULL: Final = 0.8
 def as_record(status: Status, prefix: str) -> dict[str, Any]:
     """For machines; `amiss` has what people are shown of the results in red."""
     wrong = [fault for results in status.results for fault in amiss(results, prefix)]
-    return asdict(status) | {"at": rfc3339(status.at), "amiss": wrong}
+    return asdict(status) | {"at": rfc3339(status.at), "warnings": wrong}
 
 
 def view(status: Status, prefix: str, lease: float) -> tuple[Table, list[Text]]:
@@ -33,8 +33,8 @@ def view(status: Status, prefix: str, lease: float) -> tuple[Table, list[Text]]:
     for results in status.results:
         lines.append(_line("results", told(results)))
         lines += [_line("", fault, "bold red") for fault in amiss(results, prefix)]
-    if any(census.estimated for census in status.shelves.values()):
-        lines.append(plain(f"~ estimated from {SAMPLE:,} items of a longer shelf", "dim"))
+    if any(census.estimated for census in status.message_sets.values()):
+        lines.append(plain(f"~ estimated from {SAMPLE:,} items of a longer message set", "dim"))
     return _stages(status), lines
 
 
@@ -42,12 +42,14 @@ def _stages(status: Status) -> Table:
     table = Table("stage", box=None, header_style="bold", pad_edge=False)
     for name in ("waiting", "in work", "oldest"):
         table.add_column(name, justify="right")
-    for name in status.shelves:
-        total = status.shelves[name].total
+    for name in status.message_sets:
+        total = status.message_sets[name].total
         table.add_column(f"{name} {total:,}" if total else name)
     queues = {queue.stage: queue for queue in status.queues}
     for stage in STAGES:
-        table.add_row(stage, *_depth(queues.get(stage)), *(_why(census, stage) for census in status.shelves.values()))
+        table.add_row(
+            stage, *_depth(queues.get(stage)), *(_why(census, stage) for census in status.message_sets.values())
+        )
     return table
 
 
@@ -87,7 +89,7 @@ def _backlog(status: Status) -> tuple[str, str]:
 def _workers(status: Status, lease: float) -> tuple[str, str]:
     if status.workers is None:
         return _subscribed(status.queues)
-    silent = [worker for worker in status.workers if worker.silent_seconds > lease]
+    silent = [worker for worker in status.workers if worker.idle_seconds > lease]
     if status.readers is None:
         alive = len(status.workers) - len(silent)
         shown = f"{alive} alive"
@@ -95,7 +97,7 @@ def _workers(status: Status, lease: float) -> tuple[str, str]:
         alive, shown = status.readers, f"{status.readers} connections are reading queues"
         silent = [worker for worker in silent if worker.in_work]  # without work it may just have nothing to do
     if silent:
-        names = ", ".join(f"{worker.name} ({span(worker.silent_seconds)})" for worker in silent)
+        names = ", ".join(f"{worker.name} ({span(worker.idle_seconds)})" for worker in silent)
         return f"{shown}, {len(silent)} silent: {names}", "bold red"
     return shown, "" if alive else "bold red"
 

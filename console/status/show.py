@@ -9,11 +9,11 @@ from rich.console import Group
 from rich.live import Live
 
 from console.doctor.probe import refusal
-from console.status.kombu import KombuGauge
-from console.status.redis_streams import StreamsGauge
+from console.status.kombu import KombuStats
+from console.status.redis_streams import RedisStreamsStats
 from console.status.rendering import as_record, view
-from console.status.snapshot import Gauge, Status, read_status
-from console.terminal.errors import Misused, Trouble
+from console.status.snapshot import QueueStats, Status, read_status
+from console.terminal.errors import CommandError, UsageError
 from console.terminal.output import as_json, out, plain, tabulate, tell
 from console.terminal.redis_connection import BROKER_OPTIONS, open_redis
 from shared.brokers.factory import open_connection
@@ -61,7 +61,7 @@ def _watch(settings: Settings) -> None:
             try:
                 table, lines = view(_status(settings), settings.prefix, settings.lease_seconds)
                 live.update(Group(table, *lines), refresh=True)
-            except Trouble as trouble:
+            except CommandError as trouble:
                 live.update(plain(trouble.headline, "bold red"), refresh=True)
             time.sleep(INTERVAL)
 
@@ -70,30 +70,30 @@ def _status(settings: Settings) -> Status:
     with ExitStack() as stack:
         ledger = stack.enter_context(open_redis(settings.redis_url))
         ledger.ping()  # before the others: it may be the same server, and is to be named by its own setting
-        broker = stack.enter_context(open_gauge(settings.broker_url, "FACEID_BROKER_URL"))
-        results = stack.enter_context(open_gauge(settings.results_url, "FACEID_RESULTS_URL"))
+        broker = stack.enter_context(open_queue_stats(settings.broker_url, "FACEID_BROKER_URL"))
+        results = stack.enter_context(open_queue_stats(settings.results_url, "FACEID_RESULTS_URL"))
         return read_status(ledger, broker, results, settings, sorted(account_names(settings)))
 
 
 @contextmanager
-def open_gauge(url: str, setting: str) -> Iterator[Gauge]:
-    """The gauge for the broker of a URL; raises `Trouble` when it can't be reached or refuses."""
+def open_queue_stats(url: str, setting: str) -> Iterator[QueueStats]:
+    """The gauge for the broker of a URL; raises `CommandError` when it can't be reached or refuses."""
     engine = engine_of(url)
     if engine == "streams":
         with open_redis(url, setting) as redis:
-            yield StreamsGauge(redis)
+            yield RedisStreamsStats(redis)
         return
     try:
         connection = open_connection(url, **BROKER_OPTIONS)
     except (ImportError, KeyError):
-        raise Misused(
+        raise UsageError(
             f"kombu has no transport for {setting} here.", "Write redis://..., amqp://..., or install it."
         ) from None
     try:
         connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
-        yield KombuGauge(connection, counts_consumers=engine == "rabbit")
+        yield KombuStats(connection, counts_consumers=engine == "rabbit")
     except (*connection.connection_errors, *connection.channel_errors) as error:
         why = refusal(error, setting)
-        raise Trouble(f"The broker of {setting}: {why.found}.", why.todo) from error
+        raise CommandError(f"The broker of {setting}: {why.found}.", why.hint) from error
     finally:
         connection.release()

@@ -8,13 +8,13 @@ from typing import Final, Protocol, cast
 from redis import Redis
 
 from shared.ledger.case_key import account_key
-from shared.ledger.message_set import Name, Shelf
+from shared.ledger.message_set import MessageSet, Name
 from shared.messaging.topology import RESULT_QUEUES, TOPOLOGY, Stage, queue_name
 from shared.settings import Settings
 
 SAMPLE: Final = 1000
-"""Items of a shelf that are looked at; the reasons of a longer one are estimated from so many."""
-SHELVES: Final[tuple[Name, ...]] = ("later", "dead", "unverified")
+"""Items of a message set that are looked at; the reasons of a longer one are estimated from so many."""
+MESSAGE_SETS: Final[tuple[Name, ...]] = ("delayed", "dead", "unverified")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Worker:
 
     name: str
     in_work: int
-    silent_seconds: float
+    idle_seconds: float
     """How long ago it last touched any of its queues."""
 
 
@@ -76,7 +76,7 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """What lies on a shelf: how much of it, and why."""
+    """What lies on a message set: how much of it, and why."""
 
     total: int
     reasons: dict[Stage, dict[str, int]]
@@ -102,7 +102,7 @@ class Status:
     backlog: int | None
     """Messages in the stages' queues, as far as the broker counts them."""
     max_backlog: int
-    shelves: dict[str, Census]
+    message_sets: dict[str, Census]
     workers: tuple[Worker, ...] | None
     readers: int | None
     """Connections that are reading queues, where the broker does not note that an idle worker asks for messages."""
@@ -110,7 +110,7 @@ class Status:
     results: tuple[Results, ...]
 
 
-class Gauge(Protocol):
+class QueueStats(Protocol):
     """One broker, asked without taking anything from anybody."""
 
     def depth(self, queue: str) -> Depth:
@@ -126,7 +126,9 @@ class Gauge(Protocol):
         """A results queue, by its short name and its full one."""
 
 
-def read_status(ledger: "Redis", broker: Gauge, results: Gauge, settings: Settings, accounts: Iterable[str]) -> Status:
+def read_status(
+    ledger: "Redis", broker: QueueStats, results: QueueStats, settings: Settings, accounts: Iterable[str]
+) -> Status:
     """Ask all of them."""
     prefix, now = settings.prefix, server_time(ledger)
     depths = {row.stage: broker.depth(queue_name(prefix, row.reads)) for row in TOPOLOGY}
@@ -139,7 +141,7 @@ def read_status(ledger: "Redis", broker: Gauge, results: Gauge, settings: Settin
         queues=queues,
         backlog=_backlog(queues),
         max_backlog=settings.max_backlog,
-        shelves={name: census(Shelf(ledger, prefix, name)) for name in SHELVES},
+        message_sets={name: census(MessageSet(ledger, prefix, name)) for name in MESSAGE_SETS},
         workers=broker.workers(queue_name(prefix, row.reads) for row in TOPOLOGY),
         readers=broker.connections(),
         breakers=tuple(_breakers(ledger, prefix, accounts, now)),
@@ -147,10 +149,10 @@ def read_status(ledger: "Redis", broker: Gauge, results: Gauge, settings: Settin
     )
 
 
-def census(shelf: Shelf) -> Census:
-    """Count a shelf by stage and reason: exactly, or where it is long from a sample."""
-    total = len(shelf)
-    counts = Counter((parked.stage, parked.reason) for parked in shelf.sample(SAMPLE))
+def census(message_set: MessageSet) -> Census:
+    """Count a message set by stage and reason: exactly, or where it is long from a sample."""
+    total = len(message_set)
+    counts = Counter((stored.stage, stored.reason) for stored in message_set.sample(SAMPLE))
     looked_at = counts.total()
     reasons: dict[Stage, dict[str, int]] = {}
     for (stage, reason), count in counts.most_common():

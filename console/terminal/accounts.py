@@ -2,23 +2,23 @@
 
 from pathlib import Path
 
-from console.terminal.errors import Misused
+from console.terminal.errors import UsageError
 from shared.settings import Account, Settings, load_accounts
 
 
 def secrets_of(settings: Settings, name: str) -> list[str]:
-    """The account's live secrets, newest first. Raises `Misused` or `SettingsError`."""
+    """The account's live secrets, newest first. Raises `UsageError` or `SettingsError`."""
     if settings.accounts is None and _only_default(name):
         found = settings.api_secrets
         if not found:
-            raise Misused("There is no secret to sign with.", "Set FACEID_API_SECRETS.")
+            raise UsageError("There is no secret to sign with.", "Set FACEID_API_SECRETS.")
     else:
         found = _account(settings, name).api_secrets
     return [secret.get_secret_value() for secret in found]
 
 
 def policy_of(settings: Settings, name: str) -> Path | None:
-    """The account's policy file; None for the default policy. Raises `Misused` or `SettingsError`."""
+    """The account's policy file; None for the default policy. Raises `UsageError` or `SettingsError`."""
     if settings.accounts is None and _only_default(name):
         return settings.policy
     return _account(settings, name).policy
@@ -26,12 +26,12 @@ def policy_of(settings: Settings, name: str) -> Path | None:
 
 def _only_default(name: str) -> bool:
     if name != "default":
-        raise Misused(f"There is no account {name}.", "Without FACEID_ACCOUNTS the only one is default.")
+        raise UsageError(f"There is no account {name}.", "Without FACEID_ACCOUNTS the only one is default.")
     return True
 
 
 def _account(settings: Settings, name: str) -> Account:
     accounts = load_accounts(settings)
     if name not in accounts:
-        raise Misused(f"There is no account {name}.", f"FACEID_ACCOUNTS has {', '.join(sorted(accounts))}.")
+        raise UsageError(f"There is no account {name}.", f"FACEID_ACCOUNTS has {', '.join(sorted(accounts))}.")
     return accounts[name]

@@ -1,7 +1,7 @@
 """What stops a command, in words that say what to do. Nothing here quotes a value or a password."""
 
 
-class Trouble(Exception):
+class CommandError(Exception):
     """The end of a command: a headline, what to do about it, and the exit code."""
 
     def __init__(self, headline: str, *lines: str, exit_code: int = 1) -> None:
@@ -11,35 +11,35 @@ class Trouble(Exception):
         self.exit_code = exit_code
 
 
-class Misused(Trouble):
+class UsageError(CommandError):
     """The command was called in a way that makes no sense."""
 
     def __init__(self, headline: str, *lines: str) -> None:
         super().__init__(headline, *lines, exit_code=2)
 
 
-class NotFound(Trouble):
+class NotFound(CommandError):
     """What was asked for is not there."""
 
     def __init__(self, headline: str, *lines: str) -> None:
         super().__init__(headline, *lines, exit_code=3)
 
 
-def explained(error: Exception) -> Trouble | None:
+def explained(error: Exception) -> CommandError | None:
     """The trouble that an exception means; None for a fault of ours, whose traceback is wanted."""
     from shared.messaging.publisher import NotStored  # noqa: PLC0415 - loaded only when something has gone wrong
     from shared.settings import SettingsError  # noqa: PLC0415
     from workers.decisioning.policy import PolicyError  # noqa: PLC0415
 
     match error:
-        case Trouble():
+        case CommandError():
             return error
         case SettingsError():
-            return Trouble("The settings can't be used:", *error.faults, exit_code=2)
+            return CommandError("The settings can't be used:", *error.faults, exit_code=2)
         case PolicyError():
-            return Trouble("The policy can't be used:", *error.faults, exit_code=2)
+            return CommandError("The policy can't be used:", *error.faults, exit_code=2)
         case NotStored():
-            return Trouble(
+            return CommandError(
                 f"The broker did not take the messages ({error}).",
                 "Is it running, and do FACEID_BROKER_URL and FACEID_RESULTS_URL name it?",
             )

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from console.terminal.errors import Misused, Trouble
+from console.terminal.errors import CommandError, UsageError
 
 TIMEOUT: Final = 5.0
 BROKER_OPTIONS: Final = {
@@ -25,20 +25,20 @@ BROKER_OPTIONS: Final = {
 
 
 def new_client(url: str, setting: str) -> "Redis":
-    """A client that answers or fails within seconds; raises `Misused` for a URL that is none."""
+    """A client that answers or fails within seconds; raises `UsageError` for a URL that is none."""
     try:
         return Redis.from_url(
             url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT / 2, retry=Retry(NoBackoff(), 0)
         )
     except ValueError:
-        raise Misused(
+        raise UsageError(
             f"{setting} is not a Redis URL.", "Write redis://HOST:PORT/DB, rediss://... or unix://PATH."
         ) from None
 
 
 @contextmanager
 def open_redis(url: str, setting: str = "FACEID_REDIS_URL") -> Iterator["Redis"]:
-    """A client for the length of a command. Raises `Trouble` when the server can't be reached or refuses a command.
+    """A client for one command. Raises `CommandError` when the server can't be reached or refuses a command.
 
     `setting` is where the URL comes from: the one an operator would mend.
     """
@@ -51,13 +51,15 @@ def open_redis(url: str, setting: str = "FACEID_REDIS_URL") -> Iterator["Redis"]
         client.close()
 
 
-def in_words(error: RedisError, setting: str) -> Trouble:
+def in_words(error: RedisError, setting: str) -> CommandError:
     """What a Redis error means for an operator."""
     if isinstance(error, RedisConnectionError | RedisTimeoutError):
-        return Trouble(f"Redis can't be reached: {error}", f"Is it running, and does {setting} name it?")
+        return CommandError(f"Redis can't be reached: {error}", f"Is it running, and does {setting} name it?")
     if isinstance(error, ResponseError):
-        return Trouble(f"Redis refused a command ({code(error)}).", f"Is {setting} the Redis that the workers use?")
-    return Trouble(f"What answers is no Redis ({type(error).__name__}).", f"Does {setting} name the right port?")
+        return CommandError(
+            f"Redis refused a command ({code(error)}).", f"Is {setting} the Redis that the workers use?"
+        )
+    return CommandError(f"What answers is no Redis ({type(error).__name__}).", f"Does {setting} name the right port?")
 
 
 def code(error: ResponseError) -> str:

@@ -103,12 +103,12 @@ class RabbitFollower:
     """Binds a queue of its own to the exchange."""
 
     def __init__(self, url: str, prefix: str) -> None:
-        """Hears from now on; raises `ListenerDown`."""
+        """Hears from now on; raises `BrokerUnavailable`."""
         self._listener = Listener(url, prefix, ("decision.#",))
         self.arrived: list[Arrived] = []
 
     async def follow(self) -> None:
-        """Note decisions, for ever; raises `ListenerDown`."""
+        """Note decisions, for ever; raises `BrokerUnavailable`."""
         while True:
             for body in await asyncio.to_thread(self._listener.receive, LOOK):
                 _note(self.arrived, body, time.time())

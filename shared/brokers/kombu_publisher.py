@@ -7,7 +7,7 @@ from typing import Any
 from kombu.connection import Connection
 from kombu.messaging import Producer
 
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
 
 
@@ -26,17 +26,17 @@ class KombuPublisher:
         self._connection: Connection | None = None
         self._producer: Producer | None = None
 
-    def publish(self, posts: Sequence[Post]) -> None:
-        """Store all of `posts`, in order; raises `NotStored`."""
-        if not posts:
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Store all of `messages`, in order; raises `NotStored`."""
+        if not messages:
             return
         try:
             producer = self._producer or self._open()
             if hasattr(producer.channel, "create_publish_batch"):
-                with producer.batch(max_size=len(posts)):
-                    self._send(producer, posts)
+                with producer.batch(max_size=len(messages)):
+                    self._send(producer, messages)
             else:
-                self._send(producer, posts)
+                self._send(producer, messages)
         except Exception as error:
             self.close()
             raise NotStored(type(error).__name__) from error
@@ -70,14 +70,14 @@ class KombuPublisher:
             with suppress(Exception):  # it is being thrown away, whatever state it is in
                 connection.close()
 
-    def _send(self, producer: Producer, posts: Sequence[Post]) -> None:
-        for post in posts:
+    def _send(self, producer: Producer, messages: Sequence[Message]) -> None:
+        for message in messages:
             producer.publish(
-                post.body,
-                routing_key=post.queue,
-                content_type=post.content_type,
+                message.body,
+                routing_key=message.queue,
+                content_type=message.content_type,
                 content_encoding="binary",
-                headers=dict(post.headers),
+                headers=dict(message.headers),
                 serializer=None,
                 retry=False,
             )

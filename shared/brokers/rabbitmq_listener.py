@@ -6,19 +6,16 @@ from typing import Any, Final
 from uuid import uuid4
 
 from shared.brokers.factory import open_connection
+from shared.messaging.errors import BrokerUnavailable
 
 CONNECT_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 2.0
 
 
-class ListenerDown(Exception):
-    """The broker can't be reached or has gone; what was published meanwhile is not heard."""
-
-
 class Listener:
     """An exclusive queue, bound to a topic exchange, that vanishes with its connection; for one thread.
 
-    Every call may raise `ListenerDown`, after which it is of no more use.
+    Every call may raise `BrokerUnavailable`, after which it is of no more use.
     """
 
     def __init__(self, url: str, exchange: str, topics: Sequence[str]) -> None:
@@ -59,4 +56,4 @@ class Listener:
             yield
         except (*self._connection.connection_errors, *self._connection.channel_errors) as error:
             self.close()
-            raise ListenerDown(type(error).__name__) from error
+            raise BrokerUnavailable(type(error).__name__) from error

@@ -10,7 +10,7 @@ from redis.asyncio.connection import ConnectionPool
 from redis.exceptions import RedisError, ResponseError
 
 from shared.messaging.async_publisher import AsyncPublisher
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
 from shared.streams.entry import plain_fields
 
@@ -23,19 +23,19 @@ class StreamsPublisher:
         self._pool = pool
         self._connection = pool.make_connection()
         self._timeout = timeout
-        self._looks = looks
+        self._recheck_times = looks
 
-    async def publish(self, posts: Sequence[Post]) -> Sequence[NotStored | None]:
+    async def publish(self, messages: Sequence[Message]) -> Sequence[NotStored | None]:
         """Add an entry for each post; those whose reply did not come in time count as not stored."""
         answers: list[NotStored | None] = []
         try:
             async with asyncio.timeout(self._timeout):
                 await self._pool.ensure_connection(self._connection)
-                await self._connection.send_packed_command([_packed(post) for post in posts])
-                for _ in posts:
+                await self._connection.send_packed_command([_packed(message) for message in messages])
+                for _ in messages:
                     answers.append(await self._answer())
         except (RedisError, OSError) as error:
-            answers += [NotStored(type(error).__name__)] * (len(posts) - len(answers))
+            answers += [NotStored(type(error).__name__)] * (len(messages) - len(answers))
         except BaseException:  # a reply that is left unread would be taken for the next batch's
             await self._connection.disconnect(nowait=True)
             raise
@@ -45,16 +45,16 @@ class StreamsPublisher:
 
     async def depth(self, queues: Sequence[str]) -> int:
         """Messages waiting or in work in `queues`; raises `NotStored`."""
-        return await self._looks.depth(queues)
+        return await self._recheck_times.depth(queues)
 
     async def fullness(self) -> float:
         """The share of its memory limit that the server uses; raises `NotStored`."""
-        return await self._looks.fullness()
+        return await self._recheck_times.fullness()
 
     async def close(self) -> None:
         """Close the connections."""
         await self._connection.disconnect(nowait=True)
-        await self._looks.close()
+        await self._recheck_times.close()
 
     async def _answer(self) -> NotStored | None:
         try:
@@ -64,12 +64,12 @@ class StreamsPublisher:
         return None
 
 
-def addition(post: Post) -> tuple[str | bytes, ...]:
+def addition(message: Message) -> tuple[str | bytes, ...]:
     """The Redis command that puts a message on its queue."""
-    return ("XADD", post.queue, "*", *plain_fields(post.body, post.content_type, to_json(post.headers)))
+    return ("XADD", message.queue, "*", *plain_fields(message.body, message.content_type, to_json(message.headers)))
 
 
-def _packed(post: Post) -> bytes:
-    words: Any = addition(post)  # hiredis declares them as a single one
+def _packed(message: Message) -> bytes:
+    words: Any = addition(message)  # hiredis declares them as a single one
     packed: bytes = pack_command(words)
     return packed

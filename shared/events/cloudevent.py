@@ -10,7 +10,7 @@ from pydantic_core import to_json
 
 from shared.events.alert import Alert
 from shared.events.decision import Decision
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 from shared.messaging.topology import ALERTS, DECISIONS, queue_name
 
 CONTENT_TYPE: Final = "application/cloudevents+json"
@@ -41,10 +41,10 @@ def to_event(message: Decision | Alert, data: bytes | None = None) -> bytes:
     return to_json(event)[:-1] + b',"data":' + (data or to_json(message)) + b"}"
 
 
-def to_post(message: Decision | Alert, prefix: str, data: bytes | None = None) -> Post:
+def to_message(message: Decision | Alert, prefix: str, data: bytes | None = None) -> Message:
     """The message on its way to those who consume it; `data` as for `to_event`."""
     decision = isinstance(message, Decision)
-    return Post(
+    return Message(
         queue=queue_name(prefix, DECISIONS if decision else ALERTS),
         body=to_event(message, data),
         content_type=CONTENT_TYPE,

@@ -16,7 +16,7 @@ def case_key(prefix: str, case: CaseKey) -> str:
 
 
 def outbox_keys(prefix: str) -> tuple[str, str]:
-    """The shelf of what any worker has to publish, and its items."""
+    """The message set of what any worker has to publish, and its items."""
     return f"{prefix}:outbox", f"{prefix}:outbox:items"
 
 
@@ -32,4 +32,4 @@ def account_key(prefix: str, account: str) -> str:
 
 def release_command(prefix: str, case: CaseKey) -> tuple[str, ...]:
     """The Redis command that lets another item carry the case, for when its own ends among the dead letters."""
-    return ("HDEL", case_key(prefix, case), "carrier", "watcher", "looker")
+    return ("HDEL", case_key(prefix, case), "owner", "signed_recheck", "unsigned_recheck")

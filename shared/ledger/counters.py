@@ -20,18 +20,18 @@ Counted = Literal["verified", "bad_signature", "clean", "attacked"]
 """Callbacks that FaceID signed and that none of the account's secrets signed; decisions without and with an attack."""
 
 
-def tally_key(prefix: str, account: str, now: float) -> str:
+def counter_key(prefix: str, account: str, now: float) -> str:
     """Where the account's counts of this minute are; `now` in unix seconds."""
-    return f"{prefix}:tally:{{{account}}}:{int(now // BUCKET)}"
+    return f"{prefix}:counters:{{{account}}}:{int(now // BUCKET)}"
 
 
 def count_commands(prefix: str, account: str, what: Counted, now: float) -> tuple[Command, ...]:
     """The Redis commands that count one more."""
-    key = tally_key(prefix, account, now)
+    key = counter_key(prefix, account, now)
     return (("HINCRBY", key, what, 1), ("EXPIRE", key, KEPT))
 
 
-def read_tallies(
+def read_counters(
     redis: "Redis", prefix: str, accounts: Iterable[str], now: float, window: float
 ) -> dict[str, Counter[Counted]]:
     """What was counted of each account in the last `window` seconds, and up to a minute before."""
@@ -40,11 +40,11 @@ def read_tallies(
     with redis.pipeline(transaction=False) as pipe:
         for name in names:
             for time in times:
-                pipe.hmget(tally_key(prefix, name, time), what)
+                pipe.hmget(counter_key(prefix, name, time), what)
         rows = cast("list[list[bytes | None]]", pipe.execute())
-    tallies = {name: Counter[Counted]() for name in names}
+    counters = {name: Counter[Counted]() for name in names}
     for place, row in enumerate(rows):
-        tallies[names[place // len(times)]].update(
+        counters[names[place // len(times)]].update(
             {count: int(value) for count, value in zip(what, row, strict=True) if value is not None}
         )
-    return tallies
+    return counters

@@ -14,31 +14,31 @@ from redis.asyncio import Redis
 
 from shared.group_commit import GroupCommit
 from shared.ledger.case_key import CaseKey, account_key, biz_no_key, case_key, outbox_keys
-from shared.ledger.counters import Counted, tally_key
-from shared.ledger.script_batcher import Call, Scripts
+from shared.ledger.counters import Counted, counter_key
+from shared.ledger.script_batcher import Call, ScriptBatcher
 from shared.ledger.superseding import Superseding
 
 LUA = Path(__file__).parent / "lua"
 NOTED_ARRIVALS = 64
 """Arrivals kept one by one on a case; more are only counted."""
 
-Verdict = Literal["decided", "joined", "carry", "look", "flooded"]
-Landing = Literal["answered", "refused", "given_back", "failed"]
+Verdict = Literal["decided", "joined", "own", "recheck", "rate_limited"]
+ReadEnd = Literal["answered", "refused", "given_back", "failed"]
 
 
 class Arrival(NamedTuple):
     """What the ledger says to an item that arrives: `verdict`, and the channels seen on the case so far.
 
-    `carry`: this item takes the case to its decision. `look`: it looks at an undecided case later, as the one signed
-    item or the one hint that does. `joined`: another item does that already. `decided`: the decision is published,
-    nothing is left to do. `flooded`: a hint too many this minute; it has left no trace.
+    `own`: this item takes the case to its decision. `recheck`: it rechecks the open case later; one signed and one
+    unsigned item do so. `joined`: another item owns or rechecks the case. `decided`: the decision is published.
+    `rate_limited`: too many unsigned returns opened cases this minute; nothing was recorded.
     """
 
     verdict: Verdict
     channels: tuple[str, ...]
 
 
-class Reservation(NamedTuple):
+class ReadPermit(NamedTuple):
     """Whether GetResult may be read now.
 
     `go`: yes, as read number `number`. `stored`: it was, here is the `raw` answer. `refused`: it never will be, for
@@ -46,7 +46,7 @@ class Reservation(NamedTuple):
     `flooded`: hints have cost enough reads this minute.
     """
 
-    verdict: Literal["go", "stored", "refused", "wait", "spent", "flooded"]
+    verdict: Literal["go", "stored", "refused", "wait", "spent", "rate_limited"]
     raw: bytes = b""
     code: str = ""
     seconds: float = 0.0
@@ -61,11 +61,11 @@ class Limits:
     """Seconds that a case is remembered after its last signed arrival."""
     breaker_rest: float = 15.0
     """Seconds that reading an account pauses when every call fails; more with each failed probe."""
-    hint_life: float = 660.0
+    unsigned_ttl: float = 660.0
     """Seconds that a case is remembered that nothing but hints has come for."""
-    hint_cases: int = 100_000
+    unsigned_cases: int = 100_000
     """Cases that hints may open for an account in a minute."""
-    hint_reads: int = 600
+    unsigned_reads: int = 600
     """Reads that hints may cost an account in a minute."""
 
 
@@ -80,7 +80,7 @@ class Ledger:
         self._clock = clock
         self._ttl = int(limits.retention * 1000)
         self._outbox = outbox_keys(prefix)
-        self._calls: GroupCommit[Call, Any] = GroupCommit(Scripts(redis, LUA).run)
+        self._calls: GroupCommit[Call, Any] = GroupCommit(ScriptBatcher(redis, LUA).run)
 
     def key(self, case: CaseKey) -> str:
         """The case's key in Redis."""
@@ -92,7 +92,7 @@ class Ledger:
         item: str,
         channel: str,
         *,
-        gist: str,
+        fingerprint: str,
         data: str,
         biz_no: str,
         received_at: float,
@@ -100,48 +100,50 @@ class Ledger:
     ) -> Arrival:
         """Note an arrival; noting it twice counts once.
 
-        `gist`: what its signed evidence says, if that can decide, else empty, and `data` the text of it, which is kept
-        of the item that carries the case. Another gist than the first one raises an alert. `secret`: which one signed
-        it, empty for a hint.
+        Args:
+            fingerprint: Of the signed evidence, if it can decide the case; else empty. A second, different one
+                raises an `evidence_conflict` alert.
+            data: The signed text of that evidence; kept when this item comes to own the case.
+            secret: Index of the secret that matched; empty for an unsigned return.
         """
         index = biz_no_key(self._prefix, case.account, biz_no)
-        hints = f"{self._prefix}:hints:{{{case.account}}}"
-        keys = (self.key(case), index, *self._outbox, hints, self._tally(case))
-        facts = (item, channel, int(bool(gist)), case.biz_id, biz_no, received_at, secret)
-        limits = (int(self._limits.hint_life * 1000), self._limits.hint_cases)
-        words = (*facts, self._ttl, NOTED_ARRIVALS, gist, case.account, *limits, data)
+        hints = f"{self._prefix}:unsigned_cases:{{{case.account}}}"
+        keys = (self.key(case), index, *self._outbox, hints, self._counter_key(case))
+        facts = (item, channel, int(bool(fingerprint)), case.biz_id, biz_no, received_at, secret)
+        limits = (int(self._limits.unsigned_ttl * 1000), self._limits.unsigned_cases)
+        words = (*facts, self._ttl, NOTED_ARRIVALS, fingerprint, case.account, *limits, data)
         verdict, notify, returned = await self._calls.submit(("arrive", keys, words))
         return Arrival(verdict.decode(), _channels(notify, returned))
 
-    async def reserve(
-        self, case: CaseKey, flight: str, *, allowed: int, life: float, rests: Sequence[float], hinted: bool = False
-    ) -> Reservation:
+    async def reserve_read(
+        self, case: CaseKey, read_id: str, *, allowed: int, life: float, rests: Sequence[float], unsigned: bool = False
+    ) -> ReadPermit:
         """Ask for a read of GetResult, and count it when it is granted.
 
         `allowed` reads in all; a flight that never lands is over after `life` seconds; `rests` are the seconds after
-        read 1, 2, ... before the next one; `hinted`: nothing signed stands behind it.
+        read 1, 2, ... before the next one; `unsigned`: nothing signed stands behind it.
         """
-        cost = self._limits.hint_reads if hinted else ""
-        words = (flight, allowed, int(life * 1000), cost, *(int(rest * 1000) for rest in rests))
-        hints = f"{self._prefix}:hint_reads:{{{case.account}}}"
+        cost = self._limits.unsigned_reads if unsigned else ""
+        words = (read_id, allowed, int(life * 1000), cost, *(int(rest * 1000) for rest in rests))
+        hints = f"{self._prefix}:unsigned_reads:{{{case.account}}}"
         keys = (self.key(case), account_key(self._prefix, case.account), hints)
-        verdict, value, *why = await self._calls.submit(("reserve", keys, words))
+        verdict, value, *why = await self._calls.submit(("reserve_read", keys, words))
         match verdict:
-            case b"flooded":
-                return Reservation("flooded")
+            case b"rate_limited":
+                return ReadPermit("rate_limited")
             case b"stored":
-                return Reservation("stored", raw=value)
+                return ReadPermit("stored", raw=value)
             case b"refused":
-                return Reservation("refused", code=value.decode())
+                return ReadPermit("refused", code=value.decode())
             case b"wait":
-                return Reservation("wait", seconds=value / 1000, code=why[0].decode())
+                return ReadPermit("wait", seconds=value / 1000, code=why[0].decode())
             case b"spent":
-                return Reservation("spent", number=value)
+                return ReadPermit("spent", number=value)
             case _:
-                return Reservation("go", number=value)
+                return ReadPermit("go", number=value)
 
-    async def land(
-        self, case: CaseKey, flight: str, how: Landing, value: bytes | str, now: float
+    async def finish_read(
+        self, case: CaseKey, read_id: str, how: ReadEnd, value: bytes | str, now: float
     ) -> tuple[str, ...] | None:
         """End a read: keep its raw answer or its refusal, give it back, or leave it counted. Returns the channels.
 
@@ -149,8 +151,8 @@ class Ledger:
         now. `value`: the raw answer, or the code of what went wrong. Failures in a row open the account's breaker.
         """
         keys = (self.key(case), account_key(self._prefix, case.account), *self._outbox)
-        words = (flight, how, value, now, self._ttl, case.account, int(self._limits.breaker_rest * 1000), case.biz_id)
-        notify, returned, counted_on = await self._calls.submit(("land", keys, words))
+        words = (read_id, how, value, now, self._ttl, case.account, int(self._limits.breaker_rest * 1000), case.biz_id)
+        notify, returned, counted_on = await self._calls.submit(("finish_read", keys, words))
         return _channels(notify, returned) if counted_on else None
 
     async def set_aside(self, case: CaseKey, raw: bytes) -> None:
@@ -166,20 +168,20 @@ class Ledger:
         meanwhile, the outbox recalls the case.
         """
         counted: Counted = "attacked" if attacked else "clean"
-        keys: Sequence[str] = (self.key(case), self._tally(case))
+        keys: Sequence[str] = (self.key(case), self._counter_key(case))
         words: Sequence[bytes | str | int] = (decision, self._ttl, counted)
         if provisional:
             keys, words = (*keys, *self._outbox), (*words, *case)
-        standing, published = await self._calls.submit(("commit", keys, words))
-        return standing or decision, bool(published)
+        current, published = await self._calls.submit(("commit", keys, words))
+        return current or decision, bool(published)
 
     async def supersede(self, case: CaseKey, superseding: Superseding) -> bool:
         """Put a decision in another's place, and into the outbox; False when that one does not stand any more."""
-        keys, words = (self.key(case), *self._outbox), superseding.words(self._prefix, self._ttl)
+        keys, words = (self.key(case), *self._outbox), superseding.arguments(self._prefix, self._ttl)
         return bool(await self._calls.submit(("supersede", keys, words)))
 
-    def _tally(self, case: CaseKey) -> str:
-        return tally_key(self._prefix, case.account, self._clock())
+    def _counter_key(self, case: CaseKey) -> str:
+        return counter_key(self._prefix, case.account, self._clock())
 
 
 _CHANNELS: Final = {

@@ -1,8 +1,8 @@
-"""Shelves: where items rest outside the queues, in the order of a time. Later, dead and unverified are shelves.
+"""Message sets: items kept outside the queues, ordered by a time: delayed, dead, unverified, outbox, tombstones.
 
-A shelf is a sorted set of item ids by time and a hash of the items. Items come by a stage's fenced move (the commands
-of `put_commands`) and leave by one script (`lua/take.lua`), so an item is always in exactly one place. What an
-operator has dropped leaves a tombstone, which is an item without its message on a shelf of that name.
+A message set is a sorted set of item ids by time, and a hash of the items. A stage's fenced move adds items (the
+commands of `put_commands`) and removed by one script (`lua/take.lua`), so an item is always in exactly one place. When
+an operator drops an item, a tombstone without the message is added to the set `tombstones`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,20 +13,20 @@ from typing import Final, Literal, cast
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from shared.messaging.stored_message import Parked
+from shared.messaging.stored_message import StoredMessage
 
 LUA = Path(__file__).parent / "lua"
 PAGE: Final = 500
 TRIM: Final = 5000
 """Items dropped in one call at most: a few milliseconds of Redis, and more in a second than anybody can post."""
 PAGE_BYTES: Final = 8_000_000
-"""A page of large items is cut, so that reading a shelf needs little memory whatever lies on it."""
-Name = Literal["later", "dead", "unverified", "tombstones", "outbox"]
+"""A page of large items is cut, so that reading a message set needs little memory whatever lies on it."""
+Name = Literal["delayed", "dead", "unverified", "tombstones", "outbox"]
 Command = tuple[str | bytes | int, ...]
 
 
 class TakeRefused(ResponseError):
-    """Redis refused a command that was to follow an item off its shelf, as for a key of the wrong type.
+    """Redis refused a command that was to follow an item off its message set, as for a key of the wrong type.
 
     That item stays. `results` has for each item True (taken), False (it had gone) or None (refused).
     """
@@ -36,14 +36,14 @@ class TakeRefused(ResponseError):
         self.results = results
 
 
-def put_commands(prefix: str, name: Name, parked: Parked) -> tuple[Command, ...]:
-    """The Redis commands that put an item on a shelf; putting it again changes nothing."""
+def put_commands(prefix: str, name: Name, stored: StoredMessage) -> tuple[Command, ...]:
+    """The Redis commands that put an item on a message set; putting it again changes nothing."""
     key = f"{prefix}:{name}"
-    return (("ZADD", key, repr(parked.at), parked.id), ("HSET", f"{key}:items", parked.id, parked.dump()))
+    return (("ZADD", key, repr(stored.at), stored.id), ("HSET", f"{key}:items", stored.id, stored.dump()))
 
 
-class Shelf:
-    """One shelf in Redis, read in pages so that a long one needs little memory."""
+class MessageSet:
+    """One message set in Redis, read in pages so that a long one needs little memory."""
 
     def __init__(self, redis: "Redis", prefix: str, name: Name) -> None:
         self._redis = redis
@@ -57,11 +57,11 @@ class Shelf:
     def __len__(self) -> int:
         return self._redis.zcard(self._keys[0])
 
-    def __iter__(self) -> Iterator[Parked]:
+    def __iter__(self) -> Iterator[StoredMessage]:
         """Every item, oldest first. What is taken meanwhile is left out; what is put behind is included."""
         return self.between(-inf, inf)
 
-    def between(self, since: float, until: float) -> Iterator[Parked]:
+    def between(self, since: float, until: float) -> Iterator[StoredMessage]:
         """The items of these times, both included, oldest first; changes meanwhile as for all of them."""
         after, seen = since, set[bytes]()
         while True:
@@ -82,23 +82,23 @@ class Shelf:
         return self._redis.zcount(self._keys[0], since, until)
 
     def newest(self) -> float:
-        """The latest time on the shelf, in unix seconds; minus infinity when it is empty."""
+        """The latest time on the message set, in unix seconds; minus infinity when it is empty."""
         last = cast("list[tuple[bytes, float]]", self._redis.zrange(self._keys[0], -1, -1, withscores=True))
         return last[0][1] if last else -inf
 
-    def sample(self, most: int) -> Iterator[Parked]:
+    def sample(self, most: int) -> Iterator[StoredMessage]:
         """`most` different items by chance, or all of them where they are fewer."""
         yield from self._read(cast("list[bytes]", self._redis.hrandfield(self._keys[1], most)))
 
-    def get(self, ids: Iterable[str | bytes]) -> list[Parked]:
+    def get(self, ids: Iterable[str | bytes]) -> list[StoredMessage]:
         """The items of these ids, as far as they are here."""
         wanted = list(ids)
         if not wanted:
             return []
         found = cast("list[bytes | None]", self._redis.hmget(self._keys[1], wanted))
-        return [Parked.load(raw) for raw in found if raw is not None]
+        return [StoredMessage.load(raw) for raw in found if raw is not None]
 
-    def due(self, now: float, most: int = PAGE) -> list[Parked]:
+    def due(self, now: float, most: int = PAGE) -> list[StoredMessage]:
         """Items whose time has come, by `now` in unix seconds."""
         ids = cast("list[bytes]", self._redis.zrangebyscore(self._keys[0], "-inf", now, start=0, num=most))
         return self.get(ids)
@@ -140,9 +140,9 @@ class Shelf:
         """Drop the oldest items over `cap`, a few thousand of them at most; returns how many went."""
         return cast("int", self._trim(keys=self._keys, args=(cap, TRIM)))
 
-    def _read(self, ids: Sequence[bytes]) -> Iterator[Parked]:
+    def _read(self, ids: Sequence[bytes]) -> Iterator[StoredMessage]:
         """The items of these ids, a few at a time where they are large."""
         while ids:
             count, found = cast("tuple[int, list[bytes]]", self._fit(keys=self._keys[1:], args=(PAGE_BYTES, *ids)))
-            yield from map(Parked.load, found)
+            yield from map(StoredMessage.load, found)
             ids = ids[count:]

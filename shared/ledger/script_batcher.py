@@ -34,7 +34,7 @@ return answers
 """
 
 
-class Scripts:
+class ScriptBatcher:
     """The scripts of a folder, by their files' names."""
 
     def __init__(self, redis: "Redis", folder: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from shared.events.alert import Alert
-from shared.events.cloudevent import to_post
+from shared.events.cloudevent import to_message
 from shared.events.decision import Decision
-from shared.messaging.stored_message import Parked
+from shared.messaging.stored_message import StoredMessage
 
 SCRIPT: Final = Path(__file__).parent / "lua" / "supersede.lua"
 
@@ -19,7 +19,7 @@ SCRIPT: Final = Path(__file__).parent / "lua" / "supersede.lua"
 class Superseding:
     """The decision `new` in the place of `old`, if that one still stands."""
 
-    standing: bytes = field(repr=False)
+    current: bytes = field(repr=False)
     """`old`, byte for byte as the ledger holds it."""
     old: Decision
     new: Decision
@@ -37,12 +37,12 @@ class Superseding:
         """For a log line."""
         return f"{self.old.outcome} -> {self.new.outcome}, revision {self.new.revision}, by {self.by}"
 
-    def words(self, prefix: str, ttl_ms: int) -> list[str | bytes | int]:
+    def arguments(self, prefix: str, ttl_ms: int) -> list[str | bytes | int]:
         """The arguments of the script; its keys are the case, the outbox and the outbox's items."""
         before = self._items(prefix, self.old, self.old_alerts, "superseded")
         after = self._items(prefix, self.new, self.alerts, "superseding")
         return [
-            self.standing,
+            self.current,
             self.old.revision,
             self.new.model_dump_json(),
             self.new.id,
@@ -58,10 +58,10 @@ class Superseding:
     def _at(self) -> float:
         return datetime.fromisoformat(self.new.decided_at).timestamp()
 
-    def _items(self, prefix: str, decision: Decision, alerts: Sequence[Alert], reason: str) -> list[Parked]:
+    def _items(self, prefix: str, decision: Decision, alerts: Sequence[Alert], reason: str) -> list[StoredMessage]:
         messages: list[Decision | Alert] = [decision, *alerts]
         return [
-            Parked(
+            StoredMessage(
                 id=item_id(decision, place),
                 stage="publish",
                 reason=reason if place == 0 else "alert",
@@ -69,7 +69,7 @@ class Superseding:
                 at=self._at,
                 account=decision.account,
                 biz_id=decision.biz_id,
-                post=to_post(message, prefix),
+                message=to_message(message, prefix),
             )
             for place, message in enumerate(messages)
         ]

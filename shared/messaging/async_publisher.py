@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored, Publisher
 
 T = TypeVar("T")
@@ -14,8 +14,8 @@ T = TypeVar("T")
 class AsyncPublisher(Protocol):
     """One way to one broker, for one loop; made anew by itself after a failure."""
 
-    async def publish(self, posts: Sequence[Post]) -> Sequence[NotStored | None]:
-        """Store `posts` in order and say of each, in order, what came of it; may raise `NotStored` for all of them."""
+    async def publish(self, messages: Sequence[Message]) -> Sequence[NotStored | None]:
+        """Store `messages` in order; the answer holds None or an error for each. Raises `NotStored` for all of them."""
 
     async def depth(self, queues: Sequence[str]) -> int:
         """Messages waiting in `queues`, as a `Publisher` tells it; may raise `NotStored`."""
@@ -34,10 +34,10 @@ class ThreadedPublisher:
         self._publisher = publisher
         self._thread = ThreadPoolExecutor(1, "publisher")
 
-    async def publish(self, posts: Sequence[Post]) -> Sequence[NotStored | None]:
-        """Store all of `posts`; raises `NotStored` for all of them."""
-        await self._run(lambda: self._publisher.publish(posts))
-        return [None] * len(posts)
+    async def publish(self, messages: Sequence[Message]) -> Sequence[NotStored | None]:
+        """Store all of `messages`; raises `NotStored` for all of them."""
+        await self._run(lambda: self._publisher.publish(messages))
+        return [None] * len(messages)
 
     async def depth(self, queues: Sequence[str]) -> int:
         """Messages waiting in `queues`; raises `NotStored`."""

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any, Final, Literal, Self, get_args
 from uuid import uuid4
 
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 
 Channel = Literal["notify", "return"]
 Method = Literal["POST", "GET"]
@@ -75,7 +75,7 @@ class Envelope:
         """The same item for the next stage: a new body, its failed attempts forgotten."""
         return replace(self, body=body, biz_id=biz_id, content_type=JSON, attempts=0)
 
-    def post(self, queue: str) -> Post:
+    def to_message(self, queue: str) -> Message:
         """The message that carries this envelope."""
         headers: dict[str, str | int | float] = {
             "id": self.id,
@@ -87,7 +87,7 @@ class Envelope:
         for name in ("query", "attempts", "biz_id"):
             if value := getattr(self, name):
                 headers[name] = value
-        return Post(queue, self.body, self.content_type, headers)
+        return Message(queue, self.body, self.content_type, headers)
 
 
 def _text(headers: Mapping[str, Any], name: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class Message:
     """One message for one queue, by the queue's full name."""
 
     queue: str

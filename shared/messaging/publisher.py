@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 
 
 class NotStored(Exception):
@@ -13,8 +13,8 @@ class NotStored(Exception):
 class Publisher(Protocol):
     """One connection to one broker, for one thread; made anew by itself after a failure. All may raise `NotStored`."""
 
-    def publish(self, posts: Sequence[Post]) -> None:
-        """Store all of `posts`, in order."""
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Store all of `messages`, in order."""
 
     def depth(self, queues: Sequence[str]) -> int:
         """Messages waiting in `queues`, made where missing; where the broker tells, those in work too."""

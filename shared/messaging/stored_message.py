@@ -4,15 +4,15 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 from shared.messaging.topology import Stage
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
+class StoredMessage:
     """A message, the stage it rests before, and why.
 
-    `post` is the message as it goes back to its queue. A message that could not be read at all keeps the fields it
+    `message` is the message as it goes back to its queue. A message that could not be read at all keeps the fields it
     was found with in `entry` instead.
     """
 
@@ -23,26 +23,26 @@ class Parked:
     detail: str
     """What a person should know: a rule or a type, never a value from the message."""
     at: float
-    """Unix seconds: when it was parked; on the shelf `later`, when it is due."""
+    """Unix seconds: when it was stored; on the message set `delayed`, when it is due."""
     attempts: int = 0
     account: str = ""
     biz_id: str = ""
-    post: Post | None = None
+    message: Message | None = None
     entry: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
 
     def dump(self) -> bytes:
         """As JSON; bytes that need not be text are kept one character a byte (latin-1)."""
-        record = {name: value for name, value in asdict(replace(self, post=None, entry=())).items() if value}
-        if self.post is not None:
-            headers = dict(self.post.headers)
+        record = {name: value for name, value in asdict(replace(self, message=None, entry=())).items() if value}
+        if self.message is not None:
+            headers = dict(self.message.headers)
             parts = (
-                self.post.queue,
-                self.post.body.decode("latin-1"),
-                self.post.content_type,
+                self.message.queue,
+                self.message.body.decode("latin-1"),
+                self.message.content_type,
                 headers,
-                self.post.topic,
+                self.message.topic,
             )
-            record["post"] = parts if self.post.topic else parts[:-1]
+            record["message"] = parts if self.message.topic else parts[:-1]
         if self.entry:
             record["entry"] = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in self.entry]
         return json.dumps(record, separators=(",", ":")).encode()
@@ -51,9 +51,9 @@ class Parked:
     def load(cls, raw: bytes) -> Self:
         """What `dump` wrote."""
         record: dict[str, Any] = json.loads(raw)
-        post, entry = record.pop("post", None), record.pop("entry", ())
-        if post is not None:
-            queue, body, *rest = post
-            post = Post(queue, body.encode("latin-1"), *rest)
+        message, entry = record.pop("message", None), record.pop("entry", ())
+        if message is not None:
+            queue, body, *rest = message
+            message = Message(queue, body.encode("latin-1"), *rest)
         pairs = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in entry)
-        return cls(**{"reason": "", "detail": "", "at": 0.0, **record}, post=post, entry=pairs)
+        return cls(**{"reason": "", "detail": "", "at": 0.0, **record}, message=message, entry=pairs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Stage = Literal["verify", "reconcile", "classify", "publish"]
-Exit = Literal["drop", "unverified", "later", "dead"]
+Exit = Literal["drop", "unverified", "delay", "dead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ DECISIONS: Final = "decisions"
 ALERTS: Final = "alerts"
 
 TOPOLOGY: Final = (
-    Row("verify", CALLBACKS, (VERIFIED,), frozenset({"drop", "unverified", "later", "dead"})),
-    Row("reconcile", VERIFIED, (RECONCILED,), frozenset({"drop", "later", "dead"})),
-    Row("classify", RECONCILED, (DECIDED,), frozenset({"drop", "later", "dead"})),
-    Row("publish", DECIDED, (DECISIONS, ALERTS), frozenset({"later", "dead"})),
+    Row("verify", CALLBACKS, (VERIFIED,), frozenset({"drop", "unverified", "delay", "dead"})),
+    Row("reconcile", VERIFIED, (RECONCILED,), frozenset({"drop", "delay", "dead"})),
+    Row("classify", RECONCILED, (DECIDED,), frozenset({"drop", "delay", "dead"})),
+    Row("publish", DECIDED, (DECISIONS, ALERTS), frozenset({"delay", "dead"})),
 )
 
 GROUP: Final = "faceid"

@@ -5,8 +5,9 @@ A `Link` is one open connection, for one thread; once lost it stays so. A `Topol
 whoever connects declares it. A `RabbitPublisher` sends batches and waits until each message is confirmed.
 """
 
-from shared.rabbit.link import Link, LinkLost, dialer
+from shared.messaging.errors import BrokerUnavailable
+from shared.rabbit.link import Link, dialer
 from shared.rabbit.publisher import RabbitPublisher
 from shared.rabbit.topology import Topology
 
-__all__ = ["Link", "LinkLost", "RabbitPublisher", "Topology", "dialer"]
+__all__ = ["BrokerUnavailable", "Link", "RabbitPublisher", "Topology", "dialer"]

@@ -60,7 +60,7 @@ def tolerant_frame_handler(connection: Any, callback: Any) -> Callable[[Frame], 
     return on_frame
 
 
-class Cork:
+class WriteBuffer:
     """What py-amqp writes to: passes it on at once or, while it holds, in few large pieces."""
 
     def __init__(self, transport: Any) -> None:

@@ -9,14 +9,11 @@ from amqp import spec
 from amqp.method_framing import frame_writer
 from kombu.connection import Connection
 
-from shared.rabbit.frames import Cork, read_frames, tolerant_frame_handler
+from shared.messaging.errors import BrokerUnavailable
+from shared.rabbit.frames import WriteBuffer, read_frames, tolerant_frame_handler
 
 PUBLISH: Final = "Bssbb"
 """The wire types of basic.publish: ticket, exchange, routing key, mandatory, immediate."""
-
-
-class LinkLost(Exception):
-    """The connection is gone or unusable; the message is the type of the error behind it."""
 
 
 def dialer(url: str, timeout: float, heartbeat: float) -> Connection:
@@ -30,7 +27,7 @@ def dialer(url: str, timeout: float, heartbeat: float) -> Connection:
 
 
 class Link:
-    """A connection with one channel, for one thread. Once lost it stays so. Every call may raise `LinkLost`."""
+    """A connection with one channel, for one thread. Every call may raise `BrokerUnavailable`; then it stays closed."""
 
     def __init__(self, dialer: Connection) -> None:
         """Connect; a broker that can't be reached makes the next link try the next one of the URL."""
@@ -41,14 +38,14 @@ class Link:
             with self.guarded():
                 self._amqp = dialer.transport.establish_connection()
                 self._amqp.sock.settimeout(dialer.connect_timeout)
-                self._cork = Cork(self._amqp.transport)
-                self._amqp.frame_writer = frame_writer(self._amqp, self._cork)
+                self._write_buffer = WriteBuffer(self._amqp.transport)
+                self._amqp.frame_writer = frame_writer(self._amqp, self._write_buffer)
                 self._amqp.on_blocked, self._amqp.on_unblocked = self._block, self._unblock
                 self.channel = self._amqp.channel()
                 self.channel.auto_decode = False  # bodies stay bytes
                 self._poll = select.poll()
                 self._poll.register(self._amqp.sock, select.POLLIN)
-        except LinkLost:
+        except BrokerUnavailable:
             dialer.maybe_switch_next()
             raise
 
@@ -59,7 +56,7 @@ class Link:
             yield
         except Exception as error:
             self.drop()
-            raise LinkLost(type(error).__name__) from error
+            raise BrokerUnavailable(type(error).__name__) from error
 
     def drain(self, wait: float = 0.0) -> None:
         """Handle all that has come in, waited for at most `wait` seconds; sends a heartbeat when one is due."""
@@ -73,9 +70,9 @@ class Link:
     def batch(self) -> Iterator[None]:
         """Around messages or acknowledgements that may leave together: one write for all costs little more than one."""
         with self.guarded():
-            self._cork.hold()
+            self._write_buffer.hold()
             yield
-            self._cork.release()
+            self._write_buffer.release()
 
     def publish(self, exchange: str, routing_key: str, message: Any) -> None:
         """Send a message that must reach a queue, in a `batch`; returns before the broker has it."""

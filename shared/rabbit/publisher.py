@@ -7,10 +7,11 @@ from typing import Final
 
 from kombu.connection import Connection
 
-from shared.messaging.message import Post
+from shared.messaging.errors import BrokerUnavailable
+from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
 from shared.rabbit.confirms import Confirms, Refused
-from shared.rabbit.link import Link, LinkLost
+from shared.rabbit.link import Link
 from shared.rabbit.topology import Topology
 from shared.rabbit.wire import outgoing
 
@@ -35,9 +36,9 @@ class RabbitPublisher:
         self._confirms: Confirms | None = None
         self._asking: Link | None = None
 
-    def publish(self, posts: Sequence[Post]) -> None:
-        """Store all of `posts`, in order; raises `NotStored`, at once while the broker has an alarm."""
-        if not posts:
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Store all of `messages`, in order; raises `NotStored`, at once while the broker has an alarm."""
+        if not messages:
             return
         deadline = monotonic() + self._timeout
         with self._telling():
@@ -45,7 +46,7 @@ class RabbitPublisher:
             confirms.begin()
             if not link.blocked:
                 with link.batch():
-                    self._send(link, confirms, posts, deadline)
+                    self._send(link, confirms, messages, deadline)
             while not link.blocked and not confirms.complete:
                 link.drain(_left(deadline))
         if link.blocked:
@@ -85,12 +86,12 @@ class RabbitPublisher:
             confirms = self._confirms = Confirms(link.channel)
         return link, confirms
 
-    def _send(self, link: Link, confirms: Confirms, posts: Sequence[Post], deadline: float) -> None:
-        for post in posts:
+    def _send(self, link: Link, confirms: Confirms, messages: Sequence[Message], deadline: float) -> None:
+        for message in messages:
             _left(deadline)
-            lifetime = self._lifetime if post.topic else None
-            exchange, key = (self._topology.exchange, post.topic) if post.topic else ("", post.queue)
-            link.publish(exchange, key, outgoing(link.channel, post, lifetime))
+            lifetime = self._lifetime if message.topic else None
+            exchange, key = (self._topology.exchange, message.topic) if message.topic else ("", message.queue)
+            link.publish(exchange, key, outgoing(link.channel, message, lifetime))
             confirms.sent()
 
     @contextmanager
@@ -98,7 +99,7 @@ class RabbitPublisher:
         """Any failure is told as `NotStored`, and makes the next call begin anew, topology and all."""
         try:
             yield
-        except (LinkLost, Refused, TimeoutError) as error:
+        except (BrokerUnavailable, Refused, TimeoutError) as error:
             self._drop()
             raise NotStored(str(error) or "timeout") from error
 
@@ -114,7 +115,7 @@ def _alive(link: Link | None) -> Link | None:
     if link is not None:
         try:
             link.drain()
-        except LinkLost:
+        except BrokerUnavailable:
             return None
     return link
 

@@ -4,7 +4,7 @@ import json
 from time import time
 from typing import Any, Final
 
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 
 PERSISTENT: Final = 2
 LONGEST_TYPE: Final = 255
@@ -18,13 +18,13 @@ Parts = tuple[dict[str, str | int | float], str, bytes]
 """Headers, content type and body."""
 
 
-def outgoing(channel: Any, post: Post, lifetime: int | None) -> Any:
+def outgoing(channel: Any, message: Message, lifetime: int | None) -> Any:
     """The message that carries a post; `lifetime` in milliseconds, None for ever."""
     properties: dict[str, Any] = {"delivery_mode": PERSISTENT, "timestamp": int(time())}
     if lifetime is not None:
         properties["expiration"] = str(lifetime)
-    body, content_type, headers = post.body, post.content_type, dict(post.headers)
-    if _is_wide(post):
+    body, content_type, headers = message.body, message.content_type, dict(message.headers)
+    if _is_wide(message):
         body = json.dumps({"content_type": content_type, "headers": headers}).encode() + b"\n" + body
         content_type, headers = "", {}
         properties["type"] = WIDE
@@ -45,10 +45,10 @@ def incoming(message: Any) -> Parts:
     return _plain(properties.get("application_headers") or {}), properties.get("content_type") or "", body
 
 
-def _is_wide(post: Post) -> bool:
-    if len(post.content_type.encode(errors="surrogatepass")) > LONGEST_TYPE:
+def _is_wide(message: Message) -> bool:
+    if len(message.content_type.encode(errors="surrogatepass")) > LONGEST_TYPE:
         return True
-    return sum(len(value) for value in post.headers.values() if isinstance(value, str)) > MOST_HEADERS
+    return sum(len(value) for value in message.headers.values() if isinstance(value, str)) > MOST_HEADERS
 
 
 def _plain(headers: dict[Any, Any]) -> dict[str, str | int | float]:

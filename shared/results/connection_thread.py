@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Final
 
+from shared.messaging.errors import BrokerUnavailable
 from shared.results.received import Received
-from shared.results.subscription import Away, Subscription
+from shared.results.subscription import Subscription
 
 TURN_SECONDS: Final = 0.1
 """How long the thread may wait for its handler before it looks after the connection again."""
@@ -18,7 +19,7 @@ DOWN_RESTS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _log = logging.getLogger(__name__)
 
 
-class Keeper(threading.Thread):
+class ConnectionThread(threading.Thread):
     """Owns the connection beside the handler: receives, acknowledges, and keeps what is in hand ours.
 
     Another thread goes through `received` and says of each message by `settle` whether it is done.
@@ -74,7 +75,7 @@ class Keeper(threading.Thread):
         try:
             self._subscription.acknowledge(done)
             exchange()
-        except Away as error:
+        except BrokerUnavailable as error:
             self._rest(error)
         else:
             if self._failures:
@@ -100,7 +101,7 @@ class Keeper(threading.Thread):
             self._held += 1
             self._waiting.put(received)
 
-    def _rest(self, error: Away) -> None:
+    def _rest(self, error: BrokerUnavailable) -> None:
         if self._failures == 0:
             _log.warning("broker away (%s); trying again", error)
         time.sleep(DOWN_RESTS[min(self._failures, len(DOWN_RESTS) - 1)])

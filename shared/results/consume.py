@@ -12,7 +12,7 @@ from shared.events.alert import Alert
 from shared.events.decision import Decision
 from shared.messaging.engine import engine_of
 from shared.messaging.topology import ALERTS, DECISIONS
-from shared.results.connection_thread import Keeper
+from shared.results.connection_thread import ConnectionThread
 from shared.results.handling import Attempts, M
 from shared.results.queue import ResultQueue
 from shared.results.rabbit_subscription import RabbitSubscription
@@ -108,13 +108,13 @@ def _run(
         raise ValueError("attempts has to be 1 or more")
     with closing(open_publisher(url, PUBLISH_SECONDS, queues=())) as publisher, _stopped_by_signals(stop) as told:
         work = Attempts(kind, handler, attempts, queue, publisher, told)
-        keeper = Keeper(subscription, told)
-        keeper.start()
+        connection_thread = ConnectionThread(subscription, told)
+        connection_thread.start()
         try:
-            for received in keeper.received():
-                keeper.settle(received, done=work.settle(received))
+            for received in connection_thread.received():
+                connection_thread.settle(received, done=work.settle(received))
         finally:
-            keeper.end()
+            connection_thread.end()
 
 
 @contextmanager

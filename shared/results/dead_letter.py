@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 from shared.results.queue import ResultQueue
 from shared.results.received import Received
 
@@ -20,9 +20,9 @@ class Dead(Exception):
         self.attempts = attempts
 
 
-def dead_letter(received: Received, why: Dead, queue: ResultQueue) -> Post:
+def dead_letter(received: Received, why: Dead, queue: ResultQueue) -> Message:
     """The message with its body as it came, and headers `dead-...` beside its own that say why it is there."""
-    return Post(
+    return Message(
         queue=queue.dead,
         body=received.body,
         content_type=received.content_type,

@@ -2,13 +2,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from shared.rabbit import Link, LinkLost, Topology, dialer
+from shared.messaging.errors import BrokerUnavailable
+from shared.rabbit import Link, Topology, dialer
 from shared.rabbit.topology import QUORUM
 from shared.rabbit.unsettled import Unsettled
 from shared.rabbit.wire import incoming
 from shared.results.queue import ResultQueue
 from shared.results.received import Received
-from shared.results.subscription import Away
 
 HEARTBEAT_SECONDS: Final = 10.0
 EXCHANGE_SECONDS: Final = 5.0
@@ -128,8 +128,8 @@ class RabbitSubscription:
         """A lost connection takes with it all that was held: the broker hands it over once more."""
         try:
             yield
-        except LinkLost as error:
+        except BrokerUnavailable as error:
             self._link = None
             self._session += 1
             self._unsettled, self._batch = Unsettled(), []
-            raise Away(str(error)) from error
+            raise BrokerUnavailable(str(error)) from error

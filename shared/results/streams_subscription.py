@@ -8,10 +8,10 @@ from redis.exceptions import RedisError
 
 from shared.brokers.factory import open_connection
 from shared.brokers.kombu_publisher import open_channel
+from shared.messaging.errors import BrokerUnavailable
 from shared.messaging.topology import GROUP
 from shared.results.queue import ResultQueue
 from shared.results.received import Received
-from shared.results.subscription import Away
 from shared.streams import Channel, Message
 
 DELIVERY_COUNT = "x-delivery-count"
@@ -88,7 +88,7 @@ class StreamsSubscription:
         try:
             yield
         except self._errors as error:
-            raise Away(type(error).__name__) from error
+            raise BrokerUnavailable(type(error).__name__) from error
 
 
 def _as_json(fields: dict[bytes, bytes]) -> bytes:

@@ -6,12 +6,8 @@ from typing import Protocol
 from shared.results.received import Received
 
 
-class Away(Exception):
-    """The broker did not do its part; the same call may be made again, and connects anew where it has to."""
-
-
 class Subscription(Protocol):
-    """A consumer's side of one queue. All calls but `holds` come from one thread; all but that may raise `Away`."""
+    """A consumer's side of one queue, for one thread (`holds`: any). All but `holds` may raise `BrokerUnavailable`."""
 
     def receive(self, wait: float) -> Sequence[Received]:
         """What has come, waited for at most `wait` seconds; keeps what is held."""

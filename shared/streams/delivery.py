@@ -4,7 +4,7 @@ from itertools import count, groupby, islice
 from time import monotonic
 from typing import Final
 
-TRIAL_SECONDS: Final = 0.05
+PROBATION_SECONDS: Final = 0.05
 """How long an entry over which a consumer died is in work alone: what kills does so at once."""
 
 _serial = count(1)
@@ -20,7 +20,7 @@ class Delivery:
     """Names and values of the entry in turn, as they stand in the stream."""
     earlier: int = 0
     """How often the entry was delivered before."""
-    suspect: bool = False
+    suspicious: bool = False
     """A consumer died or fell silent over it."""
     since: float = field(default_factory=monotonic)
     """When it came, in seconds of the monotonic clock."""
@@ -29,9 +29,9 @@ class Delivery:
     tag: str = field(init=False)
 
     @property
-    def on_trial(self) -> bool:
+    def on_probation(self) -> bool:
         """Whether it may still turn out to be what kills consumers; after two of them it is until it is settled."""
-        return self.suspect and (self.earlier > 1 or monotonic() - self.since < TRIAL_SECONDS)
+        return self.suspicious and (self.earlier > 1 or monotonic() - self.since < PROBATION_SECONDS)
 
     def __post_init__(self) -> None:
         # The same entry may come to a consumer twice; its first delivery must not settle the second unseen.

@@ -117,7 +117,7 @@ class Inbox:
         more = False
         for queue in queues:
             room = self.deliveries.room(self._batch_size)
-            if not room or any(delivery.on_trial for delivery in self.deliveries.held()):
+            if not room or any(delivery.on_probation for delivery in self.deliveries.held()):
                 return
             with self._noting_lost_replies():
                 taken, left = self.member.take_over(queue, room, self.deliveries.held_ids(queue))

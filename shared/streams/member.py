@@ -24,7 +24,7 @@ class _Pending:
     deliveries: int
 
     @property
-    def suspect(self) -> bool:
+    def suspicious(self) -> bool:
         return self.consumer != scripts.HANDED_BACK.encode()
 
 
@@ -66,15 +66,15 @@ class Member:
         """
         overdue = self._pending(queue, "IDLE", self._lease_ms, "-", "+", most)
         rows = [row for row in overdue if row.entry_id not in held]
-        suspects = sorted((row for row in rows if row.suspect), key=lambda row: row.deliveries)
-        chosen = {row.entry_id: row for row in [row for row in rows if not row.suspect] or suspects[:1]}
+        poison_guard = sorted((row for row in rows if row.suspicious), key=lambda row: row.deliveries)
+        chosen = {row.entry_id: row for row in [row for row in rows if not row.suspicious] or poison_guard[:1]}
         if not chosen:
             return [], False
         group = (self.key(queue), self._options.group, self.name)
         # Only one of several members gets an entry: the claim asks once more how long it was silent.
         claimed = self._in_group([queue], "XCLAIM", *group, self._lease_ms, *chosen)
         taken = [
-            Delivery(queue, entry[0], entry[1], chosen[entry[0]].deliveries, chosen[entry[0]].suspect)
+            Delivery(queue, entry[0], entry[1], chosen[entry[0]].deliveries, chosen[entry[0]].suspicious)
             for entry in claimed
             if entry and entry[1]  # nothing where the entry was deleted: Redis 7 drops it, others answer nil
         ]
@@ -130,9 +130,9 @@ class Member:
         )
         return reply
 
-    def retire(self, queue: str, silent_seconds: float = 0, only: str = "") -> None:
+    def retire(self, queue: str, idle_seconds: float = 0, only: str = "") -> None:
         """Remove members that hold nothing and have been silent for so long."""
-        silent_ms = int(silent_seconds * 1000)
+        silent_ms = int(idle_seconds * 1000)
         self._redis.eval(scripts.RETIRE, 1, self.key(queue), self._options.group, silent_ms, only)
 
     @property

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from deploy.local.stack import DEMO_SECRET
 from shared.messaging.envelope import Envelope
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 from tests.bench.work import FORM
 from tests.support.load import CALLBACKS
 
@@ -39,9 +39,9 @@ def bodies(count: int, first: int = 1) -> Iterator[str]:
     return map(body, range(first, first + count))
 
 
-def stored(queue: str, form: str) -> Post:
+def stored(queue: str, form: str) -> Message:
     """A callback as the ingress stores it in the queue of this full name."""
-    return Envelope.arrived("default", "notify", "POST", form.encode(), FORM, "", time.time()).post(queue)
+    return Envelope.arrived("default", "notify", "POST", form.encode(), FORM, "", time.time()).to_message(queue)
 
 
 def answer_around() -> tuple[bytes, bytes]:

@@ -144,7 +144,7 @@ def _store(settings: Settings) -> Callable[[Sequence[bytes]], None]:
 
     def store(batch: Sequence[bytes]) -> None:
         envelopes = [Envelope.arrived("default", "notify", "POST", body, FORM, "", NOW) for body in batch]
-        publisher.publish([envelope.post(f"{settings.prefix}.callbacks") for envelope in envelopes])
+        publisher.publish([envelope.to_message(f"{settings.prefix}.callbacks") for envelope in envelopes])
 
     return store
 

@@ -17,14 +17,14 @@ from rich.table import Table
 
 from deploy.local.stack import DEMO_SECRET
 from shared.brokers.redis_streams_publisher import addition
-from shared.events.cloudevent import to_post
+from shared.events.cloudevent import to_message
 from shared.events.decision import decision_id
 from shared.messaging.envelope import Envelope
 from tests.bench import callbacks, work
 from tests.support.load import bodies
 from tests.support.payloads import FORM
 from workers.decisioning.classifier import Evidence, classify
-from workers.decisioning.crosscheck import gist
+from workers.decisioning.crosscheck import fingerprint
 from workers.decisioning.decision_builder import Decided, decide
 from workers.decisioning.evidence import Reconciled
 from workers.decisioning.policy import Policy
@@ -44,7 +44,7 @@ Step = tuple[str, Callable[[], object]]
 def steps() -> Iterator[Step]:
     """In the order in which a callback comes to them; an indented one is part of the one before."""
     envelope = Envelope.arrived("default", "notify", "POST", bodies(1)[0], FORM, "", NOW)
-    post, policy = envelope.post("faceid.callbacks"), Policy.load()
+    post, policy = envelope.to_message("faceid.callbacks"), Policy.load()
     signed, verified = form.fields(FORM, envelope.body), verify(envelope, SECRETS)
     assert verified.callback is not None
     callback = verified.callback
@@ -59,12 +59,12 @@ def steps() -> Iterator[Step]:
     yield "  the signature", lambda: signature.match(SECRETS, signed.data, signed.sign)
     yield "  strict JSON", lambda: strict_json.parse(signed.data)
     yield "  JSON and the model", lambda: Callback.from_json(signed.data)
-    yield "what it says, for contradictions", lambda: gist(callback)
+    yield "what it says, for contradictions", lambda: fingerprint(callback)
     yield "classify", lambda: classify(evidence, policy)
     yield "the decision", lambda: decide(envelope, reconciled, verdict, policy, NOW)
     yield "its JSON", lambda: Decided(decision).dump()
     yield "its id", lambda: decision_id("default", decision.biz_id, 1)
-    yield "the event around it", lambda: to_post(decision, "faceid", dumped)
+    yield "the event around it", lambda: to_message(decision, "faceid", dumped)
     yield "the entry of the stream", lambda: addition(post)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeVar
 
-from tests.chaos.history import Case, History, Message
+from tests.chaos.history import Case, History, ResultMessage
 
 EXPLAINED: Final = frozenset({"poison", "attempts_exhausted"})
 """Reasons of dead letters that a run's own faults account for."""
@@ -80,7 +80,7 @@ def _message_twice(history: History) -> Iterator[Violation]:
     repeats = {} if history.results_apart else _repeated(of_results)
     for (_, biz_id, revision), times in repeats.items():
         yield Violation("message twice", biz_id, f"revision {revision} was published {times} times")
-    said: dict[str, Message] = {}
+    said: dict[str, ResultMessage] = {}
     for message in history.messages:
         if said.setdefault(message.id, message).outcome != message.outcome:
             yield Violation("message twice", message.biz_id, "the same id says another outcome")

@@ -60,7 +60,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class ResultMessage:
     """One decision in the results queue."""
 
     id: str
@@ -74,7 +74,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One item on the shelf of dead letters or of unverified callbacks; `biz_id` as its body claims it."""
+    """One item on the message set of dead letters or of unverified callbacks; `biz_id` as its body claims it."""
 
     id: str
     biz_id: str
@@ -88,13 +88,13 @@ class History:
     posted: tuple[Posted, ...]
     seen: tuple[Seen, ...]
     cases: tuple[Case, ...]
-    messages: tuple[Message, ...]
+    messages: tuple[ResultMessage, ...]
     alerts: tuple[str, ...] = ()
     """Ids in the order of the alerts queue."""
     dead: tuple[Letter, ...] = ()
     unverified: tuple[Letter, ...] = ()
     waiting: Mapping[str, int] = field(default_factory=dict)
-    """How many items each queue, pending list and shelf of the pipeline still holds."""
+    """How many items each queue, pending list and message set of the pipeline still holds."""
     deaths: tuple[str, ...] = ()
     """Processes that ended though nobody had killed them."""
     budget: int = 3

@@ -54,10 +54,10 @@ def _play(plan: Round, folder: Path, seed: int, workers: int) -> Played:
         gone = progress.add_task("guests", total=plan.sessions, striking="")
         decided = progress.add_task("decisions", total=plan.sessions, striking="")
 
-        def show(standing: Standing) -> None:
-            striking = ", ".join(f"{strike.fault} ({strike.target})" for strike in standing.under_way)
-            progress.update(gone, completed=standing.gone, striking=striking)
-            progress.update(decided, completed=standing.decided)
+        def show(current: Standing) -> None:
+            striking = ", ".join(f"{strike.fault} ({strike.target})" for strike in current.under_way)
+            progress.update(gone, completed=current.gone, striking=striking)
+            progress.update(decided, completed=current.decided)
 
         played = asyncio.run(play(plan, folder, seed, workers, show))
     (folder / "history.json").write_text(json.dumps(asdict(played), default=sorted, indent=1))

@@ -13,7 +13,7 @@ from redis import Redis
 from deploy.local.program import Program
 from deploy.local.stack import Stack
 from shared.brokers.factory import open_publisher
-from shared.ledger.message_set import Shelf
+from shared.ledger.message_set import MessageSet
 from tests.support.load import bodies, decisions, post_all, signed
 
 pytestmark = pytest.mark.server
@@ -45,7 +45,7 @@ def test_a_message_that_kills_its_worker_is_dead_at_its_sixth_delivery_and_delay
             "poisoned", (sys.executable, "-m", "tests.chaos.poisoned_worker", "worker"), stack.env, tmp_path
         )
         deaths: list[float] = []
-        dead = Shelf(redis, "faceid", "dead")
+        dead = MessageSet(redis, "faceid", "dead")
         end = time.monotonic() + 60
         while len(dead) == 0 and time.monotonic() < end:
             if not worker.running:

@@ -12,9 +12,9 @@ from redis import Redis
 
 from shared.brokers.factory import open_async_publisher
 from shared.messaging.async_publisher import AsyncPublisher
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
-from tests.contract.test_publisher import bodies, posts
+from tests.contract.test_publisher import bodies, messages
 from tests.support.servers import RedisServer
 from tests.support.stream_clients import reader
 
@@ -32,8 +32,8 @@ async def publishing(url: str, seconds: float = PATIENT) -> AsyncIterator[AsyncP
 async def test_a_batch_is_there_in_its_order_and_each_post_of_it_is_told_so(any_redis_url: str) -> None:
     async with publishing(any_redis_url) as publisher:
         numbers = [b"%d" % number for number in range(200)]
-        assert list(await publisher.publish(posts(*numbers))) == [None] * 200
-        assert list(await publisher.publish(posts(bytes(range(256)), b""))) == [None] * 2
+        assert list(await publisher.publish(messages(*numbers))) == [None] * 200
+        assert list(await publisher.publish(messages(bytes(range(256)), b""))) == [None] * 2
     with Redis.from_url(any_redis_url) as redis:
         assert bodies(redis) == [*numbers, bytes(range(256)), b""]
 
@@ -47,7 +47,7 @@ async def test_a_post_is_read_as_it_was_written(any_redis_url: str, content_type
         "attempts": 3,
     }
     async with publishing(any_redis_url) as publisher:
-        await publisher.publish([Post("q", b"\xff\x00", content_type, headers)])
+        await publisher.publish([Message("q", b"\xff\x00", content_type, headers)])
     with reader(any_redis_url, "q") as consumer:
         (message,) = consumer.receive(1)
         assert message.body == b"\xff\x00"
@@ -58,9 +58,9 @@ async def test_a_post_is_read_as_it_was_written(any_redis_url: str, content_type
 async def test_one_that_is_refused_is_told_alone(any_redis_url: str) -> None:
     with Redis.from_url(any_redis_url) as redis:
         redis.set("p.other", "no stream")
-        first, second = posts(b"first", b"second")
+        first, second = messages(b"first", b"second")
         async with publishing(any_redis_url) as publisher:
-            answers = await publisher.publish([first, Post("p.other", b"refused", "", {}), second])
+            answers = await publisher.publish([first, Message("p.other", b"refused", "", {}), second])
         assert [type(answer) for answer in answers] == [type(None), NotStored, type(None)]
         assert bodies(redis) == [b"first", b"second"]
 
@@ -69,7 +69,7 @@ async def test_the_depth_is_that_of_all_queues_together_and_a_server_without_a_l
     any_redis_url: str,
 ) -> None:
     async with publishing(any_redis_url) as publisher:
-        await publisher.publish(posts(b"a", b"b"))
+        await publisher.publish(messages(b"a", b"b"))
         assert await publisher.depth(["p.callbacks", "p.verified"]) == 2
         assert await publisher.fullness() == 0
 
@@ -78,7 +78,7 @@ async def test_a_server_that_is_not_there_is_told_at_once() -> None:
     async with publishing("redis://127.0.0.1:1/0") as publisher:
         for _ in range(2):
             began = monotonic()
-            assert [type(answer) for answer in await publisher.publish(posts(b"x", b"y"))] == [NotStored] * 2
+            assert [type(answer) for answer in await publisher.publish(messages(b"x", b"y"))] == [NotStored] * 2
             with pytest.raises(NotStored):
                 await publisher.depth(["q"])
             assert monotonic() - began < PATIENT / 2
@@ -86,16 +86,16 @@ async def test_a_server_that_is_not_there_is_told_at_once() -> None:
 
 async def test_what_was_answered_before_the_connection_broke_is_stored_and_only_that() -> None:
     async with _answering(2) as url, publishing(url) as publisher:
-        answers = await publisher.publish(posts(b"1", b"2", b"3", b"4"))
+        answers = await publisher.publish(messages(b"1", b"2", b"3", b"4"))
     assert [type(answer) for answer in answers] == [type(None)] * 2 + [NotStored] * 2
 
 
 async def test_a_reply_that_comes_too_late_is_not_taken_for_that_of_the_next_batch() -> None:
     late = asyncio.Event()
     async with _answering(1, then=late.wait) as url, publishing(url, SECONDS) as publisher:
-        assert [type(a) for a in await publisher.publish(posts(b"1", b"2"))] == [type(None), NotStored]
+        assert [type(a) for a in await publisher.publish(messages(b"1", b"2"))] == [type(None), NotStored]
         late.set()
-        assert list(await publisher.publish(posts(b"3"))) == [None]
+        assert list(await publisher.publish(messages(b"3"))) == [None]
 
 
 @pytest.mark.server
@@ -103,19 +103,19 @@ async def test_a_server_that_hangs_is_told_within_the_timeout_and_one_that_is_ba
     private_server: RedisServer,
 ) -> None:
     async with publishing(private_server.url, SECONDS) as publisher:
-        await publisher.publish(posts(b"before"))
+        await publisher.publish(messages(b"before"))
         private_server.pause()
         began = monotonic()
-        assert [type(answer) for answer in await publisher.publish(posts(b"hangs"))] == [NotStored]
+        assert [type(answer) for answer in await publisher.publish(messages(b"hangs"))] == [NotStored]
         assert monotonic() - began < 3 * SECONDS
         private_server.resume()
-        assert list(await publisher.publish(posts(b"after"))) == [None]
+        assert list(await publisher.publish(messages(b"after"))) == [None]
         with private_server.client() as redis:
             assert [body for body in bodies(redis) if body != b"hangs"] == [b"before", b"after"]
         private_server.kill()
-        assert [type(answer) for answer in await publisher.publish(posts(b"killed"))] == [NotStored]
+        assert [type(answer) for answer in await publisher.publish(messages(b"killed"))] == [NotStored]
         private_server.start()
-        assert list(await publisher.publish(posts(b"again"))) == [None]
+        assert list(await publisher.publish(messages(b"again"))) == [None]
         with private_server.client() as redis:
             assert bodies(redis)[-1] == b"again"
 
@@ -125,22 +125,22 @@ async def test_a_connection_that_was_lost_while_nothing_was_sent_is_replaced_uns
     private_server: RedisServer,
 ) -> None:
     async with publishing(private_server.url) as publisher:
-        await publisher.publish(posts(b"before"))
+        await publisher.publish(messages(b"before"))
         private_server.restart()
         for _ in range(3):
             await asyncio.sleep(0)  # the loop hears that the connection was closed
-        assert list(await publisher.publish(posts(b"after"))) == [None]
+        assert list(await publisher.publish(messages(b"after"))) == [None]
 
 
 @pytest.mark.server
 async def test_a_full_server_is_told_and_one_with_room_again_is_used(private_server: RedisServer) -> None:
     async with publishing(private_server.url) as publisher:
-        await publisher.publish(posts(b"before"))
+        await publisher.publish(messages(b"before"))
         private_server.config_set("maxmemory", 1)
-        assert [str(answer) for answer in await publisher.publish(posts(b"full"))] == ["OutOfMemoryError"]
+        assert [str(answer) for answer in await publisher.publish(messages(b"full"))] == ["OutOfMemoryError"]
         assert await publisher.fullness() > 1
         private_server.config_set("maxmemory", 0)
-        assert list(await publisher.publish(posts(b"after"))) == [None]
+        assert list(await publisher.publish(messages(b"after"))) == [None]
         with private_server.client() as redis:
             assert bodies(redis) == [b"before", b"after"]
 
@@ -173,9 +173,9 @@ async def test_the_replies_of_a_batch_that_was_given_up_are_not_taken_for_those_
     private_server: RedisServer,
 ) -> None:
     async with publishing(private_server.url) as publisher:
-        await publisher.publish(posts(b"before"))
+        await publisher.publish(messages(b"before"))
         private_server.pause()
-        given_up = asyncio.create_task(publisher.publish(posts(b"given up")))
+        given_up = asyncio.create_task(publisher.publish(messages(b"given up")))
         for _ in range(10):
             await asyncio.sleep(0)  # until it is sent and its reply is waited for
         given_up.cancel()
@@ -183,5 +183,5 @@ async def test_the_replies_of_a_batch_that_was_given_up_are_not_taken_for_those_
             await given_up
         private_server.resume()
         private_server.config_set("maxmemory", 1)
-        (answer,) = await publisher.publish(posts(b"refused"))
+        (answer,) = await publisher.publish(messages(b"refused"))
     assert isinstance(answer, NotStored)

@@ -15,7 +15,7 @@ from redis import Redis
 
 from deploy.contract.documents import FOLDER, committed
 from shared.brokers.factory import open_publisher
-from shared.events.cloudevent import from_event, to_post
+from shared.events.cloudevent import from_event, to_message
 from tests.support.npm import NODE
 
 pytestmark = pytest.mark.timeout(300)  # the packages are brought from npm, once
@@ -85,7 +85,7 @@ def test_every_example_is_valid_in_the_documents_own_schemas(noun: str) -> None:
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_every_message_goes_where_the_document_says(name: str) -> None:
-    post = to_post(from_event(GOLDEN[name]), "faceid")
+    post = to_message(from_event(GOLDEN[name]), "faceid")
     noun = name.split("/")[1]  # decisions, alerts
     by_queue, by_topic = DOCUMENT["channels"][noun], DOCUMENT["channels"][f"{noun}ByTopic"]
     assert post.queue == by_queue["address"] == by_queue["bindings"]["amqp"]["queue"]["name"]
@@ -109,7 +109,7 @@ def test_ajv_accepts_every_golden_message_as_what_it_is_and_as_nothing_else(node
 
 def test_an_entry_on_redis_is_as_the_document_says(fake_redis_url: str) -> None:
     publisher = open_publisher(fake_redis_url, timeout=5.0)
-    posts = [to_post(from_event(body), "faceid") for body in GOLDEN.values()]
+    posts = [to_message(from_event(body), "faceid") for body in GOLDEN.values()]
     publisher.publish(posts)
     publisher.close()
     with Redis.from_url(fake_redis_url) as redis:
@@ -127,7 +127,7 @@ def test_an_entry_on_redis_is_as_the_document_says(fake_redis_url: str) -> None:
 @pytest.mark.server
 def test_a_message_on_rabbitmq_is_as_the_document_says(rabbit_url: str) -> None:
     publisher = open_publisher(rabbit_url, timeout=10.0)
-    sent = [to_post(from_event(body), "faceid") for body in GOLDEN.values()]
+    sent = [to_message(from_event(body), "faceid") for body in GOLDEN.values()]
     publisher.publish(sent)
     publisher.close()
     with pika.BlockingConnection(pika.URLParameters(rabbit_url)) as connection:

@@ -14,10 +14,10 @@ import pytest
 
 PARENT = """
 import sys
-from workers import fleet
-fleet.RESTART_REST = 0.01
-fleet.KILL_AFTER = float(sys.argv[3])
-sys.exit(fleet._Fleet([sys.executable, "-c", sys.argv[1]], int(sys.argv[2]), 0.0).run())
+from workers import supervisor
+supervisor.RESTART_DELAY = 0.01
+supervisor.KILL_AFTER = float(sys.argv[3])
+sys.exit(supervisor._Supervisor([sys.executable, "-c", sys.argv[1]], int(sys.argv[2]), 0.0).run())
 """
 CHILD = """
 import os, pathlib, signal, sys, time
@@ -32,10 +32,10 @@ UNUSABLE = "sys.exit(2)"
 
 
 class Start(Protocol):
-    def __call__(self, child: str, count: int, handler: str = ...) -> "Fleet": ...
+    def __call__(self, child: str, count: int, handler: str = ...) -> "Supervised": ...
 
 
-class Fleet:
+class Supervised:
     """A parent process whose children each leave a file named by their process id."""
 
     def __init__(self, folder: Path, child: str, count: int, handler: str) -> None:
@@ -73,29 +73,29 @@ def until(condition: Callable[[], object]) -> None:
 def start(tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as stack:
 
-        def begin(child: str, count: int, handler: str = OBEYING) -> Fleet:
-            fleet = Fleet(tmp_path, child, count, handler)
-            stack.callback(fleet.parent.kill)
-            return fleet
+        def begin(child: str, count: int, handler: str = OBEYING) -> Supervised:
+            supervised = Supervised(tmp_path, child, count, handler)
+            stack.callback(supervised.parent.kill)
+            return supervised
 
         yield begin
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_reaches_all_and_the_fleet_ends_in_good_order(number: signal.Signals, start: Start) -> None:
-    fleet = start(WORKING, 3)
-    until(lambda: len(fleet.children()) == 3)
-    assert fleet.stop(number) == 0
-    assert not any(alive(pid) for pid in fleet.children())
+    supervised = start(WORKING, 3)
+    until(lambda: len(supervised.children()) == 3)
+    assert supervised.stop(number) == 0
+    assert not any(alive(pid) for pid in supervised.children())
 
 
 def test_a_dead_worker_is_replaced(start: Start) -> None:
-    fleet = start(WORKING, 2)
-    until(lambda: len(fleet.children()) == 2)
-    os.kill(fleet.children()[0], signal.SIGKILL)
-    until(lambda: len(fleet.children()) == 3)
-    assert fleet.parent.poll() is None
-    fleet.stop()
+    supervised = start(WORKING, 2)
+    until(lambda: len(supervised.children()) == 2)
+    os.kill(supervised.children()[0], signal.SIGKILL)
+    until(lambda: len(supervised.children()) == 3)
+    assert supervised.parent.poll() is None
+    supervised.stop()
 
 
 def test_workers_whose_settings_can_not_be_used_end_the_fleet(start: Start) -> None:
@@ -104,13 +104,13 @@ def test_workers_whose_settings_can_not_be_used_end_the_fleet(start: Start) -> N
 
 def test_one_worker_that_is_unusable_ends_those_that_are_not(tmp_path: Path, start: Start) -> None:
     first = f"if len(list(pathlib.Path({str(tmp_path)!r}).iterdir())) > 1: sys.exit(2)\n{WORKING}"
-    fleet = start(first, 2)
-    assert fleet.parent.wait(20) == 2
-    assert not any(alive(pid) for pid in fleet.children())
+    supervised = start(first, 2)
+    assert supervised.parent.wait(20) == 2
+    assert not any(alive(pid) for pid in supervised.children())
 
 
 def test_who_does_not_stop_is_killed(start: Start) -> None:
-    fleet = start(WORKING, 2, IGNORING)
-    until(lambda: len(fleet.children()) == 2)
-    assert fleet.stop() == signal.SIGKILL
-    assert not any(alive(pid) for pid in fleet.children())
+    supervised = start(WORKING, 2, IGNORING)
+    until(lambda: len(supervised.children()) == 2)
+    assert supervised.stop() == signal.SIGKILL
+    assert not any(alive(pid) for pid in supervised.children())

@@ -7,11 +7,11 @@ import pytest
 from kombu.connection import Connection
 from redis import Redis
 
-from console.status.kombu import KombuGauge
-from console.status.redis_streams import StreamsGauge
-from console.status.show import open_gauge
+from console.status.kombu import KombuStats
+from console.status.redis_streams import RedisStreamsStats
+from console.status.show import open_queue_stats
 from console.status.snapshot import Depth, Reader, Results
-from console.terminal.errors import Trouble
+from console.terminal.errors import CommandError
 from shared.brokers.factory import open_connection
 
 pytestmark = pytest.mark.server
@@ -42,9 +42,9 @@ def fill(connection: Connection, count: int) -> Any:
 
 
 def test_a_stream_without_a_group_is_read_by_nobody(redis: "Redis") -> None:
-    assert StreamsGauge(redis).results("decisions", QUEUE) == Results("decisions", 0, ())
+    assert RedisStreamsStats(redis).results("decisions", QUEUE) == Results("decisions", 0, ())
     redis.xadd(QUEUE, {"body": "x"})
-    assert StreamsGauge(redis).results("decisions", QUEUE) == Results("decisions", 1, ())
+    assert RedisStreamsStats(redis).results("decisions", QUEUE) == Results("decisions", 1, ())
 
 
 def test_each_group_of_a_stream_has_what_it_was_given_and_what_waits_for_it(redis: "Redis") -> None:
@@ -59,7 +59,7 @@ def test_each_group_of_a_stream_has_what_it_was_given_and_what_waits_for_it(redi
         for place, _ in (found[0][1] if found else [])[:acked]:
             redis.xack(QUEUE, group, place)
 
-    readers = {reader.name: reader for reader in StreamsGauge(redis).results("decisions", QUEUE).readers or ()}
+    readers = {reader.name: reader for reader in RedisStreamsStats(redis).results("decisions", QUEUE).readers or ()}
 
     assert (readers["audit"].in_work, readers["audit"].waiting, readers["audit"].behind_seconds) == (0, 0, 0.0)
     assert (readers["billing"].in_work, readers["billing"].consumers) == (2, 1)
@@ -72,27 +72,27 @@ def test_each_group_of_a_stream_has_what_it_was_given_and_what_waits_for_it(redi
 
 
 def test_rabbitmq_tells_what_waits_and_how_many_read_and_no_more(rabbit: Connection) -> None:
-    gauge = KombuGauge(rabbit, counts_consumers=True)
-    assert gauge.depth(QUEUE) == Depth(0, None, None, 0)
+    stats = KombuStats(rabbit, counts_consumers=True)
+    assert stats.depth(QUEUE) == Depth(0, None, None, 0)
 
     channel = fill(rabbit, 3)
-    assert gauge.depth(QUEUE) == Depth(3, None, None, 0)
-    assert gauge.results("decisions", QUEUE) == Results("decisions", 3, ())
+    assert stats.depth(QUEUE) == Depth(3, None, None, 0)
+    assert stats.results("decisions", QUEUE) == Results("decisions", 3, ())
 
     channel.basic_qos(0, 1, a_global=False)
     channel.basic_consume(QUEUE, callback=lambda _: None)
     rabbit.drain_events(timeout=5)
-    assert gauge.results("decisions", QUEUE) == Results("decisions", 2, (Reader("", 1, 2, None, None, None),))
-    assert (gauge.workers([QUEUE]), gauge.connections()) == (None, None)
+    assert stats.results("decisions", QUEUE) == Results("decisions", 2, (Reader("", 1, 2, None, None, None),))
+    assert (stats.workers([QUEUE]), stats.connections()) == (None, None)
 
 
 def test_lists_of_kombus_own_transport_are_counted_and_their_readers_unknown(redis_url: str) -> None:
     url = f"stock+{redis_url}"
     with open_connection(url) as connection, connection.SimpleQueue(QUEUE) as queue:
         queue.put("x")
-    with open_gauge(url, "FACEID_RESULTS_URL") as gauge:
-        assert gauge.results("decisions", QUEUE) == Results("decisions", 1, None)
-        assert gauge.results("alerts", "faceid.alerts") == Results("alerts", 0, None)
+    with open_queue_stats(url, "FACEID_RESULTS_URL") as stats:
+        assert stats.results("decisions", QUEUE) == Results("decisions", 1, None)
+        assert stats.results("alerts", "faceid.alerts") == Results("alerts", 0, None)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_lists_of_kombus_own_transport_are_counted_and_their_readers_unknown(red
     ],
 )
 def test_a_broker_that_can_not_be_asked_says_why(rabbit_url: str, change: tuple[str, str], headline: str) -> None:
-    with pytest.raises(Trouble) as trouble, open_gauge(rabbit_url.replace(*change), "FACEID_BROKER_URL"):
+    with pytest.raises(CommandError) as trouble, open_queue_stats(rabbit_url.replace(*change), "FACEID_BROKER_URL"):
         pass
 
     assert headline in trouble.value.headline

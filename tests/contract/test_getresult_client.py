@@ -12,7 +12,7 @@ import pytest
 
 from shared.logs import configure
 from shared.settings import Account
-from workers.faceid.getresult_client import Answer, Answered, Failed, GetResult, Refused, Unread
+from workers.faceid.getresult_client import Answer, Answered, Failed, GetResultClient, Refused, Unread
 
 SECRET = "very-secret-indeed"
 BIZ_ID = "1462259748,52b13fb5 &=%+ü"
@@ -74,7 +74,7 @@ def account(port: int, path: str = "/faceid/lite/") -> Account:
 
 
 async def read(port: int, patience: float = 5.0) -> Answer:
-    async with GetResult(patience, max_connections=4) as client:
+    async with GetResultClient(patience, max_connections=4) as client:
         return await client.read(account(port), BIZ_ID)
 
 

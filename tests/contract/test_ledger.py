@@ -12,15 +12,15 @@ from redis import Redis
 from redis import asyncio as redis_asyncio
 
 from shared.ledger.case_key import CaseKey, release_command
-from shared.ledger.ledger import NOTED_ARRIVALS, Arrival, Ledger, Limits, Reservation
-from shared.ledger.message_set import Shelf
-from shared.messaging.stored_message import Parked
+from shared.ledger.ledger import NOTED_ARRIVALS, Arrival, Ledger, Limits, ReadPermit
+from shared.ledger.message_set import MessageSet
+from shared.messaging.stored_message import StoredMessage
 
 CASE = CaseKey("default", "1462259748,52b13fb5-8dfb-4537-a62b-a641d5e929f1")
 KEY = "p:case:{default}:1462259748,52b13fb5-8dfb-4537-a62b-a641d5e929f1"
 ACCOUNT = "p:account:{default}"
 DAY = 86_400.0
-LIMITS = Limits(retention=30 * DAY, breaker_rest=0.05, hint_life=600.0, hint_cases=20, hint_reads=5)
+LIMITS = Limits(retention=30 * DAY, breaker_rest=0.05, unsigned_ttl=600.0, unsigned_cases=20, unsigned_reads=5)
 EVERY_BYTE = bytes(range(256))
 WORKERS = 5
 
@@ -45,28 +45,33 @@ def ledger(ledgers: list[Ledger]) -> Ledger:
     return ledgers[0]
 
 
-flights = map("flight-{}".format, count())
+read_ids = map("flight-{}".format, count())
 
 
 async def arrive(ledger: Ledger, item: str = "item", case: CaseKey = CASE, **facts: Any) -> Arrival:
     """A signed, final notify, but for what is said otherwise."""
     channel = facts.pop("channel", "notify")
     return await ledger.arrive(
-        case, item, channel, **{"gist": "g", "data": "{}", "biz_no": "", "received_at": 1.5, "secret": "0", **facts}
+        case,
+        item,
+        channel,
+        **{"fingerprint": "g", "data": "{}", "biz_no": "", "received_at": 1.5, "secret": "0", **facts},
     )
 
 
 async def hint(ledger: Ledger, item: str = "hint", case: CaseKey = CASE) -> Arrival:
-    return await arrive(ledger, item, case, channel="return", gist="", secret="")
+    return await arrive(ledger, item, case, channel="return", fingerprint="", secret="")
 
 
-async def reserve(ledger: Ledger, flight: str | None = None, **terms: Any) -> Reservation:
+async def reserve_read(ledger: Ledger, read_id: str | None = None, **terms: Any) -> ReadPermit:
     """For a signed arrival with a budget of three reads and no rests, but for what is said otherwise."""
-    return await ledger.reserve(CASE, flight or next(flights), **{"allowed": 3, "life": 40.0, "rests": (0.0,), **terms})
+    return await ledger.reserve_read(
+        CASE, read_id or next(read_ids), **{"allowed": 3, "life": 40.0, "rests": (0.0,), **terms}
+    )
 
 
-async def land(ledger: Ledger, flight: str, how: Any = "failed", value: bytes | str = "TIMEOUT") -> Any:
-    return await ledger.land(CASE, flight, how, value, 2.5)
+async def finish_read(ledger: Ledger, read_id: str, how: Any = "failed", value: bytes | str = "TIMEOUT") -> Any:
+    return await ledger.finish_read(CASE, read_id, how, value, 2.5)
 
 
 async def crowd(ledgers: list[Ledger], call: Callable[[Ledger, int], Awaitable[Any]], size: int = 50) -> list[Any]:
@@ -79,8 +84,8 @@ def case(redis: "Redis") -> dict[str, str]:
     return {name.decode(): value.decode("latin-1") for name, value in found.items()}
 
 
-def outbox(redis: "Redis") -> list[Parked]:
-    return list(Shelf(redis, "p", "outbox"))
+def outbox(redis: "Redis") -> list[StoredMessage]:
+    return list(MessageSet(redis, "p", "outbox"))
 
 
 # Arrivals
@@ -88,18 +93,18 @@ def outbox(redis: "Redis") -> list[Parked]:
 
 async def test_of_many_signed_items_at_once_one_carries_the_case(ledgers: list[Ledger], redis: "Redis") -> None:
     arrivals = await crowd(ledgers, lambda ledger, number: arrive(ledger, f"item-{number}"))
-    assert Counter(arrival.verdict for arrival in arrivals) == {"carry": 1, "joined": 49}
+    assert Counter(arrival.verdict for arrival in arrivals) == {"own": 1, "joined": 49}
     assert case(redis)["count:notify"] == "50"
 
 
 async def test_of_many_hints_at_once_one_looks(ledgers: list[Ledger]) -> None:
     arrivals = await crowd(ledgers, lambda ledger, number: hint(ledger, f"item-{number}"))
-    assert Counter(arrival.verdict for arrival in arrivals) == {"look": 1, "joined": 49}
+    assert Counter(arrival.verdict for arrival in arrivals) == {"recheck": 1, "joined": 49}
 
 
 async def test_an_item_that_comes_again_counts_once_and_is_told_the_same(ledgers: list[Ledger], redis: "Redis") -> None:
     arrivals = await crowd(ledgers, lambda ledger, _: arrive(ledger))
-    assert {arrival.verdict for arrival in arrivals} == {"carry"}
+    assert {arrival.verdict for arrival in arrivals} == {"own"}
     assert case(redis)["count:notify"] == "1"
 
 
@@ -109,36 +114,42 @@ async def test_the_channels_heard_from_are_told(ledger: Ledger) -> None:
 
 
 async def test_a_signed_item_watches_an_open_case_beside_a_hint_that_looks(ledger: Ledger) -> None:
-    assert (await hint(ledger)).verdict == "look"
-    assert (await arrive(ledger, "signed", gist="")).verdict == "look"
+    assert (await hint(ledger)).verdict == "recheck"
+    assert (await arrive(ledger, "signed", fingerprint="")).verdict == "recheck"
     assert (await hint(ledger, "another")).verdict == "joined"
-    assert (await arrive(ledger, "another signed", gist="")).verdict == "joined"
-    assert [(await hint(ledger)).verdict, (await arrive(ledger, "signed", gist="")).verdict] == ["look", "look"]
+    assert (await arrive(ledger, "another signed", fingerprint="")).verdict == "joined"
+    assert [(await hint(ledger)).verdict, (await arrive(ledger, "signed", fingerprint="")).verdict] == [
+        "recheck",
+        "recheck",
+    ]
 
 
 async def test_a_signed_final_item_takes_the_case_from_those_that_look(ledger: Ledger) -> None:
     await hint(ledger)
-    assert (await arrive(ledger, "signed", gist="")).verdict == "look"
-    assert (await arrive(ledger, "final")).verdict == "carry"
-    assert [(await hint(ledger)).verdict, (await arrive(ledger, "signed", gist="")).verdict] == ["joined", "joined"]
+    assert (await arrive(ledger, "signed", fingerprint="")).verdict == "recheck"
+    assert (await arrive(ledger, "final")).verdict == "own"
+    assert [(await hint(ledger)).verdict, (await arrive(ledger, "signed", fingerprint="")).verdict] == [
+        "joined",
+        "joined",
+    ]
 
 
 async def test_a_decided_case_is_carried_until_its_decision_is_out(ledger: Ledger, redis: "Redis") -> None:
     await arrive(ledger)
     await ledger.commit(CASE, b"{}")
-    assert (await arrive(ledger)).verdict == "carry"
+    assert (await arrive(ledger)).verdict == "own"
     redis.hset(KEY, "published", "id")
     assert [(await arrive(ledger)).verdict, (await hint(ledger)).verdict] == ["decided", "decided"]
 
 
 async def test_when_its_item_has_died_another_may_carry_the_case(ledger: Ledger, redis: "Redis") -> None:
-    for first, second in (("carrier", "other"), ("other", "third")):
-        assert (await arrive(ledger, first)).verdict == "carry"
+    for first, second in (("owner", "other"), ("other", "third")):
+        assert (await arrive(ledger, first)).verdict == "own"
         redis.execute_command(*release_command("p", CASE))
-        assert (await arrive(ledger, second)).verdict == "carry"
+        assert (await arrive(ledger, second)).verdict == "own"
         assert (await arrive(ledger, first)).verdict == "joined"
     redis.execute_command(*release_command("p", CASE))
-    assert [(await hint(ledger)).verdict, (await arrive(ledger, "s", gist="")).verdict] == ["look", "look"]
+    assert [(await hint(ledger)).verdict, (await arrive(ledger, "s", fingerprint="")).verdict] == ["recheck", "recheck"]
 
 
 async def test_arrivals_are_noted_one_by_one_up_to_a_limit_and_then_counted(ledger: Ledger, redis: "Redis") -> None:
@@ -158,7 +169,7 @@ async def test_a_case_is_found_by_the_customers_own_number(ledger: Ledger, redis
 
 async def test_cases_of_accounts_and_odd_ids_are_kept_apart(ledger: Ledger, redis: "Redis") -> None:
     keys = [CaseKey("a", "1"), CaseKey("b", "1"), CaseKey("a", "1:2"), CaseKey("a", "*"), CaseKey("a", "{1}")]
-    assert {(await arrive(ledger, case=key)).verdict for key in keys} == {"carry"}
+    assert {(await arrive(ledger, case=key)).verdict for key in keys} == {"own"}
     assert len(redis.keys("p:case:*")) == len(keys)
 
 
@@ -183,7 +194,7 @@ async def test_a_case_of_hints_is_soon_forgotten_and_a_signed_item_keeps_it(ledg
 
 async def test_reads_are_remembered_for_longer_than_faceid_keeps_the_result(ledger: Ledger, redis: "Redis") -> None:
     await hint(ledger)
-    await reserve(ledger)
+    await reserve_read(ledger)
     assert DAY - 10 < redis.ttl(KEY) <= DAY
 
 
@@ -191,9 +202,9 @@ async def test_reads_are_remembered_for_longer_than_faceid_keeps_the_result(ledg
 async def test_nothing_is_kept_for_ever_by_a_case_that_expired_meanwhile(
     how: str, ledger: Ledger, redis: "Redis"
 ) -> None:
-    await reserve(ledger, "late")
+    await reserve_read(ledger, "late")
     redis.delete(KEY)
-    await land(ledger, "late", how)
+    await finish_read(ledger, "late", how)
     await ledger.commit(CaseKey("default", "other"), b"{}")
     assert all(redis.ttl(key) > 0 for key in redis.keys("p:[!o]*"))  # but for alerts that wait
 
@@ -202,11 +213,11 @@ async def test_nothing_is_kept_for_ever_by_a_case_that_expired_meanwhile(
 
 
 async def test_of_many_reservations_at_once_exactly_one_goes(ledgers: list[Ledger], redis: "Redis") -> None:
-    reservations = await crowd(ledgers, lambda ledger, _: reserve(ledger))
-    assert Counter(reservation.verdict for reservation in reservations) == {"go": 1, "wait": 49}
-    waits = {reservation.code for reservation in reservations if reservation.verdict == "wait"}
-    assert (waits, case(redis)["reads"]) == ({"read_rest"}, "1")
-    assert all(0 < reservation.seconds <= 40 for reservation in reservations if reservation.verdict == "wait")
+    permits = await crowd(ledgers, lambda ledger, _: reserve_read(ledger))
+    assert Counter(permit.verdict for permit in permits) == {"go": 1, "wait": 49}
+    waits = {permit.code for permit in permits if permit.verdict == "wait"}
+    assert (waits, case(redis)["reads"]) == ({"read_spacing"}, "1")
+    assert all(0 < permit.seconds <= 40 for permit in permits if permit.verdict == "wait")
 
 
 async def test_however_many_workers_fail_however_often_there_are_three_reads(ledgers: list[Ledger]) -> None:
@@ -214,12 +225,12 @@ async def test_however_many_workers_fail_however_often_there_are_three_reads(led
 
     async def insist(ledger: Ledger, number: int) -> None:
         for attempt in count():
-            reservation = await reserve(ledger, f"{number}.{attempt}")
-            if reservation.verdict == "spent":
+            permit = await reserve_read(ledger, f"{number}.{attempt}")
+            if permit.verdict == "spent":
                 return
-            if reservation.verdict == "go":
-                numbers.append(reservation.number)
-                await land(ledger, f"{number}.{attempt}")
+            if permit.verdict == "go":
+                numbers.append(permit.number)
+                await finish_read(ledger, f"{number}.{attempt}")
 
     await crowd(ledgers, insist, 20)
     assert sorted(numbers) == [1, 2, 3]
@@ -227,9 +238,9 @@ async def test_however_many_workers_fail_however_often_there_are_three_reads(led
 
 async def test_a_read_that_is_given_back_may_be_made_again(ledgers: list[Ledger], redis: "Redis") -> None:
     for number in range(10):
-        reservation = await reserve(ledgers[number % WORKERS], f"f{number}", rests=(60.0,))
-        assert (reservation.verdict, reservation.number) == ("go", 1)
-        await land(ledgers[0], f"f{number}", "given_back", "CONCURRENCY_LIMIT_EXCEEDED")
+        permit = await reserve_read(ledgers[number % WORKERS], f"f{number}", rests=(60.0,))
+        assert (permit.verdict, permit.number) == ("go", 1)
+        await finish_read(ledgers[0], f"f{number}", "given_back", "CONCURRENCY_LIMIT_EXCEEDED")
         redis.delete(ACCOUNT)
     assert case(redis)["reads"] == "0"
 
@@ -237,98 +248,98 @@ async def test_a_read_that_is_given_back_may_be_made_again(ledgers: list[Ledger]
 async def test_a_reservation_asked_for_again_after_a_lost_reply_is_the_same_read(
     ledger: Ledger, redis: "Redis"
 ) -> None:
-    answers = [await reserve(ledger, "same", hinted=True, allowed=2) for _ in range(3)]
+    answers = [await reserve_read(ledger, "same", unsigned=True, allowed=2) for _ in range(3)]
     assert {(answer.verdict, answer.number) for answer in answers} == {("go", 1)}
     assert case(redis)["reads"] == "1"
-    assert redis.get("p:hint_reads:{default}") == b"1"
+    assert redis.get("p:unsigned_reads:{default}") == b"1"
 
 
 @pytest.mark.parametrize(("how", "reads"), [("given_back", "0"), ("refused", "0"), ("failed", "1"), ("answered", "1")])
 async def test_a_landing_told_again_after_a_lost_reply_counts_once(
     how: str, reads: str, ledger: Ledger, redis: "Redis"
 ) -> None:
-    await reserve(ledger, "same")
+    await reserve_read(ledger, "same")
     for _ in range(3):
-        await land(ledger, "same", how, "x")
+        await finish_read(ledger, "same", how, "x")
     assert case(redis)["reads"] == reads
-    assert "flight" not in case(redis)
+    assert "read_id" not in case(redis)
 
 
 async def test_a_flight_that_never_lands_is_over_and_stays_counted(ledger: Ledger) -> None:
-    assert (await reserve(ledger, "lost", life=0.0)).verdict == "go"
-    after = await reserve(ledger)
+    assert (await reserve_read(ledger, "lost", life=0.0)).verdict == "go"
+    after = await reserve_read(ledger)
     assert (after.verdict, after.number) == ("go", 2)
 
 
 async def test_an_overtaken_flight_gives_nothing_back_and_ends_no_other(ledger: Ledger, redis: "Redis") -> None:
-    await reserve(ledger, "slow", life=0.0)
-    await reserve(ledger, "second")
-    await land(ledger, "slow", "given_back")
-    assert (case(redis)["reads"], case(redis)["flight"]) == ("2", "second")
+    await reserve_read(ledger, "slow", life=0.0)
+    await reserve_read(ledger, "second")
+    await finish_read(ledger, "slow", "given_back")
+    assert (case(redis)["reads"], case(redis)["read_id"]) == ("2", "second")
 
 
 async def test_a_flight_that_was_given_up_for_dead_is_told_so_when_it_lands(ledger: Ledger) -> None:
-    await reserve(ledger, "slow", life=0.0, allowed=1)
-    assert (await reserve(ledger, allowed=1)).verdict == "spent"
-    assert await land(ledger, "slow", "answered", b"late") is None
-    assert (await reserve(ledger)).raw == b"late"
+    await reserve_read(ledger, "slow", life=0.0, allowed=1)
+    assert (await reserve_read(ledger, allowed=1)).verdict == "spent"
+    assert await finish_read(ledger, "slow", "answered", b"late") is None
+    assert (await reserve_read(ledger)).raw == b"late"
 
 
 async def test_an_answer_is_kept_whoever_brings_it_and_the_first_one_stands(ledger: Ledger) -> None:
-    await reserve(ledger, "slow", life=0.0)
-    await reserve(ledger, "second")
-    await land(ledger, "slow", "answered", b"first")
-    await land(ledger, "second", "answered", b"second")
-    assert (await reserve(ledger)).raw == b"first"
+    await reserve_read(ledger, "slow", life=0.0)
+    await reserve_read(ledger, "second")
+    await finish_read(ledger, "slow", "answered", b"first")
+    await finish_read(ledger, "second", "answered", b"second")
+    assert (await reserve_read(ledger)).raw == b"first"
 
 
 @pytest.mark.parametrize("raw", [EVERY_BYTE, b"", b"\r\n$-1\r\n", b"x" * 100_000])
 async def test_a_stored_answer_comes_back_byte_for_byte_instead_of_a_read(raw: bytes, ledger: Ledger) -> None:
-    await reserve(ledger, "f")
-    await land(ledger, "f", "answered", raw)
-    assert await reserve(ledger, allowed=0) == Reservation("stored", raw=raw)
+    await reserve_read(ledger, "f")
+    await finish_read(ledger, "f", "answered", raw)
+    assert await reserve_read(ledger, allowed=0) == ReadPermit("stored", raw=raw)
 
 
 async def test_a_refusal_is_final(ledger: Ledger) -> None:
-    await reserve(ledger, "f")
-    await land(ledger, "f", "refused", "DATA_DESTROYED")
-    assert await reserve(ledger) == Reservation("refused", code="DATA_DESTROYED")
+    await reserve_read(ledger, "f")
+    await finish_read(ledger, "f", "refused", "DATA_DESTROYED")
+    assert await reserve_read(ledger) == ReadPermit("refused", code="DATA_DESTROYED")
 
 
 async def test_an_answer_set_aside_makes_room_for_the_next_read(ledger: Ledger, redis: "Redis") -> None:
-    await reserve(ledger, "f")
-    await land(ledger, "f", "answered", EVERY_BYTE)
+    await reserve_read(ledger, "f")
+    await finish_read(ledger, "f", "answered", EVERY_BYTE)
     await ledger.set_aside(CASE, b"another answer")
-    assert (await reserve(ledger)).verdict == "stored"
+    assert (await reserve_read(ledger)).verdict == "stored"
     for _ in range(2):
         await ledger.set_aside(CASE, EVERY_BYTE)
-    assert (await reserve(ledger)).number == 2
+    assert (await reserve_read(ledger)).number == 2
     assert redis.hget(KEY, "set_aside") == EVERY_BYTE
 
 
 async def test_there_is_a_rest_after_each_read_and_the_last_one_repeats(ledger: Ledger, redis: "Redis") -> None:
     rests = []
     for number in range(4):
-        assert (await reserve(ledger, f"f{number}", rests=(20.0, 40.0), allowed=9)).verdict == "go"
-        await land(ledger, f"f{number}")
-        rests.append((await reserve(ledger, allowed=9)).seconds)
-        redis.hdel(KEY, "rest_until")
+        assert (await reserve_read(ledger, f"f{number}", rests=(20.0, 40.0), allowed=9)).verdict == "go"
+        await finish_read(ledger, f"f{number}")
+        rests.append((await reserve_read(ledger, allowed=9)).seconds)
+        redis.hdel(KEY, "next_read_at")
     assert rests == pytest.approx([20, 40, 40, 40], abs=1)
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 2, 3])
 async def test_no_more_reads_than_are_allowed(allowed: int, ledger: Ledger) -> None:
     for number in range(allowed):
-        assert (await reserve(ledger, f"f{number}", allowed=allowed)).verdict == "go"
-        await land(ledger, f"f{number}")
-    assert await reserve(ledger, allowed=allowed) == Reservation("spent", number=allowed)
+        assert (await reserve_read(ledger, f"f{number}", allowed=allowed)).verdict == "go"
+        await finish_read(ledger, f"f{number}")
+    assert await reserve_read(ledger, allowed=allowed) == ReadPermit("spent", number=allowed)
 
 
 async def test_landing_tells_the_channels_heard_from_meanwhile(ledger: Ledger) -> None:
     await arrive(ledger, "a")
-    await reserve(ledger, "f")
+    await reserve_read(ledger, "f")
     await arrive(ledger, "b", channel="return")
-    assert await land(ledger, "f", "answered", b"{}") == ("notify", "return")
+    assert await finish_read(ledger, "f", "answered", b"{}") == ("notify", "return")
 
 
 # Decisions
@@ -337,8 +348,8 @@ async def test_landing_tells_the_channels_heard_from_meanwhile(ledger: Ledger) -
 async def test_of_many_decisions_at_once_the_first_stands_for_all(ledgers: list[Ledger]) -> None:
     answers = await crowd(ledgers, lambda ledger, number: ledger.commit(CASE, b"decision %d" % number))
     assert len(set(answers)) == 1
-    ((standing, published),) = set(answers)
-    assert standing.startswith(b"decision ")
+    ((current, published),) = set(answers)
+    assert current.startswith(b"decision ")
     assert not published
 
 
@@ -352,19 +363,21 @@ async def test_a_decision_comes_back_byte_for_byte_with_whether_it_is_out(ledger
 
 
 async def test_other_evidence_raises_one_alert_for_each_thing_it_says(ledgers: list[Ledger], redis: "Redis") -> None:
-    await arrive(ledgers[0], "first", gist="PASS")
-    await crowd(ledgers, lambda ledger, number: arrive(ledger, f"i{number}", gist=("PASS", "FAIL", "MASK")[number % 3]))
+    await arrive(ledgers[0], "first", fingerprint="PASS")
+    await crowd(
+        ledgers, lambda ledger, number: arrive(ledger, f"i{number}", fingerprint=("PASS", "FAIL", "MASK")[number % 3])
+    )
     alerts = outbox(redis)
-    assert [(parked.reason, parked.account, parked.biz_id) for parked in alerts] == [
+    assert [(stored.reason, stored.account, stored.biz_id) for stored in alerts] == [
         ("evidence_conflict", "default", CASE.biz_id)
     ] * 2
-    assert len({parked.id for parked in alerts}) == 2
+    assert len({stored.id for stored in alerts}) == 2
 
 
 async def test_hints_and_unfinished_flows_contradict_nothing(ledger: Ledger, redis: "Redis") -> None:
-    await arrive(ledger, "first", gist="PASS")
+    await arrive(ledger, "first", fingerprint="PASS")
     await hint(ledger)
-    await arrive(ledger, "unfinished", gist="")
+    await arrive(ledger, "unfinished", fingerprint="")
     assert outbox(redis) == []
 
 
@@ -373,34 +386,34 @@ async def test_hints_and_unfinished_flows_contradict_nothing(ledger: Ledger, red
 
 async def test_hints_open_so_many_cases_a_minute_and_the_rest_leave_no_trace(ledger: Ledger, redis: "Redis") -> None:
     verdicts = [(await hint(ledger, case=CaseKey("default", str(number)))).verdict for number in range(30)]
-    assert verdicts == ["look"] * LIMITS.hint_cases + ["flooded"] * 10
-    assert len(redis.keys("p:case:*")) == LIMITS.hint_cases
-    assert 0 < redis.ttl("p:hints:{default}") <= 60
+    assert verdicts == ["recheck"] * LIMITS.unsigned_cases + ["rate_limited"] * 10
+    assert len(redis.keys("p:case:*")) == LIMITS.unsigned_cases
+    assert 0 < redis.ttl("p:unsigned_cases:{default}") <= 60
     assert (await hint(ledger, "again", CaseKey("default", "0"))).verdict == "joined"
-    assert (await hint(ledger, case=CaseKey("other", "1"))).verdict == "look"
-    assert (await arrive(ledger)).verdict == "carry"
+    assert (await hint(ledger, case=CaseKey("other", "1"))).verdict == "recheck"
+    assert (await arrive(ledger)).verdict == "own"
 
 
 async def test_hints_cost_so_many_reads_a_minute_and_signed_items_go_on(ledger: Ledger, redis: "Redis") -> None:
-    redis.set("p:hint_reads:{default}", LIMITS.hint_reads - 1, ex=60)
-    assert (await reserve(ledger, "f", hinted=True)).verdict == "go"
-    await land(ledger, "f", "given_back", "CONCURRENCY_LIMIT_EXCEEDED")
+    redis.set("p:unsigned_reads:{default}", LIMITS.unsigned_reads - 1, ex=60)
+    assert (await reserve_read(ledger, "f", unsigned=True)).verdict == "go"
+    await finish_read(ledger, "f", "given_back", "CONCURRENCY_LIMIT_EXCEEDED")
     redis.delete(ACCOUNT)
-    assert (await reserve(ledger, hinted=True)).verdict == "flooded"
+    assert (await reserve_read(ledger, unsigned=True)).verdict == "rate_limited"
     assert case(redis)["reads"] == "0"
-    assert (await reserve(ledger)).verdict == "go"
+    assert (await reserve_read(ledger)).verdict == "go"
 
 
 # The breaker
 
 
-async def call(ledger: Ledger, number: int, how: Any, code: str = "AUTHENTICATION_ERROR") -> Reservation:
+async def call(ledger: Ledger, number: int, how: Any, code: str = "AUTHENTICATION_ERROR") -> ReadPermit:
     """A read of a case of its own, with its end when it went."""
-    key, flight = CaseKey("default", f"call-{number}"), f"call-{number}"
-    reservation = await ledger.reserve(key, flight, allowed=3, life=1.0, rests=(0.0,))
-    if reservation.verdict == "go":
-        await ledger.land(key, flight, how, code, 1.0)
-    return reservation
+    key, read_id = CaseKey("default", f"call-{number}"), f"call-{number}"
+    permit = await ledger.reserve_read(key, read_id, allowed=3, life=1.0, rests=(0.0,))
+    if permit.verdict == "go":
+        await ledger.finish_read(key, read_id, how, code, 1.0)
+    return permit
 
 
 async def test_calls_that_all_fail_pause_the_account_and_raise_one_alert(ledger: Ledger, redis: "Redis") -> None:
@@ -418,7 +431,7 @@ async def test_a_paused_account_is_tried_by_one_call_at_a_time(ledgers: list[Led
     redis.hset(ACCOUNT, "open_until", 1)
     probes = await crowd(
         ledgers,
-        lambda ledger, number: ledger.reserve(
+        lambda ledger, number: ledger.reserve_read(
             CaseKey("default", f"p{number}"), f"p{number}", allowed=3, life=40.0, rests=(0.0,)
         ),
     )
@@ -470,11 +483,11 @@ async def test_scripts_that_the_server_has_forgotten_are_taught_again(ledgers: l
     await crowd(ledgers, lambda ledger, number: arrive(ledger, f"a{number}"), 10)
     redis.script_flush()
     verdicts = [arrival.verdict for arrival in await crowd(ledgers, lambda ledger, n: arrive(ledger, f"a{n}"), 10)]
-    assert Counter(verdicts) == {"carry": 1, "joined": 9}
+    assert Counter(verdicts) == {"own": 1, "joined": 9}
     assert case(redis)["count:notify"] == "10"
     for step in (
-        lambda ledger: reserve(ledger, "f"),
-        lambda ledger: land(ledger, "f", "answered", b"{}"),
+        lambda ledger: reserve_read(ledger, "f"),
+        lambda ledger: finish_read(ledger, "f", "answered", b"{}"),
         lambda ledger: ledger.set_aside(CASE, b"{}"),
         lambda ledger: ledger.commit(CASE, b"{}"),
     ):
@@ -493,7 +506,7 @@ async def test_calls_made_at_the_same_time_share_a_round_trip_and_fail_alone(led
 
 
 async def test_the_alerts_are_json_that_other_programs_can_read(ledger: Ledger, redis: "Redis") -> None:
-    await arrive(ledger, "a", gist="one")
-    await arrive(ledger, "b", gist="two")
+    await arrive(ledger, "a", fingerprint="one")
+    await arrive(ledger, "b", fingerprint="two")
     (raw,) = redis.hvals("p:outbox:items")
     assert json.loads(raw)["stage"] == "publish"

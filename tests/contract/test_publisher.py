@@ -10,7 +10,7 @@ from redis import Redis
 
 from shared.brokers.factory import open_publisher
 from shared.messaging.engine import engine_of
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored, Publisher
 from tests.support.servers import RedisServer
 
@@ -23,8 +23,8 @@ def publisher(any_redis_url: str) -> Iterator[Publisher]:
         yield publisher
 
 
-def posts(*bodies: bytes) -> list[Post]:
-    return [Post("p.callbacks", body, "text/form", {"id": f"i{place}"}) for place, body in enumerate(bodies)]
+def messages(*bodies: bytes) -> list[Message]:
+    return [Message("p.callbacks", body, "text/form", {"id": f"i{place}"}) for place, body in enumerate(bodies)]
 
 
 def bodies(redis: "Redis") -> list[bytes]:
@@ -33,8 +33,8 @@ def bodies(redis: "Redis") -> list[bytes]:
 
 
 def test_a_batch_is_there_in_its_order_when_the_call_returns(publisher: Publisher, any_redis_url: str) -> None:
-    publisher.publish(posts(*(b"%d" % number for number in range(200))))
-    publisher.publish(posts(bytes(range(256)), b""))
+    publisher.publish(messages(*(b"%d" % number for number in range(200))))
+    publisher.publish(messages(bytes(range(256)), b""))
     with Redis.from_url(any_redis_url) as redis:
         assert bodies(redis) == [*(b"%d" % number for number in range(200)), bytes(range(256)), b""]
 
@@ -46,12 +46,12 @@ def test_nothing_is_nothing(publisher: Publisher, any_redis_url: str) -> None:
 
 
 def test_the_depth_is_that_of_all_queues_together_made_where_missing(publisher: Publisher) -> None:
-    publisher.publish(posts(b"a", b"b"))
+    publisher.publish(messages(b"a", b"b"))
     assert publisher.depth(["p.callbacks", "p.verified"]) == 2
 
 
 @pytest.mark.parametrize(
-    "call", [lambda publisher: publisher.publish(posts(b"x")), lambda publisher: publisher.depth(["q"])]
+    "call", [lambda publisher: publisher.publish(messages(b"x")), lambda publisher: publisher.depth(["q"])]
 )
 def test_a_broker_that_is_not_there_is_told_at_once(call: Callable[[Publisher], object]) -> None:
     with closing(open_publisher("redis://127.0.0.1:1/0", SECONDS)) as publisher:
@@ -67,19 +67,19 @@ def test_a_broker_that_hangs_is_told_within_the_timeout_and_one_that_is_back_is_
     private_server: RedisServer,
 ) -> None:
     with closing(open_publisher(private_server.url, SECONDS)) as publisher:
-        publisher.publish(posts(b"before"))
+        publisher.publish(messages(b"before"))
         private_server.pause()
         began = monotonic()
         with pytest.raises(NotStored):
-            publisher.publish(posts(b"hangs"))
+            publisher.publish(messages(b"hangs"))
         assert monotonic() - began < 3 * SECONDS
         private_server.resume()
-        publisher.publish(posts(b"after"))
+        publisher.publish(messages(b"after"))
         private_server.kill()
         with pytest.raises(NotStored):
-            publisher.publish(posts(b"killed"))
+            publisher.publish(messages(b"killed"))
         private_server.start()
-        publisher.publish(posts(b"again"))
+        publisher.publish(messages(b"again"))
         with private_server.client() as redis:
             assert [body for body in bodies(redis) if body != b"hangs"] == [b"before", b"after", b"again"]
 
@@ -87,12 +87,12 @@ def test_a_broker_that_hangs_is_told_within_the_timeout_and_one_that_is_back_is_
 @pytest.mark.server
 def test_a_full_broker_is_told_and_one_with_room_again_is_used(private_server: RedisServer) -> None:
     with closing(open_publisher(private_server.url, SECONDS)) as publisher:
-        publisher.publish(posts(b"before"))
+        publisher.publish(messages(b"before"))
         private_server.config_set("maxmemory", 1)
         with pytest.raises(NotStored):
-            publisher.publish(posts(b"full"))
+            publisher.publish(messages(b"full"))
         private_server.config_set("maxmemory", 0)
-        publisher.publish(posts(b"after"))
+        publisher.publish(messages(b"after"))
         with private_server.client() as redis:
             assert bodies(redis) == [b"before", b"after"]
 

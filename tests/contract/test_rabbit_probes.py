@@ -50,14 +50,14 @@ def test_a_wrong_password_is_told_without_the_password(rabbit_url: str) -> None:
     what, refusal = refused(rabbit_url.replace("guest:guest", "guest:private"))
 
     assert (what, refusal.found) == ("", "the user or the password is wrong")
-    assert "private" not in refusal.todo
+    assert "private" not in refusal.hint
 
 
 def test_an_unknown_virtual_host_is_named(rabbit_url: str) -> None:
     what, refusal = refused(rabbit_url.rpartition("/")[0] + "/nowhere")
 
     assert (what, refusal.found) == ("", "vhost nowhere not found")
-    assert "add_vhost" in refusal.todo
+    assert "add_vhost" in refusal.hint
 
 
 def test_where_nobody_listens_is_told(rabbit_url: str) -> None:
@@ -76,7 +76,7 @@ def test_a_queue_that_somebody_has_made_otherwise_is_named_with_what_differs(rab
     assert what == "queues"
     assert "declared otherwise: inequivalent arg" in refusal.found
     assert "'faceid.verified'" in refusal.found
-    assert "delete it when it is empty" in refusal.todo
+    assert "delete it when it is empty" in refusal.hint
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_missing_permission_is_told(
 
     assert what == failing
     assert refusal.found.startswith("not permitted: access to ")
-    assert "set_permissions" in refusal.todo
+    assert "set_permissions" in refusal.hint
 
 
 def test_the_permissions_of_the_documentation_are_enough(rabbit_server: RabbitServer, rabbit_url: str) -> None:

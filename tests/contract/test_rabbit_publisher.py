@@ -13,7 +13,7 @@ from kombu.connection import Connection
 
 from deploy.local.rabbit_server import RabbitServer
 from shared.brokers.factory import open_publisher, rabbit_topology
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored, Publisher
 from shared.rabbit import Link, RabbitPublisher, dialer
 from tests.support.load import wait_until
@@ -50,20 +50,20 @@ def hasty(url: str) -> Iterator[Publisher]:
         yield publisher
 
 
-def posts(*bodies: bytes) -> list[Post]:
-    return [Post(CALLBACKS, body, "text/form", {"id": f"i{place}"}) for place, body in enumerate(bodies)]
+def messages(*bodies: bytes) -> list[Message]:
+    return [Message(CALLBACKS, body, "text/form", {"id": f"i{place}"}) for place, body in enumerate(bodies)]
 
 
-def decision(body: bytes = b"{}", topic: str = "decision.default.approved") -> Post:
-    return Post("faceid.decisions", body, "application/cloudevents+json", {"ce-id": "1"}, topic)
+def decision(body: bytes = b"{}", topic: str = "decision.default.approved") -> Message:
+    return Message("faceid.decisions", body, "application/cloudevents+json", {"ce-id": "1"}, topic)
 
 
 # What is stored, and how
 
 
 def test_a_batch_is_there_in_its_order_when_the_call_returns(publisher: Publisher, url: str) -> None:
-    publisher.publish(posts(*(b"%d" % number for number in range(500))))
-    publisher.publish(posts(bytes(range(256)), b"", b"x" * 400_000))
+    publisher.publish(messages(*(b"%d" % number for number in range(500))))
+    publisher.publish(messages(bytes(range(256)), b"", b"x" * 400_000))
     expected = [*(b"%d" % number for number in range(500)), bytes(range(256)), b"", b"x" * 400_000]
     assert publisher.depth([CALLBACKS, "faceid.verified"]) == 503
     assert taken_from_rabbit(url, CALLBACKS) == expected
@@ -75,7 +75,7 @@ def test_nothing_is_nothing_and_connects_to_nobody() -> None:
 
 
 def test_a_message_can_be_read_by_any_client(publisher: Publisher, url: str) -> None:
-    publisher.publish(posts(b"data"))
+    publisher.publish(messages(b"data"))
     (message,) = messages_of_rabbit(url, CALLBACKS)
     assert message.properties["content_type"] == "text/form"
     assert message.properties["application_headers"] == {"id": "i0", "x-delivery-count": 0}  # the queue's own
@@ -85,7 +85,7 @@ def test_a_message_can_be_read_by_any_client(publisher: Publisher, url: str) -> 
 def test_inner_queues_are_replicated_and_drop_nothing_for_being_delivered_often(
     publisher: Publisher, url: str, server: RabbitServer
 ) -> None:
-    publisher.publish([*posts(b"x"), decision()])
+    publisher.publish([*messages(b"x"), decision()])
     lines = server.control("list_queues", "-p", "v0", "--formatter", "json", "name", "durable", "arguments")
     queues = {queue["name"]: queue for queue in json.loads(lines)}
     assert all(queue["durable"] for queue in queues.values())
@@ -115,7 +115,7 @@ def test_results_expire_after_the_retention_as_far_as_the_protocol_can_say(
     days: float, expiration: int, url: str
 ) -> None:
     with closing(open_publisher(url, PATIENCE, retention_days=days)) as publisher:
-        publisher.publish([decision(), *posts(b"x")])
+        publisher.publish([decision(), *messages(b"x")])
     assert [m.properties["expiration"] for m in messages_of_rabbit(url, "faceid.decisions")] == [str(expiration)]
     assert ["expiration" in m.properties for m in messages_of_rabbit(url, CALLBACKS)] == [False]
 
@@ -132,7 +132,7 @@ def test_a_result_is_gone_when_its_time_has_come(url: str) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda publisher: publisher.publish(posts(b"x")),
+        lambda publisher: publisher.publish(messages(b"x")),
         lambda publisher: publisher.depth([CALLBACKS]),
         lambda publisher: publisher.fullness(),
     ],
@@ -151,21 +151,21 @@ def test_a_broker_that_is_not_there_is_told_at_once(call: Callable[[Publisher], 
 def test_what_somebody_has_deleted_is_declared_again_by_the_next_call(
     what: str, publisher: Publisher, url: str
 ) -> None:
-    publisher.publish([*posts(b"before"), decision(b"before")])
+    publisher.publish([*messages(b"before"), decision(b"before")])
     with Connection(url) as connection:
         if what == "queue":
             connection.channel().queue_delete(CALLBACKS)
         else:
             connection.channel().exchange_delete("faceid")
-    post = posts(b"after") if what == "queue" else [decision(b"after")]
+    message = messages(b"after") if what == "queue" else [decision(b"after")]
     with pytest.raises(NotStored, match="unroutable" if what == "queue" else "NotFound"):
-        publisher.publish(post)
-    publisher.publish(post)
+        publisher.publish(message)
+    publisher.publish(message)
     assert taken_from_rabbit(url, CALLBACKS if what == "queue" else "faceid.decisions")[-1] == b"after"
 
 
 def test_one_refused_message_is_told_for_its_whole_batch(publisher: Publisher, url: str, server: RabbitServer) -> None:
-    publisher.publish(posts(b"first"))
+    publisher.publish(messages(b"first"))
     policy = json.dumps({"max-length": 1, "overflow": "reject-publish"})
     server.control("set_policy", "-p", "v0", "short", "^faceid.callbacks$", policy, "--apply-to", "queues")
     try:
@@ -177,7 +177,7 @@ def test_one_refused_message_is_told_for_its_whole_batch(publisher: Publisher, u
 
 def _refused(publisher: Publisher) -> bool:
     try:
-        publisher.publish(posts(*[b"more"] * 20))
+        publisher.publish(messages(*[b"more"] * 20))
     except NotStored as error:
         return str(error) == "nack"
     return False
@@ -187,15 +187,15 @@ def test_a_queue_of_another_kind_under_our_name_is_told(url: str) -> None:
     with Connection(url) as connection, closing(open_publisher(url, PATIENCE)) as publisher:
         connection.channel().queue_declare(CALLBACKS, durable=True, auto_delete=False)
         with pytest.raises(NotStored, match="PreconditionFailed"):
-            publisher.publish(posts(b"x"))
+            publisher.publish(messages(b"x"))
         connection.channel().queue_delete(CALLBACKS)
 
 
 def test_of_several_brokers_in_a_url_one_that_is_there_is_found(url: str) -> None:
     with closing(open_publisher(f"amqp://127.0.0.1:1/v;{url}", PATIENCE)) as publisher:
         with pytest.raises(NotStored):
-            publisher.publish(posts(b"x"))
-        publisher.publish(posts(b"y"))
+            publisher.publish(messages(b"x"))
+        publisher.publish(messages(b"y"))
     assert taken_from_rabbit(url, CALLBACKS) == [b"y"]
 
 
@@ -209,7 +209,7 @@ def test_a_broker_that_hangs_is_told_within_the_timeout_and_used_again_when_it_g
     wait_until(lambda: _answered(hasty))
     server.pause()
     try:
-        calls = [lambda: hasty.publish(posts(b"hangs")), lambda: hasty.depth([CALLBACKS]), hasty.fullness]
+        calls = [lambda: hasty.publish(messages(b"hangs")), lambda: hasty.depth([CALLBACKS]), hasty.fullness]
         for call in calls:
             began = monotonic()
             with pytest.raises(NotStored):
@@ -227,7 +227,7 @@ def test_a_large_batch_to_a_broker_that_hangs_is_given_up_in_time(hasty: Publish
     try:
         began = monotonic()
         with pytest.raises(NotStored):
-            hasty.publish(posts(*[b"x" * 100_000] * 500))
+            hasty.publish(messages(*[b"x" * 100_000] * 500))
         assert monotonic() - began < 2.5 * SECONDS
     finally:
         server.resume()
@@ -248,7 +248,7 @@ def test_what_was_confirmed_survives_kills_of_the_broker(server: RabbitServer) -
         while not done.is_set():
             batch = [b"%d" % next(numbers) for _ in range(20)]
             try:
-                publisher.publish(posts(*batch))
+                publisher.publish(messages(*batch))
             except NotStored:
                 sleep(0.05)
             else:
@@ -276,23 +276,23 @@ def test_what_was_confirmed_survives_kills_of_the_broker(server: RabbitServer) -
 
 
 def test_an_alarm_is_told_at_once_and_ends_by_itself(publisher: Publisher, url: str, server: RabbitServer) -> None:
-    publisher.publish(posts(b"before"))
+    publisher.publish(messages(b"before"))
     assert publisher.fullness() == 0.0
     server.full(full=True)
     try:
         with pytest.raises(NotStored, match="blocked"):
-            publisher.publish(posts(b"tells of the alarm"))
+            publisher.publish(messages(b"tells of the alarm"))
         for _ in range(3):
             began = monotonic()
             with pytest.raises(NotStored, match="blocked"):
-                publisher.publish(posts(b"refused"))
+                publisher.publish(messages(b"refused"))
             assert publisher.fullness() == 1.0
             assert publisher.depth([CALLBACKS]) >= 1
             assert monotonic() - began < PATIENCE / 2
     finally:
         server.full(full=False)
     wait_until(lambda: publisher.fullness() == 0.0)
-    publisher.publish(posts(b"after"))
+    publisher.publish(messages(b"after"))
     found = taken_from_rabbit(url, CALLBACKS)
     assert (found[0], found[-1]) == (b"before", b"after")
     assert b"refused" not in found
@@ -305,13 +305,13 @@ def test_an_alarm_is_told_at_once_and_ends_by_itself(publisher: Publisher, url: 
 def test_a_publisher_is_not_given_up_while_it_is_kept_and_connects_anew_when_it_was_not(kept: bool, url: str) -> None:
     topology = rabbit_topology("faceid", ["callbacks"])
     with closing(RabbitPublisher(dialer(url, PATIENCE, heartbeat=1.0), topology, PATIENCE, 60.0)) as publisher:
-        publisher.publish(posts(b"before"))
+        publisher.publish(messages(b"before"))
         link, end = publisher._link, monotonic() + 4.0  # the broker gives up after three
         while monotonic() < end:
             if kept:
                 publisher.keep()
             sleep(0.25)
-        publisher.publish(posts(b"after"))
+        publisher.publish(messages(b"after"))
         assert (publisher._link is link) == kept
     assert taken_from_rabbit(url, CALLBACKS) == [b"before", b"after"]
 
@@ -327,7 +327,7 @@ def test_a_link_that_is_lost_stays_so(url: str) -> None:
 
 def _stored(publisher: Publisher, body: bytes) -> bool:
     try:
-        publisher.publish(posts(body))
+        publisher.publish(messages(body))
     except NotStored:
         return False
     return True

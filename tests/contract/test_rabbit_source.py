@@ -16,7 +16,8 @@ from redis import Redis
 from deploy.local.rabbit_server import RabbitServer
 from shared.brokers.factory import open_publisher
 from shared.messaging.envelope import Envelope
-from shared.messaging.message import Post
+from shared.messaging.errors import BrokerUnavailable
+from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
 from tests.support.load import wait_until
 from tests.support.places import PREFIX, Place, bodies, emptied, receive, settle_all
@@ -24,10 +25,10 @@ from tests.support.proxies import Proxy
 from workers.runtime.delivery import Delivery
 from workers.runtime.runner import POISON_DELIVERIES
 from workers.runtime.settlement import Settlement
-from workers.runtime.source import Source, SourceDown
+from workers.runtime.source import Source
 
 pytestmark = pytest.mark.server
-NEXT = Post(f"{PREFIX}.reconciled", b"next", "application/json", {"id": "i1"})
+NEXT = Message(f"{PREFIX}.reconciled", b"next", "application/json", {"id": "i1"})
 CALLBACKS = f"{PREFIX}.callbacks"
 
 
@@ -59,8 +60,8 @@ def cut_off(place: Place, proxy: Proxy, server: RabbitServer) -> Iterator[Place]
     behind.close()
 
 
-def envelope(name: str, body: bytes = b"data=1&sign=2") -> Post:
-    return Envelope(name, "default", "notify", "POST", 5.5, body, "text/form").post(CALLBACKS)
+def envelope(name: str, body: bytes = b"data=1&sign=2") -> Message:
+    return Envelope(name, "default", "notify", "POST", 5.5, body, "text/form").to_message(CALLBACKS)
 
 
 def persistently(source: Source, settlements: list[Settlement]) -> int:
@@ -69,7 +70,7 @@ def persistently(source: Source, settlements: list[Settlement]) -> int:
     while True:
         try:
             source.settle(settlements)
-        except SourceDown:
+        except BrokerUnavailable:
             assert monotonic() < end, "never settled"
             failures += 1
             sleep(0.05)
@@ -93,7 +94,7 @@ def received(source: Source, count: int) -> list[Delivery]:
     def enough() -> bool:
         try:
             found.extend(source.receive(0.05))
-        except SourceDown:
+        except BrokerUnavailable:
             sleep(0.05)
         return len(found) >= count
 
@@ -111,11 +112,11 @@ def test_what_was_not_published_when_the_connection_went_comes_again(
     source = cut_off.source()
     (delivery,) = receive(source)
     proxy.cut()
-    persistently(source, [Settlement(delivery.tag, posts=(NEXT,))])
+    persistently(source, [Settlement(delivery.tag, messages=(NEXT,))])
     assert place.take("faceid.reconciled") == []
     (again,) = received(source, 1)
     assert (again.body, again.tag == delivery.tag) == (delivery.body, False)
-    persistently(source, [Settlement(again.tag, posts=(NEXT,))])
+    persistently(source, [Settlement(again.tag, messages=(NEXT,))])
     source.close()
     assert (place.take("faceid.reconciled"), place.take(CALLBACKS)) == ([b"next"], [])
 
@@ -126,10 +127,10 @@ def test_what_was_published_when_the_connection_went_is_finished_and_not_publish
     place.publish(envelope("i1"))
     source = cut_off.source()
     (delivery,) = receive(source)
-    settlement = Settlement(delivery.tag, posts=(NEXT,), once=("case", "published", "id"))
+    settlement = Settlement(delivery.tag, messages=(NEXT,), once=("case", "published", "id"))
     with monkeypatch.context() as patch:
         patch.setattr(source, "_ledger", Redis(port=1))
-        with pytest.raises(SourceDown, match="ConnectionError"):
+        with pytest.raises(BrokerUnavailable, match="ConnectionError"):
             source.settle([settlement])
     proxy.cut()
     assert persistently(source, [settlement]) > 0
@@ -161,8 +162,10 @@ def test_a_connection_cut_at_any_moment_loses_nothing(moment: int, cut_off: Plac
         exchanges += 1
         if exchanges == moment:
             proxy.cut_next_reply()
-        posts = [Post("faceid.reconciled", str(d.headers["id"]).encode(), "text/plain", {}) for d in batch]
-        persistently(source, [Settlement(d.tag, posts=(post,)) for d, post in zip(batch, posts, strict=True)])
+        messages = [Message("faceid.reconciled", str(d.headers["id"]).encode(), "text/plain", {}) for d in batch]
+        persistently(
+            source, [Settlement(d.tag, messages=(message,)) for d, message in zip(batch, messages, strict=True)]
+        )
         moved |= {str(delivery.headers["id"]) for delivery in batch}
     found: list[bytes] = []
 
@@ -208,7 +211,7 @@ def test_results_on_a_broker_of_their_own_keep_their_connection_too(place: Place
     source = mixed.source()
     mixed.publish(envelope("i1"), envelope("i2"))
     first, second = receive(source, 2)
-    decision = Post("faceid.decisions", b"d", "application/json", {}, "decision.default.approved")
+    decision = Message("faceid.decisions", b"d", "application/json", {}, "decision.default.approved")
     source.settle([Settlement(first.tag, results=(decision,))])
     source.receive(0.05)
     source.settle([Settlement(second.tag, results=(decision,))])
@@ -273,7 +276,7 @@ def test_while_redis_is_away_the_suspects_wait_and_the_others_go_on(
     first.close()
     source: Any = place.source()
     with monkeypatch.context() as patch:
-        patch.setattr(source._suspects, "_redis", Redis(port=1))
+        patch.setattr(source._poison_guard, "_redis", Redis(port=1))
         place.publish(envelope("new"))
         (delivery,) = receive(source)
         assert delivery.headers["id"] == "new"
@@ -301,7 +304,7 @@ def test_after_a_reconnect_what_was_cut_off_comes_back_by_many_at_once(
 def _fails(source: Source) -> bool:
     try:
         source.receive(0.01)
-    except SourceDown:
+    except BrokerUnavailable:
         return True
     return False
 
@@ -317,14 +320,14 @@ def test_a_broker_that_hangs_is_given_up_and_taken_up_again(place: Place, server
     try:
         wait_until(lambda: _fails(source))
         began = monotonic()
-        with pytest.raises(SourceDown):
-            source.settle([Settlement(delivery.tag, posts=(NEXT,))])
+        with pytest.raises(BrokerUnavailable):
+            source.settle([Settlement(delivery.tag, messages=(NEXT,))])
         assert monotonic() - began < 3.0
     finally:
         server.resume()
-    persistently(source, [Settlement(delivery.tag, posts=(NEXT,))])
+    persistently(source, [Settlement(delivery.tag, messages=(NEXT,))])
     (again,) = received(source, 1)
-    persistently(source, [Settlement(again.tag, posts=(NEXT,))])
+    persistently(source, [Settlement(again.tag, messages=(NEXT,))])
     source.close()
     assert place.take("faceid.reconciled") == [b"next"]
 
@@ -335,8 +338,8 @@ def test_an_alarm_holds_what_would_be_published_and_nothing_else(place: Place, s
     moving, ending = receive(source, 2)
     meanwhile(source, partial(server.full, full=True))
     try:
-        with pytest.raises(SourceDown, match="blocked"):
-            source.settle([Settlement(moving.tag, posts=(NEXT,))])
+        with pytest.raises(BrokerUnavailable, match="blocked"):
+            source.settle([Settlement(moving.tag, messages=(NEXT,))])
         end = monotonic() + 4.0
         while monotonic() < end:  # longer than the broker waits for a sign of life
             source.renew()
@@ -344,7 +347,7 @@ def test_an_alarm_holds_what_would_be_published_and_nothing_else(place: Place, s
         source.settle([Settlement(ending.tag)])
     finally:
         meanwhile(source, partial(server.full, full=False))
-    persistently(source, [Settlement(moving.tag, posts=(NEXT,))])
+    persistently(source, [Settlement(moving.tag, messages=(NEXT,))])
     source.close()
     assert set(place.take("faceid.reconciled")) == {b"next"}  # the one sent before the alarm was known may be there too
     assert place.take(CALLBACKS) == []
@@ -395,7 +398,7 @@ def _load(url: str, stored: set[bytes], done: threading.Event) -> None:
         except NotStored:
             sleep(0.05)
         else:
-            stored.update(post.body for post in batch)
+            stored.update(message.body for message in batch)
     publisher.close()
 
 
@@ -405,12 +408,14 @@ def _move_all(source: Source, moved: set[bytes], done: threading.Event) -> None:
     while not done.is_set() or idle < 20:
         try:
             batch = source.receive(0.05)
-        except SourceDown:
+        except BrokerUnavailable:
             sleep(0.05)
             continue
         idle = 0 if batch else idle + 1
         if batch:
-            posts = [Post("faceid.reconciled", delivery.body, "", {}) for delivery in batch]
-            persistently(source, [Settlement(d.tag, posts=(post,)) for d, post in zip(batch, posts, strict=True)])
+            messages = [Message("faceid.reconciled", delivery.body, "", {}) for delivery in batch]
+            persistently(
+                source, [Settlement(d.tag, messages=(message,)) for d, message in zip(batch, messages, strict=True)]
+            )
             moved.update(delivery.body for delivery in batch)
     source.close()

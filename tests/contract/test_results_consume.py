@@ -8,11 +8,11 @@ import pytest
 from redis import Redis
 
 from deploy.local.rabbit_server import RabbitServer
-from shared.events.cloudevent import to_event, to_post
+from shared.events.cloudevent import to_event, to_message
 from shared.events.decision import Outcome
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 from shared.results import Alert, Decision, consume, consume_alerts, rabbit_subscription
-from tests.support.result_makers import DECISIONS, PREFIX, alert, decision, post, publish
+from tests.support.result_makers import DECISIONS, PREFIX, alert, decision, publish, publish_messages
 from tests.support.result_readers import LEASE, consuming, letters, number_of, reads, until, waiting
 from tests.support.servers import RedisServer
 
@@ -173,7 +173,7 @@ def test_the_dead_letters_of_a_group_are_its_own(url: str) -> None:
     ids=["empty", "cut off", "no text", "somebody else's", "an alert"],
 )
 def test_what_is_no_decision_is_a_dead_letter_as_it_came(url: str, body: bytes) -> None:
-    post(url, [Post(DECISIONS, body, "text/x-odd", {"theirs": "kept"}), to_post(decision(2), PREFIX)])
+    publish_messages(url, [Message(DECISIONS, body, "text/x-odd", {"theirs": "kept"}), to_message(decision(2), PREFIX)])
     with consuming(url) as consumer:
         until(lambda: consumer.handled)
     assert consumer.numbers == [2]

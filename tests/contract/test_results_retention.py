@@ -9,7 +9,7 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 from shared.brokers.factory import open_publisher
-from shared.events.cloudevent import to_post
+from shared.events.cloudevent import to_message
 from shared.messaging.topology import INNER_QUEUES, queue_name
 from tests.support.result_makers import decision
 from workers.maintenance.retention import DAY_MS, Retention
@@ -106,7 +106,7 @@ def test_a_group_goes_on_after_a_loss(redis: Redis) -> None:
 
 def test_publishing_and_counting_make_no_group_that_nobody_reads(any_redis_url: str, redis: Redis) -> None:
     with closing(open_publisher(any_redis_url, 5.0)) as publisher:
-        publisher.publish([to_post(decision(1), "faceid")])
+        publisher.publish([to_message(decision(1), "faceid")])
         publisher.depth([queue_name("faceid", queue) for queue in INNER_QUEUES])
     assert redis.xinfo_groups(STREAM) == []
 
@@ -118,7 +118,7 @@ def test_a_redis_that_is_away_is_told_once_and_does_no_harm() -> None:
         for _ in range(3):
             retention.do_when_due()
             now[0] += 60
-    assert [line["event"] for line in lines] == ["results not trimmed"]
+    assert [line["event"] for line in lines] == ["retention.failed"]
 
 
 @pytest.mark.parametrize(("url", "trims"), [("redis://h/0", True), ("amqp://h", False), ("stock+redis://h", False)])

@@ -7,7 +7,7 @@ from redis import Redis
 from redis import asyncio as redis_asyncio
 from redis.exceptions import RedisError, ResponseError
 
-from shared.ledger.script_batcher import TOGETHER, Scripts
+from shared.ledger.script_batcher import TOGETHER, ScriptBatcher
 
 NOTE = "redis.call('RPUSH', KEYS[1], ARGV[1])\nif ARGV[2] == 'quiet' then return 0 end\nreturn {KEYS[1], ARGV[1]}"
 COUNT = "return redis.call('LLEN', KEYS[1])"
@@ -23,13 +23,13 @@ def folder(tmp_path: Path) -> Path:
 async def test_every_call_gets_its_own_answer_in_order(any_redis_url: str, folder: Path) -> None:
     async with redis_asyncio.Redis.from_url(any_redis_url) as redis:
         calls = [("note", (f"list:{n}",), (n, "loud")) for n in range(2 * TOGETHER + 1)]
-        answers = await Scripts(redis, folder).run(calls)
+        answers = await ScriptBatcher(redis, folder).run(calls)
     assert answers == [[f"list:{n}".encode(), str(n).encode()] for n in range(2 * TOGETHER + 1)]
 
 
 async def test_calls_of_one_script_run_in_their_order(any_redis_url: str, folder: Path) -> None:
     async with redis_asyncio.Redis.from_url(any_redis_url) as redis:
-        await Scripts(redis, folder).run([("note", ("list",), (n, "quiet")) for n in range(5)])
+        await ScriptBatcher(redis, folder).run([("note", ("list",), (n, "quiet")) for n in range(5)])
         assert await redis.lrange("list", 0, -1) == [b"0", b"1", b"2", b"3", b"4"]
 
 
@@ -38,7 +38,9 @@ async def test_a_call_that_is_refused_fails_alone(any_redis_url: str, folder: Pa
         redis.set("no list", "text")
     async with redis_asyncio.Redis.from_url(any_redis_url) as client:
         keys = ("list:1", "no list", "list:2")
-        one, refused, other = await Scripts(client, folder).run([("note", (key,), ("x", "quiet")) for key in keys])
+        one, refused, other = await ScriptBatcher(client, folder).run(
+            [("note", (key,), ("x", "quiet")) for key in keys]
+        )
     assert (one, other) == (0, 0)
     assert isinstance(refused, ResponseError)
     assert "WRONGTYPE" in str(refused)
@@ -46,7 +48,7 @@ async def test_a_call_that_is_refused_fails_alone(any_redis_url: str, folder: Pa
 
 async def test_scripts_that_the_server_has_forgotten_are_told_again(any_redis_url: str, folder: Path) -> None:
     async with redis_asyncio.Redis.from_url(any_redis_url) as redis:
-        scripts = Scripts(redis, folder)
+        scripts = ScriptBatcher(redis, folder)
         await scripts.run([("note", ("list",), ("x", "quiet")), ("count", ("list",), ())])
         await redis.script_flush()
         assert await scripts.run([("count", ("list",), ()), ("note", ("list",), ("y", "quiet"))]) == [1, 0]
@@ -55,7 +57,7 @@ async def test_scripts_that_the_server_has_forgotten_are_told_again(any_redis_ur
 @pytest.mark.server
 async def test_many_calls_are_one_command(redis_url: str, folder: Path) -> None:
     async with redis_asyncio.Redis.from_url(redis_url) as redis:
-        scripts = Scripts(redis, folder)
+        scripts = ScriptBatcher(redis, folder)
         await scripts.run([("count", ("list",), ())])
         await redis.config_resetstat()
         await scripts.run([("count", (f"list:{n}",), ()) for n in range(TOGETHER)])
@@ -65,4 +67,4 @@ async def test_many_calls_are_one_command(redis_url: str, folder: Path) -> None:
 async def test_a_server_that_is_away_is_told(folder: Path) -> None:
     async with redis_asyncio.Redis.from_url("redis://127.0.0.1:1/0") as redis:
         with pytest.raises(RedisError):
-            await Scripts(redis, folder).run([("count", ("list",), ())])
+            await ScriptBatcher(redis, folder).run([("count", ("list",), ())])

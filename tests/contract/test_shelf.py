@@ -1,4 +1,4 @@
-"""Shelves: read in pages while things change, left once, by whoever tries."""
+"""Message sets: read in pages while things change, left once, by whoever tries."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -9,11 +9,11 @@ from typing import cast
 import pytest
 from redis import Redis
 
-from shared.ledger import message_set as shelf_module
-from shared.ledger.message_set import PAGE, Shelf, TakeRefused, put_commands
-from shared.messaging.message import Post
+from shared.ledger import message_set as message_set_module
+from shared.ledger.message_set import PAGE, MessageSet, TakeRefused, put_commands
+from shared.messaging.message import Message
 from shared.messaging.publisher import Publisher
-from shared.messaging.stored_message import Parked
+from shared.messaging.stored_message import StoredMessage
 from tests.support.servers import RedisServer
 from workers.sources.cross_server_writes import release
 
@@ -27,100 +27,102 @@ def redis(any_redis_url: str) -> "Iterator[Redis]":
 
 
 @pytest.fixture
-def shelf(redis: "Redis") -> Shelf:
-    return Shelf(redis, "faceid", "dead")
+def message_set(redis: "Redis") -> MessageSet:
+    return MessageSet(redis, "faceid", "dead")
 
 
-def letter(number: int, at: float, body: bytes = b"a=b") -> Parked:
-    return Parked(
-        f"item-{number:04}", "reconcile", "error", "", at, post=Post(QUEUE, body, "application/json", {"a": 1})
+def letter(number: int, at: float, body: bytes = b"a=b") -> StoredMessage:
+    return StoredMessage(
+        f"item-{number:04}", "reconcile", "error", "", at, message=Message(QUEUE, body, "application/json", {"a": 1})
     )
 
 
-def put(redis: "Redis", *letters: Parked) -> None:
+def put(redis: "Redis", *letters: StoredMessage) -> None:
     with redis.pipeline(transaction=False) as pipe:
-        for parked in letters:
-            for command in put_commands("faceid", "dead", parked):
+        for stored in letters:
+            for command in put_commands("faceid", "dead", stored):
                 pipe.execute_command(*command)
         pipe.execute()
 
 
-def ids(letters: "Iterator[Parked] | list[Parked] | Shelf") -> list[str]:
-    return [parked.id for parked in letters]
+def ids(letters: "Iterator[StoredMessage] | list[StoredMessage] | MessageSet") -> list[str]:
+    return [stored.id for stored in letters]
 
 
-def test_items_come_oldest_first_over_all_pages(redis: "Redis", shelf: Shelf) -> None:
+def test_items_come_oldest_first_over_all_pages(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, *(letter(number, 5000.5 - number) for number in range(2 * PAGE + 7)))
 
-    assert ids(shelf) == [f"item-{number:04}" for number in reversed(range(2 * PAGE + 7))]
+    assert ids(message_set) == [f"item-{number:04}" for number in reversed(range(2 * PAGE + 7))]
 
 
-def test_more_items_of_one_moment_than_fit_a_page_come_once_each(redis: "Redis", shelf: Shelf) -> None:
+def test_more_items_of_one_moment_than_fit_a_page_come_once_each(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, *(letter(number, 1000.25) for number in range(2 * PAGE + 7)), letter(9999, 1001))
 
-    found = ids(shelf)
+    found = ids(message_set)
 
     assert len(found) == len(set(found)) == 2 * PAGE + 8
 
 
-def test_items_can_be_taken_while_they_are_read(redis: "Redis", shelf: Shelf) -> None:
+def test_items_can_be_taken_while_they_are_read(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, *(letter(number, 1000 + number) for number in range(PAGE + 50)))
 
-    taken = [shelf.take([(parked.id, ())]) for parked in shelf]
+    taken = [message_set.take([(stored.id, ())]) for stored in message_set]
 
     assert taken == [[True]] * (PAGE + 50)
-    assert len(shelf) == 0
+    assert len(message_set) == 0
 
 
-def test_a_span_of_time_holds_both_its_ends(redis: "Redis", shelf: Shelf) -> None:
+def test_a_span_of_time_holds_both_its_ends(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, *(letter(number, 1000 + number) for number in range(10)))
 
-    assert ids(shelf.between(1002, 1004)) == ["item-0002", "item-0003", "item-0004"]
+    assert ids(message_set.between(1002, 1004)) == ["item-0002", "item-0003", "item-0004"]
 
 
-def test_the_newest_time_of_an_empty_shelf_is_before_all_times(redis: "Redis", shelf: Shelf) -> None:
-    assert list(shelf.between(float("-inf"), shelf.newest())) == []
+def test_the_newest_time_of_an_empty_shelf_is_before_all_times(redis: "Redis", message_set: MessageSet) -> None:
+    assert list(message_set.between(float("-inf"), message_set.newest())) == []
     put(redis, letter(1, 1000.5), letter(2, 999))
-    assert shelf.newest() == 1000.5
+    assert message_set.newest() == 1000.5
 
 
-def test_a_sample_has_different_items(redis: "Redis", shelf: Shelf) -> None:
+def test_a_sample_has_different_items(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, *(letter(number, 1000) for number in range(30)))
 
-    assert len(set(ids(shelf.sample(10)))) == 10
-    assert len(set(ids(shelf.sample(50)))) == 30
+    assert len(set(ids(message_set.sample(10)))) == 10
+    assert len(set(ids(message_set.sample(50)))) == 30
 
 
-def test_large_items_are_read_a_few_at_a_time(redis: "Redis", shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shelf_module, "PAGE_BYTES", 3000)
+def test_large_items_are_read_a_few_at_a_time(
+    redis: "Redis", message_set: MessageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(message_set_module, "PAGE_BYTES", 3000)
     put(redis, *(letter(number, 1000 + number, b"x" * 1000) for number in range(20)))
-    items = iter(shelf)
+    items = iter(message_set)
 
     first = list(islice(items, 2))
-    shelf.take([(f"item-{number:04}", ()) for number in range(10, 20)])
+    message_set.take([(f"item-{number:04}", ()) for number in range(10, 20)])
 
     assert ids(first) == ["item-0000", "item-0001"]
     assert ids(items) == [f"item-{number:04}" for number in range(2, 10)]
 
 
 def test_an_item_larger_than_a_page_is_read_alone(
-    redis: "Redis", shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    redis: "Redis", message_set: MessageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shelf_module, "PAGE_BYTES", 100)
+    monkeypatch.setattr(message_set_module, "PAGE_BYTES", 100)
     put(redis, *(letter(number, 1000 + number, b"x" * 1000) for number in range(3)))
 
-    assert len(list(shelf)) == 3
+    assert len(list(message_set)) == 3
 
 
-def test_an_item_leaves_together_with_its_commands_once(redis: "Redis", shelf: Shelf) -> None:
+def test_an_item_leaves_together_with_its_commands_once(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, letter(1, 1000))
     leaving = [("item-0001", [("XADD", QUEUE, "*", "body", b"a=b"), ("HSET", "case", "noted", 1)])]
 
-    assert [shelf.take(leaving), shelf.take(leaving)] == [[True], [False]]
-    assert (redis.xlen(QUEUE), redis.hgetall("case"), len(shelf)) == (1, {b"noted": b"1"}, 0)
+    assert [message_set.take(leaving), message_set.take(leaving)] == [[True], [False]]
+    assert (redis.xlen(QUEUE), redis.hgetall("case"), len(message_set)) == (1, {b"noted": b"1"}, 0)
 
 
-def test_an_item_whose_command_is_refused_stays_as_it_was(redis: "Redis", shelf: Shelf) -> None:
+def test_an_item_whose_command_is_refused_stays_as_it_was(redis: "Redis", message_set: MessageSet) -> None:
     redis.set("text", "no stream")
     before = letter(2, 1000.125, bytes(range(256)))
     put(redis, letter(1, 1000), before, letter(3, 1001))
@@ -128,122 +130,122 @@ def test_an_item_whose_command_is_refused_stays_as_it_was(redis: "Redis", shelf:
     leaving.insert(1, ("item-0002", [("XADD", "text", "*", "a", "b")]))
 
     with pytest.raises(TakeRefused, match="WRONGTYPE") as refusal:
-        shelf.take(leaving)
+        message_set.take(leaving)
 
     assert refusal.value.results == [True, None, True, False]
-    assert list(shelf) == [before]
+    assert list(message_set) == [before]
     assert redis.xlen(QUEUE) == 2
 
 
-def test_a_command_of_too_many_words_loses_no_item(redis: "Redis", shelf: Shelf) -> None:
+def test_a_command_of_too_many_words_loses_no_item(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, letter(1, 1000))
 
     with pytest.raises(TakeRefused):
-        shelf.take([("item-0001", [("XADD", QUEUE, "*", *(b"x" for _ in range(9000)))])])
+        message_set.take([("item-0001", [("XADD", QUEUE, "*", *(b"x" for _ in range(9000)))])])
 
-    assert ids(shelf) == ["item-0001"]
+    assert ids(message_set) == ["item-0001"]
 
 
-def test_over_its_cap_the_oldest_go(redis: "Redis", shelf: Shelf) -> None:
+def test_over_its_cap_the_oldest_go(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, *(letter(number, 1000 + number) for number in range(10)))
 
-    assert (shelf.trim(7), shelf.trim(7)) == (3, 0)
-    assert ids(shelf)[0] == "item-0003"
+    assert (message_set.trim(7), message_set.trim(7)) == (3, 0)
+    assert ids(message_set)[0] == "item-0003"
 
 
 @pytest.mark.parametrize("every", [1, 2, 7])
 def test_items_of_one_moment_are_all_met_while_some_of_them_are_taken(
-    every: int, redis: "Redis", shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    every: int, redis: "Redis", message_set: MessageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shelf_module, "PAGE", 20)
+    monkeypatch.setattr(message_set_module, "PAGE", 20)
     put(redis, *(letter(number, 1000.25) for number in range(107)))
     met = []
 
-    for place, parked in enumerate(shelf):
-        met.append(parked.id)
+    for place, stored in enumerate(message_set):
+        met.append(stored.id)
         if place % every == 0:
-            shelf.take([(parked.id, ())])
+            message_set.take([(stored.id, ())])
 
     assert sorted(met) == [f"item-{number:04}" for number in range(107)]
 
 
-def test_of_many_who_take_an_item_one_moves_it(any_redis_url: str, redis: "Redis", shelf: Shelf) -> None:
+def test_of_many_who_take_an_item_one_moves_it(any_redis_url: str, redis: "Redis", message_set: MessageSet) -> None:
     put(redis, *(letter(number, 1000) for number in range(50)))
 
     def take_all(order: int) -> int:
         with Redis.from_url(any_redis_url) as client:
             numbers = sorted(range(50), key=lambda number: number * order % 53)
             moves = [(f"item-{number:04}", [("RPUSH", "moved", number)]) for number in numbers]
-            own = Shelf(client, "faceid", "dead")
+            own = MessageSet(client, "faceid", "dead")
             return sum(own.take(moves[at : at + 5]).count(True) for at in range(0, 50, 5))
 
     with ThreadPoolExecutor(8) as crowd:
         assert sum(crowd.map(take_all, range(1, 9))) == 50
 
     assert sorted(int(number) for number in redis.lrange("moved", 0, -1)) == list(range(50))
-    assert len(shelf) == 0
+    assert len(message_set) == 0
 
 
-def test_an_item_put_twice_lies_there_once(redis: "Redis", shelf: Shelf) -> None:
+def test_an_item_put_twice_lies_there_once(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, letter(1, 1000), letter(1, 1000))
 
-    assert shelf.take([("item-0001", ()), ("item-0001", ())]) == [True, False]
+    assert message_set.take([("item-0001", ()), ("item-0001", ())]) == [True, False]
     assert not redis.exists("faceid:dead", "faceid:dead:items")
 
 
-def test_items_are_due_when_their_time_has_come_oldest_first(redis: "Redis", shelf: Shelf) -> None:
+def test_items_are_due_when_their_time_has_come_oldest_first(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, letter(1, 1000.5), letter(2, 1000.501), letter(3, 999))
 
-    assert ids(shelf.due(1000.5)) == ["item-0003", "item-0001"]
-    assert ids(shelf.due(2000, most=1)) == ["item-0003"]
-    assert shelf.due(0) == []
+    assert ids(message_set.due(1000.5)) == ["item-0003", "item-0001"]
+    assert ids(message_set.due(2000, most=1)) == ["item-0003"]
+    assert message_set.due(0) == []
 
 
 @pytest.mark.parametrize("body", [bytes(range(256)), b"", b"\r\n*3\r\n"])
-def test_bytes_are_kept_as_they_are(body: bytes, redis: "Redis", shelf: Shelf) -> None:
+def test_bytes_are_kept_as_they_are(body: bytes, redis: "Redis", message_set: MessageSet) -> None:
     put(redis, letter(1, 0.1 + 0.2, body))
 
-    assert list(shelf) == [letter(1, 0.1 + 0.2, body)]
+    assert list(message_set) == [letter(1, 0.1 + 0.2, body)]
 
 
-def test_scripts_that_the_server_has_forgotten_are_taught_again(redis: "Redis", shelf: Shelf) -> None:
+def test_scripts_that_the_server_has_forgotten_are_taught_again(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, *(letter(number, 1000 + number) for number in range(4)))
 
     for forgetful in range(2):
         redis.script_flush()
-        assert shelf.take([(f"item-{forgetful:04}", ())]) == [True]
+        assert message_set.take([(f"item-{forgetful:04}", ())]) == [True]
         redis.script_flush()
-        assert len(list(shelf)) == 3 - forgetful
+        assert len(list(message_set)) == 3 - forgetful
         redis.script_flush()
-        assert shelf.trim(3 - forgetful) == 0
+        assert message_set.trim(3 - forgetful) == 0
 
 
-def test_what_one_has_claimed_is_nobody_elses_for_as_long(redis: "Redis", shelf: Shelf) -> None:
+def test_what_one_has_claimed_is_nobody_elses_for_as_long(redis: "Redis", message_set: MessageSet) -> None:
     now = time.time()
     put(redis, letter(1, now - 5), letter(2, now - 4), letter(3, now + 60))
     every = ["item-0001", "item-0002", "item-0003", "item-0004"]
 
-    first, second = shelf.claim(every[:1], 30), shelf.claim(every, 0.05)
+    first, second = message_set.claim(every[:1], 30), message_set.claim(every, 0.05)
 
     assert (list(first), list(second)) == (["item-0001"], ["item-0002"])
     assert first["item-0001"] == pytest.approx(now + 30, abs=5)
-    assert ids(shelf.due(time.time())) in ([], ["item-0002"])
+    assert ids(message_set.due(time.time())) in ([], ["item-0002"])
     time.sleep(0.06)
-    assert list(shelf.claim(every, 30)) == ["item-0002"]
-    assert shelf.take([(item, ()) for item in every]) == [True, True, True, False]
+    assert list(message_set.claim(every, 30)) == ["item-0002"]
+    assert message_set.take([(item, ()) for item in every]) == [True, True, True, False]
 
 
 @pytest.mark.parametrize("at", [1_795_347_747.1234567, 0.1, 5000.0])
 def test_an_item_that_has_come_back_meanwhile_is_not_taken_for_the_one_that_left(
-    redis: "Redis", shelf: Shelf, at: float
+    redis: "Redis", message_set: MessageSet, at: float
 ) -> None:
     put(redis, letter(1, at), letter(2, at))
-    seen = {parked.id: parked.at for parked in shelf}
+    seen = {stored.id: stored.at for stored in message_set}
 
     put(redis, letter(2, at + 0.001, b"again"))
 
-    assert shelf.take([("item-0001", ()), ("item-0002", ())], seen) == [True, False]
-    assert [parked.post.body for parked in shelf if parked.post] == [b"again"]
+    assert message_set.take([("item-0001", ()), ("item-0002", ())], seen) == [True, False]
+    assert [stored.message.body for stored in message_set if stored.message] == [b"again"]
 
 
 class Worker:
@@ -251,29 +253,33 @@ class Worker:
 
     def __init__(self, redis: "Redis") -> None:
         self._redis = redis
-        self.published: list[Post] = []
+        self.published: list[Message] = []
 
-    def publish(self, posts: Sequence[Post]) -> None:
-        self.published += posts
+    def publish(self, messages: Sequence[Message]) -> None:
+        self.published += messages
         put(self._redis, letter(1, time.time() + 60, b"waits once more"))
 
 
-def test_an_item_that_has_to_wait_once_more_while_it_is_released_is_not_lost(redis: "Redis", shelf: Shelf) -> None:
+def test_an_item_that_has_to_wait_once_more_while_it_is_released_is_not_lost(
+    redis: "Redis", message_set: MessageSet
+) -> None:
     put(redis, letter(1, time.time() - 5), letter(2, time.time() - 4))
-    leaving = [(parked.id, parked.post) for parked in shelf if parked.post]
+    leaving = [(stored.id, stored.message) for stored in message_set if stored.message]
     worker = Worker(redis)
 
-    release(shelf, leaving, cast("Publisher", worker))
-    release(shelf, leaving, cast("Publisher", worker))
+    release(message_set, leaving, cast("Publisher", worker))
+    release(message_set, leaving, cast("Publisher", worker))
 
-    assert [post.body for post in worker.published] == [b"a=b", b"a=b"]
-    assert [(parked.id, parked.post.body) for parked in shelf if parked.post] == [("item-0001", b"waits once more")]
+    assert [message.body for message in worker.published] == [b"a=b", b"a=b"]
+    assert [(stored.id, stored.message.body) for stored in message_set if stored.message] == [
+        ("item-0001", b"waits once more")
+    ]
 
 
 @pytest.mark.server
 def test_a_full_redis_lets_items_be_claimed(private_server: RedisServer) -> None:
     with private_server.client() as redis:
         put(redis, letter(1, time.time() - 5))
-        shelf = Shelf(redis, "faceid", "dead")
+        message_set = MessageSet(redis, "faceid", "dead")
         private_server.config_set("maxmemory", 1)
-        assert list(shelf.claim(["item-0001"], 30)) == ["item-0001"]
+        assert list(message_set.claim(["item-0001"], 30)) == ["item-0001"]

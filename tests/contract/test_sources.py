@@ -10,21 +10,22 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from deploy.local.rabbit_server import RabbitServer
 from shared.ledger.message_set import put_commands
 from shared.messaging.envelope import Envelope, Undecodable
-from shared.messaging.message import Post
-from shared.messaging.stored_message import Parked
+from shared.messaging.errors import BrokerUnavailable
+from shared.messaging.message import Message
+from shared.messaging.stored_message import StoredMessage
 from shared.streams import Channel
 from tests.support.places import PREFIX, Place, emptied, receive, settle_all
 from workers.runtime.delivery import Delivery
 from workers.runtime.runner import POISON_DELIVERIES
 from workers.runtime.settlement import Settlement, Settler
-from workers.runtime.source import Source, SourceDown
+from workers.runtime.source import Source
 from workers.sources import rabbitmq as rabbit_source
 
 pytestmark = pytest.mark.server
 CASE = f"{PREFIX}:case:{{default}}:1,a"
 ONCE = (CASE, "published", "id")
-DECISION = Post(f"{PREFIX}.decisions", b"decision", "application/json", {"ce-id": "id"}, "decision.default.approved")
-NEXT = Post(f"{PREFIX}.reconciled", b"next", "application/json", {"id": "i1"})
+DECISION = Message(f"{PREFIX}.decisions", b"decision", "application/json", {"ce-id": "id"}, "decision.default.approved")
+NEXT = Message(f"{PREFIX}.reconciled", b"next", "application/json", {"id": "i1"})
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +47,8 @@ def place(request: pytest.FixtureRequest, redis_url: str) -> Iterator[Place]:
     place.close()
 
 
-def envelope(name: str, body: bytes = b"data=1&sign=2", content_type: str = "text/form", query: str = "") -> Post:
-    return Envelope(name, "default", "notify", "POST", 5.5, body, content_type, query).post(f"{PREFIX}.callbacks")
+def envelope(name: str, body: bytes = b"data=1&sign=2", content_type: str = "text/form", query: str = "") -> Message:
+    return Envelope(name, "default", "notify", "POST", 5.5, body, content_type, query).to_message(f"{PREFIX}.callbacks")
 
 
 def name_of(delivery: Delivery) -> str:
@@ -76,7 +77,7 @@ def test_a_settlement_moves_a_message_on(place: Place) -> None:
     place.publish(envelope("i1"))
     source = place.source()
     (delivery,) = receive(source)
-    source.settle([Settlement(delivery.tag, posts=(NEXT,))])
+    source.settle([Settlement(delivery.tag, messages=(NEXT,))])
     source.close()
     assert (place.take("faceid.callbacks"), place.take("faceid.reconciled")) == ([], [b"next"])
 
@@ -85,10 +86,10 @@ def test_a_settlement_writes_to_the_ledgers_redis(place: Place) -> None:
     place.publish(envelope("i1"))
     source = place.source()
     (delivery,) = receive(source)
-    parked = Parked("i1", "verify", "error", "", 7.0, post=envelope("i1"))
-    source.settle([Settlement(delivery.tag, writes=put_commands(PREFIX, "dead", parked))])
+    stored = StoredMessage("i1", "verify", "error", "", 7.0, message=envelope("i1"))
+    source.settle([Settlement(delivery.tag, writes=put_commands(PREFIX, "dead", stored))])
     source.close()
-    assert list(place.shelf("dead")) == [parked]
+    assert list(place.message_set("dead")) == [stored]
     assert place.take("faceid.callbacks") == []
 
 
@@ -106,7 +107,7 @@ def test_settling_again_has_no_second_effect_on_the_queues(place: Place) -> None
     source = place.source()
     (delivery,) = receive(source)
     for _ in range(3):
-        source.settle([Settlement(delivery.tag, posts=(NEXT,))])
+        source.settle([Settlement(delivery.tag, messages=(NEXT,))])
     assert place.take("faceid.reconciled") == [b"next"]
 
 
@@ -116,11 +117,11 @@ def test_a_settling_that_failed_after_publishing_is_finished_without_publishing_
     place.publish(envelope("i1"), envelope("i2"))
     source = place.source()
     first, second = receive(source, 2)
-    settlements = [Settlement(first.tag, results=(DECISION,), once=ONCE), Settlement(second.tag, posts=(NEXT,))]
+    settlements = [Settlement(first.tag, results=(DECISION,), once=ONCE), Settlement(second.tag, messages=(NEXT,))]
     with monkeypatch.context() as patch:
         fail_midway(patch)
         for _ in range(2):
-            with pytest.raises(SourceDown, match="ConnectionError"):
+            with pytest.raises(BrokerUnavailable, match="ConnectionError"):
                 source.settle(settlements)
     source.settle(settlements)
     source.close()
@@ -154,7 +155,7 @@ def test_closing_hands_back_what_is_in_work(place: Place) -> None:
 
 def test_no_more_are_in_work_than_the_prefetch_allows(place: Place) -> None:
     place.publish(*(envelope(f"i{number}") for number in range(10)))
-    place.publish(*(Post("faceid.verified", b"{}", "application/json", {"id": "v"}) for _ in range(10)))
+    place.publish(*(Message("faceid.verified", b"{}", "application/json", {"id": "v"}) for _ in range(10)))
     source, came = place.source(prefetch=3), 0
     while came < 20:
         batch = [delivery for _ in range(4) for delivery in source.receive(0.02)]
@@ -164,18 +165,20 @@ def test_no_more_are_in_work_than_the_prefetch_allows(place: Place) -> None:
 
 
 def test_items_leave_a_shelf_for_their_queue_and_alerts_for_the_results(place: Place) -> None:
-    shelf, source = place.shelf("later"), place.source()
+    message_set, source = place.message_set("delayed"), place.source()
     for name in ("i1", "i2"):
-        for command in put_commands(PREFIX, "later", Parked(name, "verify", "why", "", 1.0, post=envelope(name))):
+        for command in put_commands(
+            PREFIX, "delayed", StoredMessage(name, "verify", "why", "", 1.0, message=envelope(name))
+        ):
             place.ledger.execute_command(*command)
-    source.release(shelf, [("i1", envelope("i1"))], results=False)
-    source.release(shelf, [("i2", DECISION)], results=True)
+    source.release(message_set, [("i1", envelope("i1"))], results=False)
+    source.release(message_set, [("i2", DECISION)], results=True)
     assert (place.take("faceid.callbacks"), place.results()) == ([b"data=1&sign=2"], [b"decision"])
-    assert len(shelf) == 0
+    assert len(message_set) == 0
 
 
 def test_what_is_no_envelope_becomes_a_dead_letter_with_its_body_as_it_was(place: Place) -> None:
-    place.publish(Post("faceid.callbacks", b"\xff\x00", "text/odd", {"shoe": "size"}), envelope("i1"))
+    place.publish(Message("faceid.callbacks", b"\xff\x00", "text/odd", {"shoe": "size"}), envelope("i1"))
     source, settler = place.source(), Settler(PREFIX, 8, lambda: 7.0)
     for delivery in receive(source, 2):
         try:
@@ -185,8 +188,8 @@ def test_what_is_no_envelope_becomes_a_dead_letter_with_its_body_as_it_was(place
         else:
             settle_all(source, [delivery])
     source.close()
-    (letter,) = place.shelf("dead")
-    assert letter.post == Post("faceid.callbacks", b"\xff\x00", "text/odd", {"shoe": "size"})
+    (letter,) = place.message_set("dead")
+    assert letter.message == Message("faceid.callbacks", b"\xff\x00", "text/odd", {"shoe": "size"})
     assert (letter.reason, place.take("faceid.callbacks")) == ("undecodable", [])
 
 
@@ -238,13 +241,13 @@ def live(source: Source, settled: dict[str, int]) -> bool:
 def die(source: Source) -> None:
     """As a killed process does: leases end without a word, connections break."""
     if isinstance(source, rabbit_source.RabbitSource):
-        link = source._inlet._link
+        link = source._consumer._link
         assert link is not None
         link.drop()
 
 
 def test_headers_of_a_letter_can_be_kept_as_json(place: Place) -> None:
-    place.publish(Post("faceid.callbacks", b"", "", {"a": 1, "b": 2.5, "c": "é"}))
+    place.publish(Message("faceid.callbacks", b"", "", {"a": 1, "b": 2.5, "c": "é"}))
     (delivery,) = receive(place.source())
     assert json.loads(json.dumps(dict(delivery.headers))) == {"a": 1, "b": 2.5, "c": "é"}
 
@@ -261,6 +264,6 @@ def test_headers_of_a_letter_can_be_kept_as_json(place: Place) -> None:
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "amqp://127.0.0.1:1/v"])
 def test_a_broker_that_is_not_there_is_told_as_such(url: str, call: Callable[[Source], object], redis_url: str) -> None:
     place = Place(redis_url, url, url)
-    with pytest.raises(SourceDown):
+    with pytest.raises(BrokerUnavailable):
         call(place.source())
     place.close()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from console.results.decision_scan import Found, Wanted, standing
+from console.results.decision_scan import ScanCounts, Wanted, scan_decisions
 from shared.events.decision import Decision
 from shared.ledger.case_key import CaseKey, case_key
 from tests.support.decisions import BORN, dumped, made_on, on_answer
@@ -33,10 +33,10 @@ def decided(
     return decision
 
 
-def found(redis: "Redis", **wanted: Any) -> tuple[set[str], Found]:
+def found(redis: "Redis", **wanted: Any) -> tuple[set[str], ScanCounts]:
     """The biz_ids of what is meant, and what was noted."""
-    noted = Found()
-    met = standing(redis, "p", ACCOUNTS, Wanted(**wanted), noted)
+    noted = ScanCounts()
+    met = scan_decisions(redis, "p", ACCOUNTS, Wanted(**wanted), noted)
     return {decision.biz_id for decision in met}, noted
 
 
@@ -74,8 +74,8 @@ def test_decisions_are_found_by_biz_id_in_any_account_and_what_is_missing_is_nam
     decided(redis, "2", account="bank")
     redis.hset(case_key("p", CaseKey("default", "open")), "opened_at", "1")
     wanted = Wanted(biz_ids=("1", "2", "2", "open", "unknown"))
-    noted = Found()
-    met = [decision.biz_id for decision in standing(redis, "p", ACCOUNTS, wanted, noted)]
+    noted = ScanCounts()
+    met = [decision.biz_id for decision in scan_decisions(redis, "p", ACCOUNTS, wanted, noted)]
     assert sorted(met) == ["1", "2"]
     assert noted.missing(wanted) == ["open", "unknown"]
 
@@ -85,8 +85,8 @@ def test_decisions_are_found_by_the_ids_of_their_events(redis: "Redis") -> None:
     superseded = many[5].id
     decided(redis, "case-5", revision=2, supersedes=superseded)
     wanted = Wanted(ids=frozenset({many[3].id, many[600].id, superseded, "no id"}))
-    noted = Found()
-    met = {decision.biz_id for decision in standing(redis, "p", ACCOUNTS, wanted, noted)}
+    noted = ScanCounts()
+    met = {decision.biz_id for decision in scan_decisions(redis, "p", ACCOUNTS, wanted, noted)}
     assert met == {"case-3", "case-600"}
     assert noted.missing(wanted) == sorted([superseded, "no id"])
 

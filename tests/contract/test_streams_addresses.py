@@ -11,7 +11,7 @@ from kombu.connection import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.brokers.factory import open_async_publisher
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
 from tests.support.proxies import Proxy
 from tests.support.servers import RedisServer, free_port
@@ -34,7 +34,7 @@ def assert_carries_a_message(connection: Connection) -> None:
 
 async def assert_takes_a_post(url: str) -> None:
     publisher = open_async_publisher(url, 5.0, prefix="p", queues=())
-    assert list(await publisher.publish([Post("q", b"x", "", {})])) == [None]
+    assert list(await publisher.publish([Message("q", b"x", "", {})])) == [None]
     assert await publisher.depth(["q"]) == 1
     await publisher.close()
 
@@ -132,5 +132,5 @@ async def test_an_async_publisher_speaks_tls(tls_port: int, certificate: Path, t
 
 async def test_an_async_publisher_refuses_an_unknown_certificate(tls_port: int) -> None:
     publisher = open_async_publisher(f"rediss://127.0.0.1:{tls_port}/0", 5.0, prefix="p", queues=())
-    assert [type(answer) for answer in await publisher.publish([Post("q", b"x", "", {})])] == [NotStored]
+    assert [type(answer) for answer in await publisher.publish([Message("q", b"x", "", {})])] == [NotStored]
     await publisher.close()

@@ -11,7 +11,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.streams import Move, Options
-from shared.streams.delivery import TRIAL_SECONDS
+from shared.streams.delivery import PROBATION_SECONDS
 from tests.support.stream_clients import LEASE, Reader, connect, names, publish, reader
 
 
@@ -181,7 +181,7 @@ def test_takeovers_come_one_at_a_time_the_least_suspect_first(
     other.receive(3)
     came = [delivery.since for delivery in other.channel.qos.held()]
     assert [message.payload for message in other.messages[:3]] == [3, 4, 5]
-    assert min(later - earlier for earlier, later in pairwise(sorted(came))) >= TRIAL_SECONDS
+    assert min(later - earlier for earlier, later in pairwise(sorted(came))) >= PROBATION_SECONDS
     for n in range(3):
         message = other.receive(4 + n)[-1]
         other.drain(0.3)
@@ -303,9 +303,9 @@ def test_dead_consumers_are_removed_when_they_hold_nothing(connection: Connectio
     set_pending(redis, [rows(redis)[0][0]], 1, "dead and holding")
     sleep(0.05)
     member = connection.channel()._inbox.member
-    member.retire("q", silent_seconds=0.04)
+    member.retire("q", idle_seconds=0.04)
     assert names(redis.xinfo_consumers("q", "kombu")) == {"dead and holding"}
-    member.retire("no such queue", silent_seconds=0)
+    member.retire("no such queue", idle_seconds=0)
 
 
 def test_a_draining_consumer_removes_dead_ones(any_redis_url: str, connection: Connection, redis: Redis) -> None:

@@ -9,14 +9,14 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.brokers.factory import open_publisher
-from shared.ledger.message_set import Shelf, put_commands
+from shared.ledger.message_set import MessageSet, put_commands
 from shared.messaging.envelope import Envelope
-from shared.messaging.message import Post
+from shared.messaging.errors import BrokerUnavailable
+from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored, Publisher
-from shared.messaging.stored_message import Parked
+from shared.messaging.stored_message import StoredMessage
 from tests.support.places import receive
 from workers.runtime.settlement import Settlement
-from workers.runtime.source import SourceDown
 from workers.sources.redis_streams import StreamsSource
 
 QUEUES = {"p.callbacks": "callbacks", "p.verified": "verified"}
@@ -29,13 +29,13 @@ class Elsewhere:
     """A results broker; `away` makes it fail."""
 
     def __init__(self) -> None:
-        self.posts: list[Post] = []
+        self.messages: list[Message] = []
         self.away = False
 
-    def publish(self, posts: Sequence[Post]) -> None:
+    def publish(self, messages: Sequence[Message]) -> None:
         if self.away:
             raise NotStored("OperationalError")
-        self.posts += posts
+        self.messages += messages
 
     def keep(self) -> None:
         pass
@@ -65,7 +65,7 @@ class Place:
     def decisions(self) -> list[bytes]:
         """The bodies of what has been published."""
         if self.results is not None:
-            return [post.body for post in self.results.posts]
+            return [message.body for message in self.results.messages]
         return bodies(self.redis, "p.decisions")
 
     def close(self) -> None:
@@ -81,14 +81,14 @@ def place(request: pytest.FixtureRequest, any_redis_url: str) -> Iterator[Place]
     place.close()
 
 
-def publish(place: Place, *posts: Post) -> None:
+def publish(place: Place, *messages: Message) -> None:
     publisher = open_publisher(place.url, 5.0)
-    publisher.publish(posts)
+    publisher.publish(messages)
     publisher.close()
 
 
-def envelope(name: str, body: bytes = b"data=1&sign=2", content_type: str = "text/form") -> Post:
-    return Envelope(name, "default", "notify", "POST", 5.5, body, content_type).post("p.callbacks")
+def envelope(name: str, body: bytes = b"data=1&sign=2", content_type: str = "text/form") -> Message:
+    return Envelope(name, "default", "notify", "POST", 5.5, body, content_type).to_message("p.callbacks")
 
 
 def bodies(redis: "Redis", queue: str) -> list[bytes]:
@@ -120,7 +120,9 @@ def test_a_settlement_moves_a_message_on(place: Place) -> None:
     publish(place, envelope("i1"))
     source = place.source()
     (delivery,) = receive(source)
-    source.settle([Settlement(delivery.tag, posts=(Post("p.verified", b"next", "application/json", {"id": "i1"}),))])
+    source.settle(
+        [Settlement(delivery.tag, messages=(Message("p.verified", b"next", "application/json", {"id": "i1"}),))]
+    )
     assert bodies(place.redis, "p.callbacks") == []
     assert bodies(place.redis, "p.verified") == [b"next"]
 
@@ -129,9 +131,9 @@ def test_a_settlement_writes_to_the_ledgers_redis(place: Place) -> None:
     publish(place, envelope("i1"))
     source = place.source()
     (delivery,) = receive(source)
-    parked = Parked("i1", "verify", "error", "", 7.0, post=envelope("i1"))
-    source.settle([Settlement(delivery.tag, writes=put_commands("p", "dead", parked))])
-    assert list(Shelf(place.ledger, "p", "dead")) == [parked]
+    stored = StoredMessage("i1", "verify", "error", "", 7.0, message=envelope("i1"))
+    source.settle([Settlement(delivery.tag, writes=put_commands("p", "dead", stored))])
+    assert list(MessageSet(place.ledger, "p", "dead")) == [stored]
     assert bodies(place.redis, "p.callbacks") == []
 
 
@@ -139,7 +141,7 @@ def test_results_go_out_once_for_their_mark(place: Place) -> None:
     publish(place, envelope("i1"), envelope("i2"))
     source = place.source()
     first, second = receive(source, 2)
-    decision = Post("p.decisions", b"decision", "application/json", {})
+    decision = Message("p.decisions", b"decision", "application/json", {})
     source.settle([Settlement(first.tag, results=(decision,), once=ONCE)])
     assert place.decisions() == [b"decision"]
     assert place.ledger.hget(CASE, "published") == b"id"
@@ -153,7 +155,7 @@ def test_settling_again_has_no_second_effect_on_the_queues(place: Place) -> None
     publish(place, envelope("i1"))
     source = place.source()
     (delivery,) = receive(source)
-    settlement = Settlement(delivery.tag, posts=(Post("p.verified", b"next", "application/json", {}),))
+    settlement = Settlement(delivery.tag, messages=(Message("p.verified", b"next", "application/json", {}),))
     for _ in range(3):
         source.settle([settlement])
     assert bodies(place.redis, "p.verified") == [b"next"]
@@ -165,9 +167,9 @@ def test_what_another_worker_has_taken_over_is_his_to_move_on(place: Place) -> N
     (late,) = receive(slow)
     (taken,) = receive(quick)  # after the lease, which nobody renewed
     assert (taken.body, taken.earlier) == (late.body, 1)
-    slow.settle([Settlement(late.tag, posts=(Post("p.verified", b"slow", "application/json", {}),))])
+    slow.settle([Settlement(late.tag, messages=(Message("p.verified", b"slow", "application/json", {}),))])
     assert bodies(place.redis, "p.verified") == []
-    quick.settle([Settlement(taken.tag, posts=(Post("p.verified", b"quick", "application/json", {}),))])
+    quick.settle([Settlement(taken.tag, messages=(Message("p.verified", b"quick", "application/json", {}),))])
     assert bodies(place.redis, "p.verified") == [b"quick"]
 
 
@@ -204,15 +206,17 @@ def test_the_oldest_message_counts_until_it_is_settled_whichever_queue_it_is_in(
 
 
 def test_items_leave_a_shelf_for_their_queue_and_alerts_for_the_results(place: Place) -> None:
-    shelf, source = Shelf(place.ledger, "p", "later"), place.source()
+    message_set, source = MessageSet(place.ledger, "p", "delayed"), place.source()
     for name in ("i1", "i2"):
-        for command in put_commands("p", "later", Parked(name, "verify", "why", "", 1.0, post=envelope(name))):
+        for command in put_commands(
+            "p", "delayed", StoredMessage(name, "verify", "why", "", 1.0, message=envelope(name))
+        ):
             place.ledger.execute_command(*command)
-    source.release(shelf, [("i1", envelope("i1"))], results=False)
-    source.release(shelf, [("i2", Post("p.decisions", b"alert", "application/json", {}))], results=True)
+    source.release(message_set, [("i1", envelope("i1"))], results=False)
+    source.release(message_set, [("i2", Message("p.decisions", b"alert", "application/json", {}))], results=True)
     assert bodies(place.redis, "p.callbacks") == [b"data=1&sign=2"]
     assert place.decisions() == [b"alert"]
-    assert len(shelf) == 0
+    assert len(message_set) == 0
 
 
 # Ledger or results alone elsewhere
@@ -225,7 +229,7 @@ def test_a_decision_whose_lease_was_lost_is_marked_by_whoever_publishes_it(any_r
     publish(place, envelope("i1"))
     slow, quick = place.source(), place.source()
     (late,), (taken,) = receive(slow), receive(quick)
-    decision = Post("p.decisions", b"decision", "application/json", {})
+    decision = Message("p.decisions", b"decision", "application/json", {})
     slow.settle([Settlement(late.tag, results=(decision,), once=ONCE)])
     assert place.decisions() == []
     assert place.ledger.hget(CASE, "published") is None
@@ -241,9 +245,9 @@ def test_while_the_results_broker_is_away_nothing_is_settled_and_later_all_is(an
     publish(place, envelope("i1"))
     source = place.source()
     (delivery,) = receive(source)
-    settlement = Settlement(delivery.tag, results=(Post("p.decisions", b"d", "application/json", {}),), once=ONCE)
+    settlement = Settlement(delivery.tag, results=(Message("p.decisions", b"d", "application/json", {}),), once=ONCE)
     place.results.away = True
-    with pytest.raises(SourceDown, match="NotStored"):
+    with pytest.raises(BrokerUnavailable, match="NotStored"):
         source.settle([settlement])
     assert place.ledger.hget(CASE, "published") is None
     assert len(bodies(place.redis, "p.callbacks")) == 1
@@ -265,7 +269,7 @@ def test_while_the_results_broker_is_away_nothing_is_settled_and_later_all_is(an
 )
 def test_a_redis_that_is_not_there_is_told_as_such(call: Callable[[StreamsSource], object]) -> None:
     source = StreamsSource("redis://127.0.0.1:1/0", QUEUES, 10, LEASE, None, None)
-    with pytest.raises(SourceDown) as down:
+    with pytest.raises(BrokerUnavailable) as down:
         call(source)
     assert isinstance(down.value.__cause__, RedisConnectionError | OSError)
     source.close()

@@ -12,8 +12,8 @@ from redis import asyncio as redis_asyncio
 from shared.events.cloudevent import to_event
 from shared.ledger.case_key import CaseKey
 from shared.ledger.ledger import Ledger, Limits
-from shared.ledger.message_set import Shelf
-from shared.messaging.stored_message import Parked
+from shared.ledger.message_set import MessageSet
+from shared.messaging.stored_message import StoredMessage
 from tests.support.decisions import BORN, dumped, made_on, on_answer, on_callback
 from tests.support.payloads import BIZ_ID
 from workers.decisioning.superseding import supersede
@@ -50,12 +50,12 @@ def field(redis: "Redis", name: str) -> bytes | None:
     return cast("bytes | None", redis.hget(KEY, name))
 
 
-def outbox(redis: "Redis") -> list[Parked]:
-    return list(Shelf(redis, "p", "outbox"))
+def outbox(redis: "Redis") -> list[StoredMessage]:
+    return list(MessageSet(redis, "p", "outbox"))
 
 
 def reasons(redis: "Redis") -> list[str]:
-    return [parked.reason for parked in outbox(redis)]
+    return [stored.reason for stored in outbox(redis)]
 
 
 async def decide(ledger: Ledger, redis: "Redis", *, published: bool = True) -> None:
@@ -65,10 +65,10 @@ async def decide(ledger: Ledger, redis: "Redis", *, published: bool = True) -> N
         redis.hset(KEY, "published", OLD.id)
 
 
-async def late_answer(ledger: Ledger, flight: str = "late", raw: bytes = b"{}") -> None:
-    await ledger.reserve(CASE, flight, allowed=3, life=0.0, rests=(0.0,))
-    await ledger.reserve(CASE, "another", allowed=0, life=0.0, rests=(0.0,))
-    await ledger.land(CASE, flight, "answered", raw, 2.5)
+async def late_answer(ledger: Ledger, read_id: str = "late", raw: bytes = b"{}") -> None:
+    await ledger.reserve_read(CASE, read_id, allowed=3, life=0.0, rests=(0.0,))
+    await ledger.reserve_read(CASE, "another", allowed=0, life=0.0, rests=(0.0,))
+    await ledger.finish_read(CASE, read_id, "answered", raw, 2.5)
 
 
 # Compare and set
@@ -122,7 +122,7 @@ async def test_asked_again_after_a_lost_reply_it_changes_nothing_more(ledger: Le
 async def test_the_new_decision_lies_in_the_outbox_as_it_will_be_published(ledger: Ledger, redis: "Redis") -> None:
     await decide(ledger, redis)
     await ledger.supersede(CASE, SUPERSEDING)
-    post = outbox(redis)[0].post
+    post = outbox(redis)[0].message
     assert post is not None
     assert (post.queue, post.body, post.topic) == (
         "p.decisions",
@@ -137,7 +137,7 @@ async def test_a_decision_that_is_not_out_yet_goes_out_before_the_one_that_super
     await decide(ledger, redis, published=False)
     await ledger.supersede(CASE, SUPERSEDING)
     assert reasons(redis) == ["superseded", "alert", "superseding", "alert"]
-    assert [parked.post.body for parked in outbox(redis)[::2] if parked.post] == [
+    assert [stored.message.body for stored in outbox(redis)[::2] if stored.message] == [
         to_event(OLD),
         to_event(SUPERSEDING.new),
     ]
@@ -149,10 +149,10 @@ async def test_a_decision_that_is_not_out_yet_goes_out_before_the_one_that_super
 
 async def test_an_answer_after_a_provisional_decision_recalls_the_case_once(ledger: Ledger, redis: "Redis") -> None:
     await decide(ledger, redis)
-    for flight in ("first", "second"):
-        await late_answer(ledger, flight)
+    for read_id in ("first", "second"):
+        await late_answer(ledger, read_id)
     (recall,) = outbox(redis)
-    assert (recall.reason, recall.account, recall.biz_id, recall.post) == ("recall", *CASE, None)
+    assert (recall.reason, recall.account, recall.biz_id, recall.message) == ("reclassify", *CASE, None)
 
 
 async def test_an_answer_that_came_just_before_the_provisional_decision_recalls_the_case_too(
@@ -161,18 +161,18 @@ async def test_an_answer_that_came_just_before_the_provisional_decision_recalls_
     await late_answer(ledgers[0])
     assert outbox(redis) == []
     await asyncio.gather(*(one.commit(CASE, STANDING, provisional=True) for one in ledgers * 4))
-    assert reasons(redis) == ["recall"]
+    assert reasons(redis) == ["reclassify"]
 
 
 async def test_whichever_comes_first_a_case_is_recalled(ledgers: list[Ledger], redis: "Redis") -> None:
     for _ in range(10):
         redis.flushall()
-        await ledgers[0].reserve(CASE, "late", allowed=3, life=0.0, rests=(0.0,))
+        await ledgers[0].reserve_read(CASE, "late", allowed=3, life=0.0, rests=(0.0,))
         await asyncio.gather(
             ledgers[1].commit(CASE, STANDING, provisional=True),
-            ledgers[2].land(CASE, "late", "answered", b"{}", 2.5),
+            ledgers[2].finish_read(CASE, "late", "answered", b"{}", 2.5),
         )
-        assert reasons(redis) == ["recall"]
+        assert reasons(redis) == ["reclassify"]
 
 
 @pytest.mark.parametrize("superseded", [False, True])
@@ -182,7 +182,7 @@ async def test_a_decision_that_rests_on_getresult_is_never_recalled(
     if superseded:
         await decide(ledger, redis)
         await ledger.supersede(CASE, SUPERSEDING)
-        Shelf(redis, "p", "outbox").take([(parked.id, ()) for parked in outbox(redis)])
+        MessageSet(redis, "p", "outbox").take([(stored.id, ()) for stored in outbox(redis)])
     else:
         await ledger.commit(CASE, dumped(SUPERSEDING.new))
     await late_answer(ledger)
@@ -195,13 +195,13 @@ async def test_a_revision_that_is_provisional_itself_is_recalled_again(ledger: L
     by_hand = made_on(on_callback("liveness-fail"), now=BORN + 60)
     await ledger.supersede(CASE, supersede(STANDING, OLD, by_hand, by="alice", note="a stricter policy"))
     await late_answer(ledger)
-    assert reasons(redis)[-1] == "recall"
+    assert reasons(redis)[-1] == "reclassify"
 
 
 @pytest.mark.parametrize("how", ["refused", "failed", "given_back"])
 async def test_a_read_without_an_answer_recalls_nothing(how: str, ledger: Ledger, redis: "Redis") -> None:
     await decide(ledger, redis)
-    await ledger.land(CASE, "late", how, "TIMEOUT", 2.5)  # type: ignore[arg-type]  # one of the literals
+    await ledger.finish_read(CASE, "late", how, "TIMEOUT", 2.5)  # type: ignore[arg-type]  # one of the literals
     assert outbox(redis) == []
 
 
@@ -209,17 +209,17 @@ async def test_a_read_without_an_answer_recalls_nothing(how: str, ledger: Ledger
 
 
 async def test_the_text_of_the_item_that_carries_the_case_is_kept(ledger: Ledger, redis: "Redis") -> None:
-    facts = {"gist": "g", "biz_no": "", "received_at": 1.5, "secret": "0"}
+    facts = {"fingerprint": "g", "biz_no": "", "received_at": 1.5, "secret": "0"}
     for number, text in enumerate(("first", "second")):
         await ledger.arrive(CASE, f"item-{number}", "notify", data=text, **facts)  # type: ignore[arg-type]  # as named
     assert field(redis, "callback") == b"first"
-    redis.hdel(KEY, "carrier")  # it ended among the dead letters
+    redis.hdel(KEY, "owner")  # it ended among the dead letters
     await ledger.arrive(CASE, "item-1", "notify", data="second", **facts)  # type: ignore[arg-type]
     assert field(redis, "callback") == b"second"
 
 
 async def test_what_is_no_final_evidence_is_not_kept(ledger: Ledger, redis: "Redis") -> None:
-    await ledger.arrive(CASE, "i", "notify", gist="", data="text", biz_no="", received_at=1.5, secret="0")
+    await ledger.arrive(CASE, "i", "notify", fingerprint="", data="text", biz_no="", received_at=1.5, secret="0")
     assert field(redis, "callback") is None
 
 

@@ -10,22 +10,22 @@ from redis import asyncio as redis_asyncio
 
 from shared.events.cloudevent import from_event
 from shared.ledger.case_key import CaseKey
-from shared.ledger.counters import KEPT, count_commands, read_tallies
+from shared.ledger.counters import KEPT, count_commands, read_counters
 from shared.ledger.ledger import Ledger, Limits
-from shared.ledger.message_set import Shelf, put_commands
+from shared.ledger.message_set import MessageSet, put_commands
 from shared.messaging.envelope import Envelope
-from shared.messaging.message import Post
-from shared.messaging.stored_message import Parked
+from shared.messaging.message import Message
+from shared.messaging.stored_message import StoredMessage
 from tests.support.load import wait_until
 from tests.support.servers import RedisServer
-from workers.maintenance.alert_monitor import Watch
-from workers.maintenance.alert_rules import Share, WatchLimits
-from workers.runtime import stage_result as outcome
+from workers.maintenance.alert_monitor import AlertMonitor
+from workers.maintenance.alert_rules import AlertLimits, Share
+from workers.runtime import stage_result
 from workers.runtime.delivery import Delivery
 from workers.runtime.settlement import Item, Settlement, Settler
 
 NOW = 1_700_000_000.0
-LIMITS = WatchLimits(600.0, Share(0.2, 10), Share(0.05, 20), dead_letters=3, backlog_age=300.0)
+LIMITS = AlertLimits(600.0, Share(0.2, 10), Share(0.05, 20), dead_letters=3, backlog_age=300.0)
 ACCOUNTS = ("default", "north")
 
 
@@ -48,7 +48,7 @@ class Queues:
     def renew(self) -> None:
         raise NotImplementedError
 
-    def release(self, shelf: Shelf, leaving: Sequence[tuple[str, Post]], *, results: bool) -> None:
+    def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> None:
         raise NotImplementedError
 
     def close(self) -> None:
@@ -74,8 +74,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def watch(redis: "Redis", clock: Clock, oldest: float | None = None) -> Watch:
-    return Watch(Queues(oldest), redis, "p", ACCOUNTS, LIMITS, clock)
+def watch(redis: "Redis", clock: Clock, oldest: float | None = None) -> AlertMonitor:
+    return AlertMonitor(Queues(oldest), redis, "p", ACCOUNTS, LIMITS, clock)
 
 
 def look(redis: "Redis", clock: Clock, oldest: float | None = None) -> None:
@@ -84,12 +84,12 @@ def look(redis: "Redis", clock: Clock, oldest: float | None = None) -> None:
     watch(redis, clock, oldest).look()
 
 
-def outbox(redis: "Redis") -> list[Parked]:
-    return list(Shelf(redis, "p", "outbox"))
+def outbox(redis: "Redis") -> list[StoredMessage]:
+    return list(MessageSet(redis, "p", "outbox"))
 
 
 def kinds(redis: "Redis") -> list[tuple[str, str]]:
-    return [(parked.reason, parked.account) for parked in outbox(redis)]
+    return [(stored.reason, stored.account) for stored in outbox(redis)]
 
 
 def forge(redis: "Redis", count: int, clock: Clock, account: str = "default") -> None:
@@ -98,7 +98,7 @@ def forge(redis: "Redis", count: int, clock: Clock, account: str = "default") ->
     with redis.pipeline(transaction=False) as pipe:
         for number in range(count):
             envelope = Envelope(f"{account}-{number}", account, "notify", "POST", clock(), b"data=1&sign=2")
-            result = outcome.Unverified("bad_signature", "no live secret")
+            result = stage_result.Unverified("bad_signature", "no live secret")
             for command in settler.settle("t", Item("verify", envelope, envelope.body), result).writes:
                 pipe.execute_command(*command)
         pipe.execute()
@@ -106,7 +106,7 @@ def forge(redis: "Redis", count: int, clock: Clock, account: str = "default") ->
 
 def die(redis: "Redis", count: int, at: float) -> None:
     for number in range(count):
-        letter = Parked(f"i-{number}", "reconcile", "error", "KeyError", at, account="default")
+        letter = StoredMessage(f"i-{number}", "reconcile", "error", "KeyError", at, account="default")
         for command in put_commands("p", "dead", letter):
             redis.execute_command(*command)
 
@@ -115,10 +115,10 @@ def test_ten_thousand_forged_callbacks_raise_one_alert_and_leave_a_count(redis: 
     for _ in range(5):
         forge(redis, 2_000, clock)
         look(redis, clock)
-    (parked,) = outbox(redis)
-    assert (parked.reason, parked.account) == ("bad_signature_rate", "default")
-    assert read_tallies(redis, "p", ACCOUNTS, clock(), 600)["default"]["bad_signature"] == 10_000
-    assert len(redis.keys("p:tally:*")) == 1
+    (stored,) = outbox(redis)
+    assert (stored.reason, stored.account) == ("bad_signature_rate", "default")
+    assert read_counters(redis, "p", ACCOUNTS, clock(), 600)["default"]["bad_signature"] == 10_000
+    assert len(redis.keys("p:counters:*")) == 1
 
 
 def test_below_the_limit_nothing_is_raised(redis: "Redis", clock: Clock) -> None:
@@ -149,11 +149,11 @@ def test_dead_letters_are_told_by_stage_and_reason_and_old_ones_are_forgotten(re
 
 def test_an_alert_about_the_pipeline_travels_whole_and_names_no_account(redis: "Redis", clock: Clock) -> None:
     look(redis, clock, oldest=clock() - 301)
-    (parked,) = outbox(redis)
-    assert parked.post is not None
-    alert = from_event(parked.post.body)
-    assert (alert.account, alert.biz_id, alert.id) == (None, None, parked.id)
-    assert parked.post.queue == "p.alerts"
+    (stored,) = outbox(redis)
+    assert stored.message is not None
+    alert = from_event(stored.message.body)
+    assert (alert.account, alert.biz_id, alert.id) == (None, None, stored.id)
+    assert stored.message.queue == "p.alerts"
 
 
 def test_workers_that_look_at_once_raise_one_alert(any_redis_url: str, redis: "Redis", clock: Clock) -> None:
@@ -219,7 +219,7 @@ def test_what_lasts_is_told_again_after_a_window(redis: "Redis", clock: Clock) -
     redis.delete("p:raised:bad_signature_rate:{default}")
     forge(redis, 20, clock)
     look(redis, clock)
-    assert len({parked.id for parked in outbox(redis)}) == 2
+    assert len({stored.id for stored in outbox(redis)}) == 2
 
 
 def test_the_counts_of_a_window_reach_back_as_far_as_it(redis: "Redis", clock: Clock) -> None:
@@ -227,8 +227,8 @@ def test_the_counts_of_a_window_reach_back_as_far_as_it(redis: "Redis", clock: C
     for age in range(0, 720, 60):
         for command in count_commands("p", "default", "verified", start - age):
             redis.execute_command(*command)
-    assert read_tallies(redis, "p", ["default"], start, 600)["default"] == {"verified": 11}
-    assert read_tallies(redis, "p", ["default"], start, 60)["default"] == {"verified": 2}
+    assert read_counters(redis, "p", ["default"], start, 600)["default"] == {"verified": 11}
+    assert read_counters(redis, "p", ["default"], start, 60)["default"] == {"verified": 2}
 
 
 async def test_a_callback_and_a_decision_count_once_however_often_they_come(
@@ -243,13 +243,13 @@ async def test_a_callback_and_a_decision_count_once_however_often_they_come(
         await ledger.commit(case, b"{}", attacked=True)
         await ledger.commit(case, b"{}")
     await client.aclose()
-    assert read_tallies(redis, "p", ["default"], clock(), 600)["default"] == {"verified": 1, "attacked": 1}
-    (key,) = cast("list[bytes]", redis.keys("p:tally:*"))
+    assert read_counters(redis, "p", ["default"], clock(), 600)["default"] == {"verified": 1, "attacked": 1}
+    (key,) = cast("list[bytes]", redis.keys("p:counters:*"))
     assert 0 < redis.ttl(key) <= KEPT
 
 
 async def arrived(ledger: Ledger, case: CaseKey, item: str, secret: str) -> None:
-    await ledger.arrive(case, item, "notify", gist="", data="", biz_no="", received_at=1.5, secret=secret)
+    await ledger.arrive(case, item, "notify", fingerprint="", data="", biz_no="", received_at=1.5, secret=secret)
 
 
 async def test_a_signed_callback_that_is_replayed_without_end_does_not_hide_forged_ones(

@@ -17,9 +17,9 @@ from deploy.local.stack import Stack
 from deploy.simulator.driver.browser import Browser, Token, get_token, http_client
 from shared.brokers.factory import open_publisher
 from shared.events.cloudevent import from_event
-from shared.ledger.message_set import Shelf
+from shared.ledger.message_set import MessageSet
 from shared.messaging.envelope import Envelope
-from shared.messaging.stored_message import Parked
+from shared.messaging.stored_message import StoredMessage
 from tests.support.commands import Faceid
 from tests.support.load import CALLBACKS, biz_id, bodies, decisions, post, signed, wait_until
 from tests.support.payloads import FORM
@@ -117,8 +117,8 @@ def payload(name: str, number: int) -> dict[str, Any]:
     return made
 
 
-def shelved(redis: "Redis", name: Any, account: str) -> list[Parked]:
-    return [item for item in Shelf(redis, "faceid", name) if item.account == account]
+def stored(redis: "Redis", name: Any, account: str) -> list[StoredMessage]:
+    return [item for item in MessageSet(redis, "faceid", name) if item.account == account]
 
 
 def test_each_reads_results_with_its_own_key_and_secret(stack: Stack, redis: "Redis") -> None:
@@ -140,10 +140,10 @@ def test_each_judges_by_its_own_policy_and_reconciles_in_its_own_way(stack: Stac
 @pytest.mark.parametrize(("account", "other"), list(permutations(KEYS, 2)))
 def test_no_accounts_secret_opens_anothers_callback(stack: Stack, redis: "Redis", account: str, other: str) -> None:
     body = signed(payload("clean-pass", 3), SECRETS[other])
-    before = len(shelved(redis, "unverified", account))
+    before = len(stored(redis, "unverified", account))
     assert send(stack, account, body) == 200
-    wait_until(lambda: len(shelved(redis, "unverified", account)) == before + 1)
-    (found,) = [item for item in shelved(redis, "unverified", account) if item.post and item.post.body == body]
+    wait_until(lambda: len(stored(redis, "unverified", account)) == before + 1)
+    (found,) = [item for item in stored(redis, "unverified", account) if item.message and item.message.body == body]
     assert found.reason == "bad_signature"
     assert not any(one["biz_id"] == biz_id(3) for one in decisions(redis))
 
@@ -200,10 +200,10 @@ def test_an_account_that_the_worker_does_not_know_is_a_dead_letter(stack: Stack,
     """As when an ingress has newer settings than a worker."""
     envelope = Envelope.arrived("west", "notify", "POST", bodies(1, first=20)[0], FORM, "", time.time())
     publisher = open_publisher(stack.redis_url, 5.0)
-    publisher.publish([envelope.post("faceid.callbacks")])
+    publisher.publish([envelope.to_message("faceid.callbacks")])
     publisher.close()
-    wait_until(lambda: bool(shelved(redis, "dead", "west")))
-    (letter,) = shelved(redis, "dead", "west")
+    wait_until(lambda: bool(stored(redis, "dead", "west")))
+    (letter,) = stored(redis, "dead", "west")
     assert (letter.stage, letter.reason, letter.id) == ("verify", "unknown_account", envelope.id)
-    assert letter.post is not None
-    assert letter.post.body == envelope.body
+    assert letter.message is not None
+    assert letter.message.body == envelope.body

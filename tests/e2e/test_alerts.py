@@ -119,7 +119,7 @@ def test_a_storm_of_forged_callbacks_is_one_alert(stack: Stack, redis: "Redis") 
     assert alert.account == "default"
     assert isinstance(alert.detail["bad_signatures"], float)
     assert FORGED <= alert.detail["bad_signatures"] <= FORGED - 1 + STORM
-    counted = [redis.hget(key, "bad_signature") for key in redis.scan_iter("faceid:tally:*")]
+    counted = [redis.hget(key, "bad_signature") for key in redis.scan_iter("faceid:counters:*")]
     assert sum(int(count or 0) for count in counted) == FORGED - 1 + STORM, "each is counted once"
     assert redis.dbsize() < keys + 20, "and none leaves a key of its own"
 

@@ -18,9 +18,9 @@ from redis import Redis
 from deploy.local.program import Program
 from deploy.local.stack import DEMO_SECRET, Stack
 from shared.brokers.factory import open_publisher
-from shared.ledger.message_set import Shelf, put_commands
+from shared.ledger.message_set import MessageSet, put_commands
 from shared.messaging.envelope import Envelope
-from shared.messaging.stored_message import Parked
+from shared.messaging.stored_message import StoredMessage
 from tests.support.commands import Faceid
 from tests.support.load import CALLBACKS, biz_id, bodies, decisions, post_all, signed, wait_until
 
@@ -66,8 +66,8 @@ def decide(stack: Stack, redis: "Redis", *load: bytes) -> None:
     wait_until(lambda: len(decisions(redis)) == before + len(load), what="every decision")
 
 
-def shelf(redis: "Redis", name: Any = "dead") -> Shelf:
-    return Shelf(redis, "faceid", name)
+def message_set(redis: "Redis", name: Any = "dead") -> MessageSet:
+    return MessageSet(redis, "faceid", name)
 
 
 def test_a_case_is_told_by_biz_id_and_by_biz_no(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
@@ -106,12 +106,12 @@ def test_a_case_that_waits_says_for_what(stack: Stack, redis: "Redis", faceid: F
     payload["biz_info"]["biz_id"] = waiting = f"{time.time():.0f},waiting"
     payload["status"] = "PROCESSING"
     asyncio.run(post_all(stack.notify_url, [signed(payload)]))
-    wait_until(lambda: len(shelf(redis, "later")) == 1, what="the look later")
+    wait_until(lambda: len(message_set(redis, "delayed")) == 1, what="the look later")
 
     told = faceid("case", waiting, "--json").records[0]
 
     assert told["state"] == "waiting"
-    assert [event["kind"] for event in told["events"]] == ["arrival", "later"]
+    assert [event["kind"] for event in told["events"]] == ["arrival", "delayed"]
     assert "waits before reconcile (open_case), due in 1h " in told["events"][1]["text"]
 
 
@@ -119,8 +119,8 @@ def test_a_replayed_dead_letter_is_decided_and_its_case_tells_of_it(
     stack: Stack, redis: "Redis", faceid: Faceid
 ) -> None:
     envelope = Envelope.arrived("default", "notify", "POST", callback(103), FORM, "", time.time())
-    letter = Parked(envelope.id, "verify", "error", "KeyError at verify.py:1 in run", time.time())
-    letter = replace(letter, account="default", biz_id=biz_id(103), post=envelope.post("faceid.callbacks"))
+    letter = StoredMessage(envelope.id, "verify", "error", "KeyError at verify.py:1 in run", time.time())
+    letter = replace(letter, account="default", biz_id=biz_id(103), message=envelope.to_message("faceid.callbacks"))
     for command in put_commands("faceid", "dead", letter):
         redis.execute_command(*command)
 
@@ -136,12 +136,12 @@ def test_a_replayed_dead_letter_is_decided_and_its_case_tells_of_it(
 def test_what_workers_can_not_read_can_be_listed_and_replayed(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
     redis.xadd("faceid.callbacks", {"who": "a stranger", "body": "x", "headers": "no JSON"})
     stranger = Envelope.arrived("stranger", "notify", "POST", b"x", FORM, "", time.time())
-    open_publisher(stack.redis_url, 5).publish([stranger.post("faceid.callbacks")])
-    wait_until(lambda: len(shelf(redis)) == 2, what="the dead letters")
+    open_publisher(stack.redis_url, 5).publish([stranger.to_message("faceid.callbacks")])
+    wait_until(lambda: len(message_set(redis)) == 2, what="the dead letters")
 
     first = {record["reason"]: record["id"] for record in faceid("dead", "list", "--json").records}
     ran = faceid("dead", "replay", "--all")
-    wait_until(lambda: len(shelf(redis)) == 2, what="the dead letters' return")
+    wait_until(lambda: len(message_set(redis)) == 2, what="the dead letters' return")
     again = {record["reason"]: record["id"] for record in faceid("dead", "list", "--json").records}
 
     assert set(first) == {"undecodable", "unknown_account"}
@@ -156,7 +156,7 @@ def test_an_unverified_callback_is_decided_when_replayed_after_the_secret_was_me
     stack: Stack, redis: "Redis", faceid: Faceid
 ) -> None:
     asyncio.run(post_all(stack.notify_url, [callback(104, secret="rotated")]))
-    wait_until(lambda: len(shelf(redis, "unverified")) == 1, what="the unverified callback")
+    wait_until(lambda: len(message_set(redis, "unverified")) == 1, what="the unverified callback")
     for worker in stack.workers:
         worker.stop()
     env = stack.env | {"FACEID_API_SECRETS": f"{DEMO_SECRET},rotated"}
@@ -226,14 +226,14 @@ def test_results_that_can_not_be_tailed_say_why(faceid: Faceid, url: str, code: 
 
 def test_the_status_counts_what_rests_and_where(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
     open_publisher(stack.redis_url, 5).publish(
-        [Envelope.arrived("ghost", "notify", "POST", b"x", FORM, "", time.time()).post("faceid.callbacks")]
+        [Envelope.arrived("ghost", "notify", "POST", b"x", FORM, "", time.time()).to_message("faceid.callbacks")]
     )
-    wait_until(lambda: len(shelf(redis)) == 1, what="the dead letter")
+    wait_until(lambda: len(message_set(redis)) == 1, what="the dead letter")
 
     (status,) = faceid("status", "--json").records
     shown = faceid("status")
 
-    assert status["shelves"]["dead"] == {
+    assert status["message_sets"]["dead"] == {
         "total": 1,
         "reasons": {"verify": {"unknown_account": 1}},
         "estimated": False,
@@ -351,7 +351,11 @@ def test_help_is_quick_and_teaches_by_example() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *(f"{shelf} {word}" for shelf in ("dead", "unverified") for word in ("list", "show", "replay", "drop")),
+        *(
+            f"{message_set} {word}"
+            for message_set in ("dead", "unverified")
+            for word in ("list", "show", "replay", "drop")
+        ),
         *("results tail", "results resend", "case", "case redecide", "status"),
         *("sign", "verify", "policy check", "policy show", "doctor"),
     ],

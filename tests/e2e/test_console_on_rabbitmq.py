@@ -13,7 +13,7 @@ from deploy.local.rabbit_server import RabbitServer
 from deploy.local.stack import Stack
 from shared.ledger.message_set import put_commands
 from shared.messaging.envelope import Envelope
-from shared.messaging.stored_message import Parked
+from shared.messaging.stored_message import StoredMessage
 from tests.support.commands import Faceid
 from tests.support.load import biz_id, bodies, post_all, wait_until
 
@@ -55,7 +55,7 @@ def test_the_status_tells_what_rabbitmq_tells_and_marks_the_rest_unknown(stack: 
     assert (status["backlog"], status["workers"], status["readers"]) == (0, None, None)
     assert status["results"][0]["readers"] == []
     assert "2 on verify, 2 on reconcile, 2 on classify, 2 on publish" in shown
-    (fault,) = status["amiss"]
+    (fault,) = status["warnings"]
     assert fault.startswith("faceid.decisions: nobody reads it, 5 wait; start a consumer")
     assert fault in shown
 
@@ -97,8 +97,8 @@ def test_what_was_published_before_can_not_be_tailed(faceid: Faceid, option: str
 def test_a_replayed_dead_letter_is_decided_and_its_case_tells_of_it(stack: Stack, faceid: Faceid) -> None:
     (body,) = bodies(1, first=300)
     envelope = Envelope.arrived("default", "notify", "POST", body, FORM, "", time.time())
-    letter = Parked(envelope.id, "verify", "error", "KeyError at verify.py:1 in run", time.time())
-    letter = replace(letter, account="default", biz_id=biz_id(300), post=envelope.post("faceid.callbacks"))
+    letter = StoredMessage(envelope.id, "verify", "error", "KeyError at verify.py:1 in run", time.time())
+    letter = replace(letter, account="default", biz_id=biz_id(300), message=envelope.to_message("faceid.callbacks"))
     with Redis.from_url(stack.redis_url) as redis:
         for command in put_commands("faceid", "dead", letter):
             redis.execute_command(*command)

@@ -16,9 +16,9 @@ from redis import Redis
 
 from shared.brokers.factory import open_connection
 from shared.ledger.case_key import CaseKey, case_key
-from shared.ledger.message_set import Name, Shelf, put_commands
+from shared.ledger.message_set import MessageSet, Name, put_commands
 from shared.messaging.envelope import Envelope
-from shared.messaging.stored_message import Parked
+from shared.messaging.stored_message import StoredMessage
 from tests.support.commands import Faceid
 from tests.support.load import wait_until
 from tests.support.stored_messages import SECRET_TEXT, letter, unreadable
@@ -41,10 +41,10 @@ def faceid(redis_url: str) -> Faceid:
     return Faceid({"FACEID_REDIS_URL": redis_url})
 
 
-def put(redis: "Redis", *letters: Parked, shelf: Name = "dead") -> None:
+def put(redis: "Redis", *letters: StoredMessage, message_set: Name = "dead") -> None:
     with redis.pipeline(transaction=False) as pipe:
-        for parked in letters:
-            for command in put_commands("faceid", shelf, parked):
+        for stored in letters:
+            for command in put_commands("faceid", message_set, stored):
                 pipe.execute_command(*command)
         pipe.execute()
 
@@ -125,16 +125,16 @@ def test_what_is_not_there_is_not_found(faceid: Faceid) -> None:
 def test_a_replayed_item_is_on_its_queue_as_it_was_with_its_attempts_forgotten(
     redis: "Redis", faceid: Faceid, redis_url: str
 ) -> None:
-    post = letter(1).post
+    post = letter(1).message
     assert post is not None
-    put(redis, letter(1, post=replace(post, headers={**post.headers, "received_at": 1.5})))
+    put(redis, letter(1, message=replace(post, headers={**post.headers, "received_at": 1.5})))
 
     ran = faceid("dead", "replay", "item-1", "--note", "mended in 1.4.2")
 
     assert (ran.code, ran.out) == (0, "1 replayed\n")
     found = message(redis_url, VERIFIED)
     assert (found.id, found.body, found.query, found.attempts) == ("item-1", SECRET_TEXT, "token=private", 0)
-    assert len(Shelf(redis, "faceid", "dead")) == 0
+    assert len(MessageSet(redis, "faceid", "dead")) == 0
 
 
 def test_a_replay_is_noted_on_the_case_which_will_not_live_for_ever(redis: "Redis", faceid: Faceid) -> None:
@@ -194,7 +194,7 @@ def test_a_broker_elsewhere_gets_the_message_before_the_shelf_lets_it_go(
     with Redis.from_url(elsewhere) as broker:
         assert ids_of(broker) == ["item-1"]
         assert broker.xlen("faceid.callbacks") == 1
-    assert len(Shelf(redis, "faceid", "dead")) == 0
+    assert len(MessageSet(redis, "faceid", "dead")) == 0
     assert redis.exists(VERIFIED) == 0
 
 
@@ -206,7 +206,7 @@ def test_a_broker_that_is_away_lets_nothing_leave_the_shelf(redis: "Redis", face
     assert ran.code == 1
     assert "The broker did not take the messages" in ran.err
     assert "private" not in ran.err
-    assert len(Shelf(redis, "faceid", "dead")) == 1
+    assert len(MessageSet(redis, "faceid", "dead")) == 1
 
 
 def test_what_redis_refuses_stays_on_the_shelf(redis: "Redis", faceid: Faceid) -> None:
@@ -217,7 +217,7 @@ def test_what_redis_refuses_stays_on_the_shelf(redis: "Redis", faceid: Faceid) -
 
     assert (ran.code, ran.out) == (1, "1 replayed\n")
     assert "1 refused (WRONGTYPE); they stay where they were." in ran.err
-    assert [parked.id for parked in Shelf(redis, "faceid", "dead")] == ["item-1"]
+    assert [stored.id for stored in MessageSet(redis, "faceid", "dead")] == ["item-1"]
 
 
 def test_an_interrupted_replay_goes_on_where_it_was_when_run_again(redis: "Redis", faceid: Faceid) -> None:
@@ -227,7 +227,7 @@ def test_an_interrupted_replay_goes_on_where_it_was_when_run_again(redis: "Redis
 
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
-    left = len(Shelf(redis, "faceid", "dead"))
+    left = len(MessageSet(redis, "faceid", "dead"))
 
     assert process.returncode == 1
     assert "Interrupted" in err
@@ -260,10 +260,10 @@ def test_a_replay_to_rabbitmq_is_confirmed_before_the_shelf_lets_go(
 
 
 def test_unverified_callbacks_are_replayed_to_rabbitmq_too(redis: "Redis", faceid: Faceid, rabbit_url: str) -> None:
-    put(redis, letter(1, stage="verify", reason="bad_signature", biz_id=""), shelf="unverified")
+    put(redis, letter(1, stage="verify", reason="bad_signature", biz_id=""), message_set="unverified")
 
     assert faceid("unverified", "replay", "--all", FACEID_BROKER_URL=rabbit_url).out == "1 replayed\n"
-    assert len(Shelf(redis, "faceid", "unverified")) == 0
+    assert len(MessageSet(redis, "faceid", "unverified")) == 0
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
@@ -273,11 +273,11 @@ def test_an_interrupted_replay_to_rabbitmq_loses_nothing_and_repeats_a_batch_at_
     faceid = Faceid({"FACEID_REDIS_URL": redis_url, "FACEID_BROKER_URL": rabbit_url})
     put(redis, *(letter(number) for number in range(60)))
     process = faceid.start("dead", "replay", "--all", "--rate", "30/s")
-    wait_until(lambda: len(Shelf(redis, "faceid", "dead")) <= 55, what="the first replayed message")
+    wait_until(lambda: len(MessageSet(redis, "faceid", "dead")) <= 55, what="the first replayed message")
 
     process.send_signal(how)
     process.communicate(timeout=20)
-    left = len(Shelf(redis, "faceid", "dead"))
+    left = len(MessageSet(redis, "faceid", "dead"))
     ran = faceid("dead", "replay", "--all")
 
     assert process.returncode in {1, -signal.SIGKILL}
@@ -295,7 +295,7 @@ def test_a_rabbitmq_that_is_away_lets_nothing_leave_the_shelf(redis: "Redis", fa
     assert ran.code == 1
     assert "The broker did not take the messages" in ran.err
     assert "private" not in ran.err
-    assert len(Shelf(redis, "faceid", "dead")) == 1
+    assert len(MessageSet(redis, "faceid", "dead")) == 1
 
 
 def test_two_replays_at_a_time_replay_each_item_once(redis: "Redis", faceid: Faceid) -> None:
@@ -323,7 +323,7 @@ def test_what_fails_again_meanwhile_is_not_replayed_once_more(redis: "Redis", fa
     worker = threading.Thread(target=fail_again)
     worker.start()
     ran = faceid("dead", "replay", "--all", "--rate", "60/s")
-    wait_until(lambda: len(Shelf(redis, "faceid", "dead")) == 30, what="the last failure")
+    wait_until(lambda: len(MessageSet(redis, "faceid", "dead")) == 30, what="the last failure")
     done.set()
     worker.join()
 
@@ -337,7 +337,7 @@ def test_a_drop_asks_first(redis: "Redis", faceid: Faceid, answer: bytes, left: 
     ran = faceid("dead", "drop", "--reason", "poison", stdin=answer)
 
     assert "        1  reconcile: poison" in ran.out
-    assert (ran.code, len(Shelf(redis, "faceid", "dead"))) == (0 if left == 1 else 1, left)
+    assert (ran.code, len(MessageSet(redis, "faceid", "dead"))) == (0 if left == 1 else 1, left)
 
 
 def test_a_dropped_item_is_gone_from_every_queue_and_remembered(redis: "Redis", faceid: Faceid) -> None:
@@ -353,12 +353,12 @@ def test_a_dropped_item_is_gone_from_every_queue_and_remembered(redis: "Redis", 
 
 def test_unverified_callbacks_are_a_shelf_of_their_own(redis: "Redis", faceid: Faceid) -> None:
     forged = letter(1, stage="verify", reason="bad_signature", biz_id="")
-    put(redis, forged, shelf="unverified")
+    put(redis, forged, message_set="unverified")
     put(redis, letter(2))
 
     assert [record["id"] for record in faceid("unverified", "list", "--json").records] == ["item-1"]
     assert faceid("unverified", "replay", "--all").out == "1 replayed\n"
-    assert len(Shelf(redis, "faceid", "dead")) == 1
+    assert len(MessageSet(redis, "faceid", "dead")) == 1
 
 
 @pytest.mark.parametrize(
@@ -409,15 +409,15 @@ def test_many_dead_letters_are_listed_filtered_and_replayed_in_little_memory(red
         assert megabytes < 120
 
     assert redis.xlen(VERIFIED) == MANY
-    assert len(Shelf(redis, "faceid", "dead")) == 0
+    assert len(MessageSet(redis, "faceid", "dead")) == 0
 
 
-def _usual(number: int) -> Parked:
+def _usual(number: int) -> StoredMessage:
     """One letter of many, with a body of the usual length."""
-    post = letter(number).post
+    post = letter(number).message
     assert post is not None
     reason = "poison" if number % 10 == 0 else "error"
-    return letter(number, at=time.time() - (MANY - number), reason=reason, post=replace(post, body=SECRET_TEXT * 33))
+    return letter(number, at=time.time() - (MANY - number), reason=reason, message=replace(post, body=SECRET_TEXT * 33))
 
 
 def _measured(faceid: Faceid, *words: str) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from deploy.local.player import Played, Player
 from deploy.local.sessions import day
 from deploy.local.stack import Stack
 from shared.events.decision import Decision
-from shared.ledger.message_set import Shelf
+from shared.ledger.message_set import MessageSet
 
 pytestmark = pytest.mark.server
 SESSIONS = int(os.environ.get("FACEID_TEST_SESSIONS", "100"))
@@ -70,7 +70,7 @@ async def play(stack: Stack) -> Run:
     following.cancel()
     await follower.close()
     with Redis.from_url(stack.redis_url) as redis:
-        unverified = len(Shelf(redis, "faceid", "unverified"))
+        unverified = len(MessageSet(redis, "faceid", "unverified"))
     decided = [one.decision for one in follower.arrived]
     return counted(played, decided, unverified, await player.reads(), seconds)
 

@@ -133,7 +133,7 @@ def test_nothing_is_decided_twice_and_nothing_dies(stack: Stack, ended: dict[str
         made = Counter(decision["biz_id"] for decision in decisions(redis))
         assert set(made.values()) == {1}
         assert len(made) == len(ended)
-        assert redis.zcard("faceid:dead") == redis.zcard("faceid:later") == 0
+        assert redis.zcard("faceid:dead") == redis.zcard("faceid:delayed") == 0
 
 
 def test_never_was_a_result_read_more_than_three_times(stack: Stack, ended: dict[str, Ended]) -> None:

@@ -25,7 +25,7 @@ from deploy.simulator.driver.browser import Browser, get_token, http_client
 from deploy.simulator.driver.control_client import Remote
 from deploy.simulator.model.faults import Faults, ResultFault
 from shared.brokers.factory import open_publisher
-from shared.ledger.message_set import Shelf
+from shared.ledger.message_set import MessageSet
 from shared.messaging.envelope import Envelope
 from tests.support.commands import Faceid
 from tests.support.hostile_bodies import sign
@@ -141,8 +141,10 @@ class Run:
         publisher = open_publisher(self.url, 5.0)
         body = form(payload(20), SECRET)
         stranger = Envelope.arrived("stranger", "notify", "POST", body, FORM, "", time.time())
-        garbage = Envelope("garbage", "default", "notify", "POST", time.time(), payload(21).encode(), biz_id=biz_id(21))
-        publisher.publish([stranger.post("faceid.callbacks"), garbage.post("faceid.reconciled")])
+        gc_tuning = Envelope(
+            "garbage", "default", "notify", "POST", time.time(), payload(21).encode(), biz_id=biz_id(21)
+        )
+        publisher.publish([stranger.to_message("faceid.callbacks"), gc_tuning.to_message("faceid.reconciled")])
         publisher.close()
         self.redis.xadd("faceid.callbacks", {b"body": body, b"headers": NAME.encode(), b"x": payload(22).encode()})
 
@@ -171,11 +173,11 @@ class Run:
         for words in ("status", "doctor", "dead list", "unverified list", "policy show"):
             self._command(*words.split())
             self._command(*words.split(), "--json")
-        for shelf in ("dead", "unverified"):
-            for item in Shelf(self.redis, "faceid", shelf):
-                self._command(shelf, "show", item.id)
-                self._command(shelf, "show", item.id, "--json")
-            self._command(shelf, "replay", "--all", "--plan")
+        for message_set in ("dead", "unverified"):
+            for item in MessageSet(self.redis, "faceid", message_set):
+                self._command(message_set, "show", item.id)
+                self._command(message_set, "show", item.id, "--json")
+            self._command(message_set, "replay", "--all", "--plan")
         for key in self.redis.scan_iter("faceid:case:*"):
             name = key.decode().partition("}:")[2]
             self._command("case", name)
@@ -230,7 +232,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             wait_until(lambda: len(decisions(run.redis)) == len(SESSIONS) + 1, seconds=60)
             run.break_redis()
             run.spoil()
-            wait_until(lambda: len(Shelf(run.redis, "faceid", "dead")) == 3)
+            wait_until(lambda: len(MessageSet(run.redis, "faceid", "dead")) == 3)
             run.list_everything()
             run.misconfigure(tmp_path_factory.mktemp("misconfigured"))
         run.read_logs()
@@ -247,8 +249,8 @@ def test_nothing_that_was_said_holds_a_planted_value(run: Run, needle: str) -> N
 def test_everything_spoke_that_was_to_be_searched(run: Run) -> None:
     """A search of nothing finds nothing."""
     said = {
-        "worker-1.log": (b"bad_signature", b"malformed", b"undecodable", b"unknown_account", b"broker away"),
-        "ingress.log": (b"not stored", b"stored"),
+        "worker-1.log": (b"bad_signature", b"malformed", b"undecodable", b"unknown_account", b"broker.unavailable"),
+        "ingress.log": (b"callback.not_stored", b"batch.stored"),
         "metrics": (b"faceid_requests_total",),
         "answers": (b"200",),
         "verify": (b"bad_signature", b"verified: signed with secret 2 of 2"),
@@ -287,5 +289,5 @@ def test_the_search_of_logs_finds_what_one_of_them_says(said: str) -> None:
     with TemporaryDirectory() as folder:  # not below the folder that is searched at the session's end
         log = Path(folder) / "stack" / "worker-1.log"
         log.parent.mkdir()
-        log.write_text(f'{{"event": "settled", "why": "{said}"}}')
+        log.write_text(f'{{"event": "attempt.settled", "why": "{said}"}}')
         assert in_logs(Path(folder))

@@ -85,7 +85,7 @@ def arrivals(stack: Stack) -> int:
 
 def settled(stack: Stack, queues: Queues) -> bool:
     """Whether no item waits anywhere, as far as the queues' broker tells."""
-    return queues.empty() and redis_of(stack).zcard("faceid:later") == 0
+    return queues.empty() and redis_of(stack).zcard("faceid:delayed") == 0
 
 
 def nothing_pending(redis: "Redis") -> bool:
@@ -93,7 +93,7 @@ def nothing_pending(redis: "Redis") -> bool:
     with redis.pipeline(transaction=True) as pipe:
         for queue in ("callbacks", "verified", "reconciled", "decided"):
             pipe.xlen(f"faceid.{queue}")
-        pipe.zcard("faceid:later")
+        pipe.zcard("faceid:delayed")
         return not any(pipe.execute())
 
 
@@ -289,7 +289,7 @@ def test_a_made_up_biz_id_decides_nothing(running: MakeStack) -> None:
             return (await http.get(f"{stack.return_url}?biz_id=1462259748,made-up").build().send()).status
 
     assert asyncio.run(visit()) == 200
-    wait_until(lambda: redis.zcard("faceid:later") == 1)
+    wait_until(lambda: redis.zcard("faceid:delayed") == 1)
     wait_until(lambda: nothing_pending(redis))
     assert decisions(redis) == []
 
@@ -351,7 +351,7 @@ def test_a_flood_of_made_up_ids_costs_bounded_work(running: MakeStack) -> None:
                 await http.get(f"{stack.return_url}?biz_id=1462259748,made-up-{number}").build().send()
 
     asyncio.run(flood())
-    wait_until(lambda: redis.xlen("faceid.callbacks") == 0 and redis.zcard("faceid:later") == 20)
+    wait_until(lambda: redis.xlen("faceid.callbacks") == 0 and redis.zcard("faceid:delayed") == 20)
     wait_until(lambda: nothing_pending(redis))
 
     cases = list(redis.scan_iter("faceid:case:*"))

@@ -21,4 +21,4 @@ def test_a_worker_trims_the_results_of_whatever_redis_they_are_on(
         stack = Stack(tmp_path, redis_url=redis_url, worker_stages=(("publish",),), settings=settings)
         with stack.running():
             until(lambda: results.xlen("faceid.decisions") == 1)
-            assert stack.workers[0].logged("results lost to retention")
+            assert stack.workers[0].logged("results.expired")

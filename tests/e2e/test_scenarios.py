@@ -126,7 +126,7 @@ async def play(stack: Stack) -> dict[str, Played]:
 
 def idle(redis: "Redis") -> bool:
     inner = [redis.xlen(f"faceid.{queue}") for queue in ("callbacks", "verified", "reconciled", "decided")]
-    return not any([*inner, redis.zcard("faceid:later"), redis.zcard("faceid:outbox")])
+    return not any([*inner, redis.zcard("faceid:delayed"), redis.zcard("faceid:outbox")])
 
 
 def found(redis: "Redis", biz_id: str) -> Ended:

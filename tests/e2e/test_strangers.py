@@ -16,7 +16,7 @@ from deploy.local.stack import DEMO_KEY, DEMO_SECRET, Stack
 from deploy.simulator.driver.browser import Browser, get_token, http_client
 from deploy.simulator.driver.control_client import Remote
 from deploy.simulator.model.faults import Faults, ResultFault
-from shared.ledger.message_set import Shelf
+from shared.ledger.message_set import MessageSet
 from tests.support.load import CALLBACKS, decisions, post, signed, wait_until
 
 pytestmark = pytest.mark.server
@@ -111,7 +111,7 @@ def test_hints_leave_the_last_read_to_signed_evidence(stack: Stack, redis: "Redi
         return biz_id
 
     biz_id: str = over_http(hint)
-    wait_until(lambda: reads(redis, biz_id) == 2 and redis.zcard("faceid:later") == 0)
+    wait_until(lambda: reads(redis, biz_id) == 2 and redis.zcard("faceid:delayed") == 0)
     assert decided(redis, biz_id) == []
 
     payload = copy.deepcopy(CALLBACKS["clean-pass"])
@@ -134,6 +134,6 @@ def test_of_a_flood_of_rubbish_the_newest_is_kept_and_the_rest_counted(stack: St
         return sum(json.loads(line)["count"] for line in lines if "the oldest first" in line)
 
     assert over_http(pour) == {200}
-    shelf = Shelf(redis, "faceid", "unverified")
+    message_set = MessageSet(redis, "faceid", "unverified")
     wait_until(lambda: dropped() == len(flood) - CAP)
-    assert {item.post.body for item in shelf if item.post} == set(flood[-CAP:])
+    assert {item.message.body for item in message_set if item.message} == set(flood[-CAP:])

@@ -54,7 +54,7 @@ def faceid(stack: Stack) -> Faceid:
 def worker(stack: Stack, name: str, **settings: str) -> Program:
     one = Program(name, WORKER, stack.env | settings, stack.folder)
     one.start()
-    one.wait(lambda: one.logged("worker started"))
+    one.wait(lambda: one.logged("worker.started"))
     return one
 
 
@@ -73,7 +73,7 @@ def idle(redis: "Redis") -> bool:
     with redis.pipeline(transaction=True) as pipe:
         for stage in ("callbacks", "verified", "reconciled", "decided"):
             pipe.xlen(f"faceid.{stage}")
-        pipe.zcard("faceid:later")
+        pipe.zcard("faceid:delayed")
         pipe.zcard("faceid:outbox")
         return not any(pipe.execute())
 
@@ -89,7 +89,7 @@ def test_an_answer_that_lands_when_its_worker_was_taken_for_dead_supersedes_the_
     with Proxy(port) as proxy:
         cut_off = worker(stack, "cut-off", FACEID_REDIS_URL=f"redis://127.0.0.1:{proxy.port}/0")
         biz_id = asyncio.run(play(stack, ResultFault(kind="slow", delay_ms=600)))
-        wait_until(lambda: redis.hexists(key(biz_id), "flight"), what="the read")
+        wait_until(lambda: redis.hexists(key(biz_id), "read_id"), what="the read")
         proxy.upstream = free_port()
         proxy.cut()
         near = [worker(stack, f"near-{number}") for number in range(2)]
@@ -110,7 +110,7 @@ def test_an_answer_that_lands_when_its_worker_was_taken_for_dead_supersedes_the_
         {"old_outcome": "REVIEW", "new_outcome": "APPROVED", "revision": 2, "by": "faceid"}
     ]
     assert redis.hget(key(biz_id), "reads") == b"1"
-    assert any(one.logged("decision superseded") for one in (cut_off, *near))
+    assert any(one.logged("decision.superseded") for one in (cut_off, *near))
     shown = faceid("case", biz_id)
     assert 'revision 2, decided again by faceid: "GetResult\'s answer came"' in shown.out
 

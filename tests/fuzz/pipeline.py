@@ -17,7 +17,7 @@ from redis import Redis
 
 from deploy.local.stack import Stack
 from deploy.simulator.driver.browser import http_client
-from shared.ledger.message_set import Shelf
+from shared.ledger.message_set import MessageSet
 from tests.fuzz.verifier import POLICY, outcome
 from tests.support.hostile_bodies import SECRET, Attacker, Hostile
 from tests.support.load import decisions, wait_until
@@ -89,19 +89,21 @@ def pending(redis: "Redis") -> int:
     with redis.pipeline(transaction=True) as pipe:
         for queue in QUEUES:
             pipe.xlen(f"faceid.{queue}")
-        pipe.zcard("faceid:later")
+        pipe.zcard("faceid:delayed")
         return sum(pipe.execute())
 
 
 def find(stack: Stack, statuses: Counter[int]) -> Found:
     """The account, from Redis and the processes."""
     redis = Redis.from_url(stack.redis_url)
-    unverified = [item for item in Shelf(redis, "faceid", "unverified") if item.post is not None]
+    unverified = [item for item in MessageSet(redis, "faceid", "unverified") if item.message is not None]
     cases = [cast("dict[bytes, bytes]", redis.hgetall(key)) for key in redis.scan_iter("faceid:case:*", count=1000)]
     made: list[dict[str, Any]] = decisions(redis)
     return Found(
         statuses=statuses,
-        refused=Counter((item.reason, item.post.content_type, item.post.body) for item in unverified if item.post),
+        refused=Counter(
+            (item.reason, item.message.content_type, item.message.body) for item in unverified if item.message
+        ),
         noted=sum(int(case.get(b"count:notify", 0)) + int(case.get(b"count:return", 0)) for case in cases),
         decided=[(decision["biz_id"], decision["outcome"]) for decision in made],
         dead=redis.zcard("faceid:dead"),

@@ -11,7 +11,7 @@ from shared.ledger.case_key import CaseKey
 from shared.ledger.ledger import Ledger, Limits
 from shared.settings import Account
 from tests.support.payloads import BIZ_ID, SECRET, changed
-from workers.faceid.concurrency_limiter import Limiter
+from workers.faceid.concurrency_limiter import ConcurrencyLimiter
 from workers.faceid.getresult_client import Answer, Answered
 from workers.faceid.payload import Callback
 from workers.faceid.verification import Verified
@@ -72,7 +72,7 @@ def new_ledger(redis: FakeAsyncRedis) -> Ledger:
 
 def new_reader(ledger: Ledger, vendor: Vendor, *rests: float, budget: int = 3) -> EvidenceReader:
     """A reader of one worker; `rests` are 0 unless they are given."""
-    limiters = {"default": Limiter(100, lambda: 0.0)}
+    limiters = {"default": ConcurrencyLimiter(100, lambda: 0.0)}
     return EvidenceReader(ledger, vendor, ReadRules(budget, rests or (0.0,), timeout=10.0), limiters, Clock())
 
 
@@ -87,6 +87,6 @@ def verified(name: str = "clean-pass", **changes: Any) -> Verified:
     return Verified(BIZ_ID, Callback.from_json(data), data, 0)
 
 
-def hinted(biz_id: str = BIZ_ID) -> Verified:
+def unsigned(biz_id: str = BIZ_ID) -> Verified:
     """A GET return as `verify` hands it on."""
     return Verified(biz_id, None, "", None)

@@ -12,13 +12,13 @@ from redis import Redis
 
 from shared.ledger.case_key import CaseKey, case_key
 from shared.ledger.ledger import Ledger, Limits
-from shared.ledger.message_set import Shelf
+from shared.ledger.message_set import MessageSet
 from shared.messaging.envelope import Envelope
 from shared.messaging.topology import BY_QUEUE
 from shared.settings import Account, Reconcile
 from tests.support.payloads import SECRET
 from workers.decisioning.policy import Policy
-from workers.faceid.concurrency_limiter import Limiter
+from workers.faceid.concurrency_limiter import ConcurrencyLimiter
 from workers.faceid.getresult_client import Answer
 from workers.runtime.delivery import Delivery
 from workers.runtime.runner import Runner
@@ -26,7 +26,7 @@ from workers.runtime.settlement import Settlement, Settler
 from workers.stages.classify import Classify
 from workers.stages.evidence_reader import EvidenceReader, ReadRules
 from workers.stages.publish import Publish
-from workers.stages.reconcile import Looks
+from workers.stages.reconcile import RecheckTimes
 from workers.stages.reconcile import Reconcile as ReconcileStage
 from workers.stages.verify import Verify
 
@@ -62,9 +62,9 @@ class OneWorker:
     def _stages(self, account: Account, get_result: Callable[[Account, str], Awaitable[Answer]]) -> Any:
         ledger = Ledger(self._async_redis, PREFIX, LIMITS)
         rules = ReadRules(budget=3, rests=(0.0,), timeout=1.0)
-        limiters = {account.name: Limiter(8, self._clock)}
+        limiters = {account.name: ConcurrencyLimiter(8, self._clock)}
         reader = EvidenceReader(ledger, get_result, rules, limiters, self._clock)
-        accounts, looks = {account.name: account}, Looks(HINT, TOKEN_LIFE)
+        accounts, looks = {account.name: account}, RecheckTimes(HINT, TOKEN_LIFE)
         return {
             "verify": Verify({account.name: [SECRET]}),
             "reconcile": ReconcileStage(accounts, ledger, reader, looks, self._clock),
@@ -74,7 +74,7 @@ class OneWorker:
 
     async def take(self, envelope: Envelope, *, deaths: int = 0) -> None:
         """Work on a message; the worker dies so many times before it can settle, and another one takes it over."""
-        post = envelope.post(f"{PREFIX}.callbacks")
+        post = envelope.to_message(f"{PREFIX}.callbacks")
         for earlier in range(deaths + 1):
             self._number += 1
             delivery = Delivery(
@@ -90,18 +90,18 @@ class OneWorker:
 
     async def rest(self) -> None:
         """Turn the clock to whatever is due next, and work on it, until nothing is left to be done."""
-        later = Shelf(self.redis, PREFIX, "later")
+        later = MessageSet(self.redis, PREFIX, "delayed")
         for _ in range(TURNS):
             waiting = list(later)
             if not waiting:
                 return
-            parked = waiting[0]
-            self.now = max(self.now, parked.at)
-            later.take([(parked.id, ())])
-            assert parked.post is not None
-            queue = BY_QUEUE[parked.post.queue.removeprefix(f"{PREFIX}.")].reads
-            post = parked.post
-            self._settle(await self._runner.run(Delivery(parked.id, queue, post.headers, post.content_type, post.body)))
+            stored = waiting[0]
+            self.now = max(self.now, stored.at)
+            later.take([(stored.id, ())])
+            assert stored.message is not None
+            queue = BY_QUEUE[stored.message.queue.removeprefix(f"{PREFIX}.")].reads
+            post = stored.message
+            self._settle(await self._runner.run(Delivery(stored.id, queue, post.headers, post.content_type, post.body)))
             await asyncio.sleep(0.0002)  # what the ledger rests by is Redis's own clock
         raise AssertionError("an item goes round in circles")
 
@@ -110,12 +110,12 @@ class OneWorker:
         decision = self.redis.hget(case_key(PREFIX, CaseKey("default", biz_id)), "decision")
         return [json.loads(decision)] if decision else []
 
-    def shelf(self, name: Any) -> list[str]:
-        """The reasons of what lies on a shelf."""
-        return [parked.reason for parked in Shelf(self.redis, PREFIX, name)]
+    def message_set(self, name: Any) -> list[str]:
+        """The reasons of what lies on a message set."""
+        return [stored.reason for stored in MessageSet(self.redis, PREFIX, name)]
 
     def _settle(self, settlement: Settlement) -> None:
-        assert not settlement.posts, "all stages are here"
+        assert not settlement.messages, "all stages are here"
         first = settlement.once is None or self.redis.hsetnx(*settlement.once)
         for command in settlement.writes:
             self.redis.execute_command(*command)

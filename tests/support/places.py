@@ -8,9 +8,9 @@ from kombu.connection import Connection
 from redis import Redis
 
 from shared.brokers.factory import open_publisher
-from shared.ledger.message_set import Shelf
+from shared.ledger.message_set import MessageSet
 from shared.messaging.engine import engine_of
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 from shared.messaging.topology import INNER_QUEUES, RESULT_QUEUES, queue_name
 from shared.settings import Settings, load_settings
 from workers.runtime.delivery import Delivery
@@ -43,9 +43,9 @@ class Place:
         self._stack.callback(source.close)
         return source
 
-    def publish(self, *posts: Post) -> None:
+    def publish(self, *messages: Message) -> None:
         with closing(open_publisher(self.urls["broker_url"], 5.0)) as publisher:
-            publisher.publish(posts)
+            publisher.publish(messages)
 
     def take(self, queue: str) -> list[bytes]:
         """The bodies of what waits in an inner queue, which is empty then."""
@@ -55,8 +55,8 @@ class Place:
         """The bodies of the decisions that are out, which are gone then."""
         return bodies(self.urls["results_url"], f"{PREFIX}.decisions")
 
-    def shelf(self, name: Any) -> Shelf:
-        return Shelf(self.ledger, PREFIX, name)
+    def message_set(self, name: Any) -> MessageSet:
+        return MessageSet(self.ledger, PREFIX, name)
 
     def close(self) -> None:
         self._stack.close()

@@ -5,9 +5,9 @@ from contextlib import closing
 
 from shared.brokers.factory import open_publisher
 from shared.events.alert import Alert, AlertKind
-from shared.events.cloudevent import to_post
+from shared.events.cloudevent import to_message
 from shared.events.decision import Decision, Effect, Outcome, PolicyRef, Reason, ReasonCode
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 
 PREFIX = "faceid"
 DECISIONS = "faceid.decisions"
@@ -42,11 +42,11 @@ def alert() -> Alert:
 
 def publish(url: str, *messages: Decision | Alert) -> None:
     """As a worker does it."""
-    post(url, [to_post(message, PREFIX) for message in messages])
+    publish_messages(url, [to_message(message, PREFIX) for message in messages])
 
 
-def post(url: str, posts: Iterable[Post]) -> None:
-    waiting = list(posts)
+def publish_messages(url: str, messages: Iterable[Message]) -> None:
+    waiting = list(messages)
     with closing(open_publisher(url, PUBLISH_SECONDS)) as publisher:
         while waiting:
             publisher.publish(waiting[:500])

@@ -1,15 +1,15 @@
-"""Items of shelves for the tests of the console."""
+"""Items of message sets for the tests of the console."""
 
 from typing import Any
 
-from shared.messaging.message import Post
-from shared.messaging.stored_message import Parked
+from shared.messaging.message import Message
+from shared.messaging.stored_message import StoredMessage
 
 NOW = 1_795_334_400.0
 SECRET_TEXT = b"data=a+person%27s+evidence&sign=0123"
 
 
-def letter(number: int = 1, **fields: Any) -> Parked:
+def letter(number: int = 1, **fields: Any) -> StoredMessage:
     """A dead letter of a known case, a minute old for each number."""
     headers: dict[str, str | int | float] = {"id": f"item-{number}", "account": "default", "channel": "notify"}
     headers |= {"method": "POST", "attempts": 7, "query": "token=private"}
@@ -22,12 +22,12 @@ def letter(number: int = 1, **fields: Any) -> Parked:
         "attempts": 7,
         "account": "default",
         "biz_id": f"1795334000,case-{number}",
-        "post": Post("faceid.verified", SECRET_TEXT, "application/json", headers),
+        "message": Message("faceid.verified", SECRET_TEXT, "application/json", headers),
     }
-    return Parked(**(known | fields))
+    return StoredMessage(**(known | fields))
 
 
-def unreadable(number: int = 9, **fields: Any) -> Parked:
+def unreadable(number: int = 9, **fields: Any) -> StoredMessage:
     """A dead letter that was no message at all."""
     known: dict[str, Any] = {
         "id": f"callbacks:{number}-0",
@@ -37,4 +37,4 @@ def unreadable(number: int = 9, **fields: Any) -> Parked:
         "at": NOW - 60 * number,
         "entry": ((b"foo", b"private \xff"), (b"bar", b"")),
     }
-    return Parked(**(known | fields))
+    return StoredMessage(**(known | fields))

@@ -28,7 +28,7 @@ def differences(callback: Callback, result: Callback) -> tuple[str, ...]:
     return tuple(".".join(path).replace("verify_result.refs.", "verify_result.") for path in _apart(callback, result))
 
 
-def gist(callback: Callback) -> str:
+def fingerprint(callback: Callback) -> str:
     """What a callback says, in 16 hex digits: the same for two that `differences` finds nothing between.
 
     But for what only one of them says, and for the last digits of a number, which here make a difference.

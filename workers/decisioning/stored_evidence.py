@@ -18,10 +18,10 @@ NEWEST_SECRET: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Recalled:
+class StoredEvidence:
     """A decided case before its evidence is classified once more."""
 
-    standing: bytes = field(repr=False)
+    current: bytes = field(repr=False)
     """The decision that stands, byte for byte."""
     decision: Decision
     reconciled: Reconciled = field(repr=False)
@@ -42,7 +42,7 @@ class Recalled:
         return self.reconciled.verified.callback is not None or self.reconciled.result is not None
 
 
-def recall(case: CaseKey, fields: Mapping[str, bytes]) -> Recalled | None:
+def recall(case: CaseKey, fields: Mapping[str, bytes]) -> StoredEvidence | None:
     """The case of these fields; None while it is not decided.
 
     A missing answer is no more of a finding than it was: a decision that was made by the callback alone, as the
@@ -64,7 +64,7 @@ def recall(case: CaseKey, fields: Mapping[str, bytes]) -> Recalled | None:
         reconcile=bool(result or missed or decision.reconciled),
         channels=_channels(fields),
     )
-    return Recalled(fields["decision"], decision, reconciled)
+    return StoredEvidence(fields["decision"], decision, reconciled)
 
 
 def _channels(fields: Mapping[str, bytes]) -> tuple[Channel, ...]:

@@ -22,12 +22,12 @@ def is_other(fresh: Decision, old: Decision) -> bool:
     return (fresh.outcome, fresh.reasons, fresh.reconciled) != (old.outcome, old.reasons, old.reconciled)
 
 
-def supersede(standing: bytes, old: Decision, fresh: Decision, *, by: str, note: str) -> Superseding:
-    """The decision `fresh` as the next revision of `old`, which is `standing` byte for byte in the ledger."""
+def supersede(current: bytes, old: Decision, fresh: Decision, *, by: str, note: str) -> Superseding:
+    """The decision `fresh` as the next revision of `old`, which is `current` byte for byte in the ledger."""
     follows = {"revision": old.revision + 1, "supersedes": old.id, "received_at": old.received_at}
     new = Decision.model_validate(dict(fresh) | follows)  # a copy would keep the cached id
     return Superseding(
-        standing=standing,
+        current=current,
         old=old,
         new=new,
         provisional=provisional(new),

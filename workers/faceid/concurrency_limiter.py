@@ -12,7 +12,7 @@ HALVING_REST: Final = 1.0
 """Seconds in which many refusals count as one: they are answers to the same crowd."""
 
 
-class Limiter:
+class ConcurrencyLimiter:
     """A semaphore whose size adapts, between 1 and `most`. `clock` is monotonic, in seconds."""
 
     def __init__(self, most: int, clock: Callable[[], float]) -> None:

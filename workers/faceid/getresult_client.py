@@ -69,7 +69,7 @@ class Failed:
 Answer = Answered | Refused | Unread | Failed
 
 
-class GetResult:
+class GetResultClient:
     """A pooled client for the accounts' GetResult; to be used as an asynchronous context manager."""
 
     def __init__(self, timeout: float, max_connections: int) -> None:

@@ -11,13 +11,13 @@ from redis import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from shared.events.alert import Alert
-from shared.events.cloudevent import NO_ACCOUNT, to_post
-from shared.ledger import message_set as shelf
-from shared.ledger.counters import BUCKET, read_tallies
-from shared.ledger.message_set import Shelf
-from shared.messaging.stored_message import Parked
+from shared.events.cloudevent import NO_ACCOUNT, to_message
+from shared.ledger import message_set
+from shared.ledger.counters import BUCKET, read_counters
+from shared.ledger.message_set import MessageSet
+from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import INNER_QUEUES, queue_name
-from workers.maintenance.alert_rules import Sight, WatchLimits, amiss
+from workers.maintenance.alert_rules import AlertLimits, Observation, amiss
 from workers.runtime.source import Source
 
 log = structlog.get_logger()
@@ -28,7 +28,7 @@ LOOKED_INTO: Final = 1000
 """Dead letters whose causes are counted."""
 
 
-class Watch:
+class AlertMonitor:
     """One worker's part in it. An alert is raised once in a window, whoever looks and whatever dies."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Watch:
         redis: "Redis",
         prefix: str,
         accounts: Sequence[str],
-        limits: WatchLimits,
+        limits: AlertLimits,
         clock: Callable[[], float],
     ) -> None:
         """`clock`: unix seconds."""
@@ -47,12 +47,12 @@ class Watch:
         self._accounts = accounts
         self._limits = limits
         self._clock = clock
-        self._dead = Shelf(redis, prefix, "dead")
-        self._raise = redis.register_script((shelf.LUA / "raise.lua").read_text())
+        self._dead = MessageSet(redis, prefix, "dead")
+        self._raise = redis.register_script((message_set.LUA / "raise_alert.lua").read_text())
         self._looked = -inf
 
     def look(self) -> None:
-        """Look, if it is this worker's turn; raises `SourceDown`. While the ledger's Redis is away, nothing is seen."""
+        """Look, if it is this worker's turn; raises `BrokerUnavailable`."""
         now = self._clock()
         if 0 <= now - self._looked < INTERVAL:
             return
@@ -61,10 +61,10 @@ class Watch:
             if self._takes_turn():
                 self._raise_all(now)
         except RedisError as error:
-            log.warning("watch not kept", error=type(error).__name__)
+            log.warning("ledger.unavailable", error=type(error).__name__)
 
     def _raise_all(self, now: float) -> None:
-        for alert in amiss(self._sight(now), self._limits):
+        for alert in amiss(self._observe(now), self._limits):
             self._put(alert, now)
 
     def _takes_turn(self) -> bool:
@@ -73,12 +73,12 @@ class Watch:
         except OutOfMemoryError:  # then everybody looks, and still one raises
             return True
 
-    def _sight(self, now: float) -> Sight:
+    def _observe(self, now: float) -> Observation:
         window = self._limits.window
         dead = self._dead.count(now - window, inf)
-        return Sight(
+        return Observation(
             at=now,
-            tallies=read_tallies(self._redis, self._prefix, self._accounts, now, window),
+            counters=read_counters(self._redis, self._prefix, self._accounts, now, window),
             dead=dead,
             causes=self._causes(now - window) if dead > self._limits.dead_letters else Counter(),
             oldest=self._source.oldest([queue_name(self._prefix, queue) for queue in INNER_QUEUES]),
@@ -90,14 +90,14 @@ class Watch:
 
     def _put(self, alert: Alert, at: float) -> None:
         """Into the outbox, together with the mark that keeps it from being raised again for the same events."""
-        item = Parked(
+        item = StoredMessage(
             id=alert.id,
             stage="publish",
             reason=alert.kind,
             detail=", ".join(f"{name}={value}" for name, value in alert.detail.items()),
             at=at,
             account=alert.account or "",
-            post=to_post(alert, self._prefix),
+            message=to_message(alert, self._prefix),
         )
         outbox = f"{self._prefix}:outbox"
         keys = (f"{self._prefix}:raised:{alert.kind}:{{{alert.account or NO_ACCOUNT}}}", outbox, f"{outbox}:items")

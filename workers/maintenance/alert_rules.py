@@ -21,7 +21,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class WatchLimits:
+class AlertLimits:
     """Beyond which a person has to know."""
 
     window: float
@@ -37,12 +37,12 @@ class WatchLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Observation:
     """What the pipeline looks like at one moment."""
 
     at: float
     """Unix seconds."""
-    tallies: Mapping[str, Counter[Counted]]
+    counters: Mapping[str, Counter[Counted]]
     """By account."""
     dead: int
     """Dead letters of the window."""
@@ -52,22 +52,22 @@ class Sight:
     """When the message that has waited longest came, unix seconds."""
 
 
-def amiss(sight: Sight, limits: WatchLimits) -> Iterator[Alert]:
+def amiss(observation: Observation, limits: AlertLimits) -> Iterator[Alert]:
     """The alerts that the sight gives reason to."""
-    for account, tally in sight.tallies.items():
-        yield from _attacks(sight, limits, account, tally)
-        yield from _bad_signatures(sight, limits, account, tally)
-    yield from _dead_letters(sight, limits)
-    yield from _backlog(sight, limits)
+    for account, counts in observation.counters.items():
+        yield from _attacks(observation, limits, account, counts)
+        yield from _bad_signatures(observation, limits, account, counts)
+    yield from _dead_letters(observation, limits)
+    yield from _backlog(observation, limits)
 
 
-def _attacks(sight: Sight, limits: WatchLimits, account: str, tally: Counter[Counted]) -> Iterator[Alert]:
-    attacks, decisions = tally["attacked"], tally["attacked"] + tally["clean"]
+def _attacks(observation: Observation, limits: AlertLimits, account: str, counts: Counter[Counted]) -> Iterator[Alert]:
+    attacks, decisions = counts["attacked"], counts["attacked"] + counts["clean"]
     if limits.attacks.passed(attacks, decisions):
         yield Alert.of(
             AlertKind.ATTACK_RATE,
             account,
-            sight.at,
+            observation.at,
             attacks=attacks,
             decisions=decisions,
             limit_share=limits.attacks.share,
@@ -75,13 +75,15 @@ def _attacks(sight: Sight, limits: WatchLimits, account: str, tally: Counter[Cou
         )
 
 
-def _bad_signatures(sight: Sight, limits: WatchLimits, account: str, tally: Counter[Counted]) -> Iterator[Alert]:
-    bad, callbacks = tally["bad_signature"], tally["bad_signature"] + tally["verified"]
+def _bad_signatures(
+    observation: Observation, limits: AlertLimits, account: str, counts: Counter[Counted]
+) -> Iterator[Alert]:
+    bad, callbacks = counts["bad_signature"], counts["bad_signature"] + counts["verified"]
     if limits.bad_signatures.passed(bad, callbacks):
         yield Alert.of(
             AlertKind.BAD_SIGNATURE_RATE,
             account,
-            sight.at,
+            observation.at,
             bad_signatures=bad,
             callbacks=callbacks,
             limit_share=limits.bad_signatures.share,
@@ -89,27 +91,27 @@ def _bad_signatures(sight: Sight, limits: WatchLimits, account: str, tally: Coun
         )
 
 
-def _dead_letters(sight: Sight, limits: WatchLimits) -> Iterator[Alert]:
-    if sight.dead > limits.dead_letters:
-        causes: dict[str, Detail] = {**sight.causes}
+def _dead_letters(observation: Observation, limits: AlertLimits) -> Iterator[Alert]:
+    if observation.dead > limits.dead_letters:
+        causes: dict[str, Detail] = {**observation.causes}
         yield Alert.of(
             AlertKind.DEAD_LETTERS_GROWING,
             None,
-            sight.at,
+            observation.at,
             None,
             **causes,
-            dead_letters=sight.dead,
+            dead_letters=observation.dead,
             limit=limits.dead_letters,
             window_seconds=limits.window,
         )
 
 
-def _backlog(sight: Sight, limits: WatchLimits) -> Iterator[Alert]:
-    if sight.oldest is not None and sight.at - sight.oldest > limits.backlog_age:
+def _backlog(observation: Observation, limits: AlertLimits) -> Iterator[Alert]:
+    if observation.oldest is not None and observation.at - observation.oldest > limits.backlog_age:
         yield Alert.of(
             AlertKind.BACKLOG_AGE,
             None,
-            sight.at,
-            oldest_seconds=round(sight.at - sight.oldest, 1),
+            observation.at,
+            oldest_seconds=round(observation.at - observation.oldest, 1),
             limit_seconds=limits.backlog_age,
         )

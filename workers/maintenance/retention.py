@@ -70,7 +70,7 @@ class Retention:
             self.do()
         except RedisError as error:
             if not self._away:
-                log.warning("results not trimmed", error=type(error).__name__)
+                log.warning("retention.failed", error=type(error).__name__)
             self._away = True
         else:
             self._away = False
@@ -96,7 +96,7 @@ class Retention:
             for _, group in behind[:passed]:
                 lost[group] += count
         if expired:
-            log.warning("results lost to retention", queue=stream, count=expired, unread_by=lost)
+            log.warning("results.expired", queue=stream, count=expired, unread_by=lost)
 
     def _first_unsettled(self, stream: str, group: Mapping[str, Any]) -> Place:
         """All before it is acknowledged by the group; not all behind it is unread, where one is long in work."""

@@ -8,9 +8,10 @@ from contextlib import suppress
 
 import structlog
 
+from shared.messaging.errors import BrokerUnavailable
 from workers.runtime.delivery import Delivery
 from workers.runtime.settlement import Settlement
-from workers.runtime.source import Source, SourceDown
+from workers.runtime.source import Source
 
 log = structlog.get_logger()
 
@@ -24,7 +25,7 @@ is finished meanwhile would wait with it.
 """
 CROWD = 32
 """With more than that in work the pump rests each time: what finishes meanwhile is settled together, with one read."""
-CHORE_INTERVAL = 0.2
+MAINTENANCE_INTERVAL = 0.2
 DOWN_WAITS = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds of rest after the first, second, ... failed exchange with the broker; the last one repeats."""
 
@@ -36,15 +37,15 @@ class Pump(threading.Thread):
         self,
         source: Source,
         deliver: Callable[[Sequence[Delivery]], None],
-        chore: Callable[[], None],
+        maintenance: Callable[[], None],
         ended: Callable[[], None],
         grace: float,
     ) -> None:
-        """`deliver`, `chore` and `ended` are called on this thread; `grace` seconds are left to finish after `stop`."""
+        """`deliver`, `maintenance` and `ended` run on this thread; `grace`: seconds to finish after `stop`."""
         super().__init__(name="pump", daemon=True)
         self._source = source
         self._deliver = deliver
-        self._chore = chore
+        self._maintenance = maintenance
         self._ended = ended
         self._grace = grace
         self.failure: BaseException | None = None
@@ -54,7 +55,7 @@ class Pump(threading.Thread):
         self._held = 0
         self._stop_at: float | None = None
         self._failures = 0
-        self._chore_at = 0.0
+        self._maintenance_at = 0.0
 
     def finish(self, settlement: Settlement) -> None:
         """An item is done; to be settled with the next batch. Callable from any thread."""
@@ -77,16 +78,16 @@ class Pump(threading.Thread):
                 self._turn_or_rest()
         except BaseException as error:  # the process must not live on with a dead pump
             self.failure = error
-            log.exception("pump died", exc_info=error)
+            log.exception("pump.failed", exc_info=error)
         finally:
             self._source.close()
-            log.info("pump stopped", handed_back=self._held)
+            log.info("pump.stopped", handed_back=self._held)
             self._ended()
 
     def _turn_or_rest(self) -> None:
         try:
             self._turn()
-        except SourceDown as error:
+        except BrokerUnavailable as error:
             self._rest(error)
         else:
             self._note_recovery()
@@ -97,14 +98,14 @@ class Pump(threading.Thread):
         return (self._held == 0 and not self._finished) or time.monotonic() >= self._stop_at
 
     def _turn(self) -> None:
-        """Settle, read, and do the chores: each in one batch."""
+        """Settle, read, and do the maintenance: each in one batch."""
         self._woken.clear()
         self._settle()
         found = self._stop_at is None and self._read()
         self._pause(found)
-        if time.monotonic() >= self._chore_at:
-            self._chore_at = time.monotonic() + CHORE_INTERVAL
-            self._chore()
+        if time.monotonic() >= self._maintenance_at:
+            self._maintenance_at = time.monotonic() + MAINTENANCE_INTERVAL
+            self._maintenance()
             if self._stop_at is not None:  # else receiving renews
                 self._source.renew()
 
@@ -130,15 +131,15 @@ class Pump(threading.Thread):
                 self._finished.popleft()
             self._held -= count
 
-    def _rest(self, error: SourceDown) -> None:
+    def _rest(self, error: BrokerUnavailable) -> None:
         if self._failures == 0:
-            log.error("broker away; holding on", why=str(error), held=self._held)
-        with suppress(SourceDown):  # it may be the results' broker that is away: what is held is still ours
+            log.error("broker.unavailable", error=str(error), in_flight=self._held)
+        with suppress(BrokerUnavailable):  # it may be the results' broker that is away: what is held is still ours
             self._source.renew()
         time.sleep(DOWN_WAITS[min(self._failures, len(DOWN_WAITS) - 1)])
         self._failures += 1
 
     def _note_recovery(self) -> None:
         if self._failures:
-            log.info("broker back", after_failures=self._failures)
+            log.info("broker.recovered", after_failures=self._failures)
             self._failures = 0

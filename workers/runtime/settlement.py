@@ -8,21 +8,21 @@ from shared.ledger.case_key import CaseKey, release_command
 from shared.ledger.counters import count_commands
 from shared.ledger.message_set import Command, Name, put_commands
 from shared.messaging.envelope import Envelope
-from shared.messaging.message import Post
-from shared.messaging.stored_message import Parked
+from shared.messaging.message import Message
+from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import BY_QUEUE, BY_STAGE, FOLLOWING, Stage, queue_name
-from workers.runtime import stage_result as outcome
+from workers.runtime import stage_result
 from workers.runtime.delivery import Delivery
-from workers.runtime.stage_result import Outcome
+from workers.runtime.stage_result import StageResult
 
 
 class Settlement(NamedTuple):
     """A message leaves its queue, and in the same move this is written."""
 
     tag: str
-    posts: tuple[Post, ...] = ()
+    messages: tuple[Message, ...] = ()
     """For the inner queues."""
-    results: tuple[Post, ...] = ()
+    results: tuple[Message, ...] = ()
     """For the results broker."""
     writes: tuple[Command, ...] = ()
     """For the ledger's Redis."""
@@ -37,7 +37,7 @@ class Item(NamedTuple):
     envelope: Envelope
     value: Any
 
-    def forward(self, value: outcome.Value) -> "Item":
+    def forward(self, value: stage_result.Value) -> "Item":
         """The item before the next stage."""
         envelope = replace(self.envelope, attempts=0) if self.envelope.attempts else self.envelope
         return Item(FOLLOWING[self.stage], envelope, value)
@@ -62,53 +62,53 @@ class Settler:
         self._max_attempts = max_attempts
         self._clock = clock
 
-    def settle(self, tag: str, item: Item, result: Outcome) -> Settlement:
+    def settle(self, tag: str, item: Item, result: StageResult) -> Settlement:
         """What follows from a stage's outcome."""
         match result:
-            case outcome.Forward(value):
+            case stage_result.Forward(value):
                 following = item.forward(value)
                 queue = queue_name(self._prefix, BY_STAGE[following.stage].reads)
-                return Settlement(tag, posts=(following.packed().post(queue),))
-            case outcome.Publish(posts, once):
-                return Settlement(tag, results=posts, once=once)
-            case outcome.Drop():
+                return Settlement(tag, messages=(following.packed().to_message(queue),))
+            case stage_result.Publish(messages, once):
+                return Settlement(tag, results=messages, once=once)
+            case stage_result.Drop():
                 return Settlement(tag)
-            case outcome.Unverified(reason, detail):
+            case stage_result.Unverified(reason, detail):
                 counts = self._count(item) if reason == "bad_signature" else ()
-                return Settlement(tag, writes=(*self._shelve("unverified", item, reason, detail), *counts))
-            case outcome.Later(seconds, why, attempt):
+                return Settlement(tag, writes=(*self._store("unverified", item, reason, detail), *counts))
+            case stage_result.Delay(seconds, why, attempt):
                 return self._later(tag, item, seconds, why, spent=int(attempt))
-            case outcome.Dead(reason, detail):
-                return Settlement(tag, writes=(*self._shelve("dead", item, reason, detail), *self._release(item)))
+            case stage_result.DeadLetter(reason, detail):
+                return Settlement(tag, writes=(*self._store("dead", item, reason, detail), *self._release(item)))
 
     def undecodable(self, delivery: Delivery, detail: str) -> Settlement:
         """A message that is no envelope goes to the dead letters as it was found."""
-        post = Post(
+        message = Message(
             queue_name(self._prefix, delivery.queue), delivery.body, delivery.content_type, dict(delivery.headers)
         )
-        parked = Parked(
+        stored = StoredMessage(
             id=f"{delivery.queue}:{delivery.tag.partition('/')[0]}",  # the entry's, whoever found it
             stage=BY_QUEUE[delivery.queue].stage,
             reason="undecodable",
             detail=detail,
             at=self._clock(),
-            post=None if delivery.entry else post,
+            message=None if delivery.entry else message,
             entry=delivery.entry,
         )
-        return Settlement(delivery.tag, writes=put_commands(self._prefix, "dead", parked))
+        return Settlement(delivery.tag, writes=put_commands(self._prefix, "dead", stored))
 
     def _later(self, tag: str, item: Item, seconds: float, why: str, *, spent: int) -> Settlement:
         attempts = item.envelope.attempts + spent
         waiting = item._replace(envelope=replace(item.envelope, attempts=attempts))
         if attempts >= self._max_attempts and spent:
-            return self.settle(tag, waiting, outcome.Dead("attempts_exhausted", why))
-        return Settlement(tag, writes=self._shelve("later", waiting, why, "", self._clock() + seconds, attempts))
+            return self.settle(tag, waiting, stage_result.DeadLetter("attempts_exhausted", why))
+        return Settlement(tag, writes=self._store("delayed", waiting, why, "", self._clock() + seconds, attempts))
 
-    def _shelve(
-        self, shelf: Name, item: Item, reason: str, detail: str, at: float | None = None, attempts: int = 0
+    def _store(
+        self, message_set: Name, item: Item, reason: str, detail: str, at: float | None = None, attempts: int = 0
     ) -> tuple[Command, ...]:
         envelope = replace(item.packed(), attempts=attempts)
-        parked = Parked(
+        stored = StoredMessage(
             id=envelope.id,
             stage=item.stage,
             reason=reason,
@@ -117,9 +117,9 @@ class Settler:
             attempts=item.envelope.attempts,
             account=envelope.account,
             biz_id=envelope.biz_id,
-            post=envelope.post(queue_name(self._prefix, BY_STAGE[item.stage].reads)),
+            message=envelope.to_message(queue_name(self._prefix, BY_STAGE[item.stage].reads)),
         )
-        return put_commands(self._prefix, shelf, parked)
+        return put_commands(self._prefix, message_set, stored)
 
     def _count(self, item: Item) -> tuple[Command, ...]:
         return count_commands(self._prefix, item.envelope.account, "bad_signature", self._clock())

@@ -3,18 +3,14 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from shared.ledger.message_set import Shelf
-from shared.messaging.message import Post
+from shared.ledger.message_set import MessageSet
+from shared.messaging.message import Message
 from workers.runtime.delivery import Delivery
 from workers.runtime.settlement import Settlement
 
 
-class SourceDown(Exception):
-    """The broker or the ledger's Redis did not do its part; the same call may be made again."""
-
-
 class Source(Protocol):
-    """One worker's side of a broker. All calls come from one thread; all may raise `SourceDown`."""
+    """One worker's side of a broker. All calls come from one thread; all may raise `BrokerUnavailable`."""
 
     def receive(self, wait: float) -> Sequence[Delivery]:
         """A batch of messages, waited for at most `wait` seconds; keeps the leases of those in work."""
@@ -25,8 +21,8 @@ class Source(Protocol):
     def renew(self) -> None:
         """Keep the leases of those in work, and read nothing."""
 
-    def release(self, shelf: Shelf, leaving: Sequence[tuple[str, Post]], *, results: bool) -> None:
-        """Take items off a shelf and publish a message for each, to the inner queues or to those of results."""
+    def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> None:
+        """Take items off a message set and publish a message for each, to the inner queues or to those of results."""
 
     def oldest(self, queues: Sequence[str]) -> float | None:
         """When the message that has waited longest in these queues was put there, unix seconds.

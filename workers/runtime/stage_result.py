@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
 
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 
 DeadReason = Literal["undecodable", "poison", "error", "attempts_exhausted", "unknown_account"]
 UnverifiedReason = Literal["bad_signature", "malformed"]
@@ -27,9 +27,9 @@ class Forward(NamedTuple):
 
 
 class Publish(NamedTuple):
-    """Done for good: `posts` go out, once for the ledger's mark `once` (a hash, a field, a value)."""
+    """Done for good: `messages` go out, once for the ledger's mark `once` (a hash, a field, a value)."""
 
-    posts: tuple[Post, ...]
+    messages: tuple[Message, ...]
     once: tuple[str, str, str]
 
 
@@ -49,7 +49,7 @@ class Unverified:
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class Delay:
     """To be tried again after `seconds`. An `attempt` is spent unless the cause lies with a dependency or the clock."""
 
     seconds: float
@@ -58,13 +58,23 @@ class Later:
 
 
 @dataclass(frozen=True, slots=True)
-class Dead:
+class DeadLetter:
     """The pipeline failed on this item: a dead letter, with all that is needed to replay it."""
 
     reason: DeadReason
     detail: str
 
 
-Outcome = Forward | Publish | Drop | Unverified | Later | Dead
+StageResult = Forward | Publish | Drop | Unverified | Delay | DeadLetter
 
-UNKNOWN_ACCOUNT: Final = Dead("unknown_account", "no such account in this worker's settings")
+NAMES: Final[dict[type[StageResult], str]] = {
+    Forward: "forward",
+    Publish: "publish",
+    Drop: "drop",
+    Unverified: "unverified",
+    Delay: "delay",
+    DeadLetter: "dead",
+}
+"""The name of each result in logs; those of the exits stand in the topology too."""
+
+UNKNOWN_ACCOUNT: Final = DeadLetter("unknown_account", "no such account in this worker's settings")

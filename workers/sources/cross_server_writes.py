@@ -10,8 +10,8 @@ from typing import Final
 
 from redis import Redis
 
-from shared.ledger.message_set import Shelf
-from shared.messaging.message import Post
+from shared.ledger.message_set import MessageSet
+from shared.messaging.message import Message
 from shared.messaging.publisher import Publisher
 from workers.runtime.settlement import Settlement
 
@@ -29,21 +29,21 @@ def mark(ledger: "Redis", settlements: Sequence[Settlement]) -> None:
     _run(ledger, [("HSETNX", *settlement.once) for settlement in settlements if settlement.once is not None])
 
 
-def release(shelf: Shelf, leaving: Sequence[tuple[str, Post]], publisher: Publisher) -> None:
+def release(message_set: MessageSet, leaving: Sequence[tuple[str, Message]], publisher: Publisher) -> None:
     """Publish a message for each item, then take it off: one worker at a time, so that an item is not published twice
     but where a worker dies in between, or takes longer. Raises RedisError and `NotStored`.
 
     Whoever works on the message may have put the item back by then: that one stays.
     """
-    ours = shelf.claim([item for item, _ in leaving], RELEASE_SECONDS)
-    publisher.publish([post for item, post in leaving if item in ours])
-    shelf.take([(item, ()) for item in ours], at=ours)
+    ours = message_set.claim([item for item, _ in leaving], RELEASE_SECONDS)
+    publisher.publish([message for item, message in leaving if item in ours])
+    message_set.take([(item, ()) for item in ours], at=ours)
 
 
-class Outlet:
+class SettlementPublisher:
     """Publishes what settlements hold for one broker; each only once, however often its settling is tried."""
 
-    def __init__(self, publisher: Publisher, posts_of: Callable[[Settlement], Sequence[Post]]) -> None:
+    def __init__(self, publisher: Publisher, posts_of: Callable[[Settlement], Sequence[Message]]) -> None:
         self.publisher = publisher
         self._posts_of = posts_of
         self._out: set[str] = set()
@@ -51,7 +51,7 @@ class Outlet:
     def publish(self, settlements: Sequence[Settlement]) -> None:
         """All that is not out yet; raises `NotStored`."""
         due = [settlement for settlement in settlements if settlement.tag not in self._out]
-        self.publisher.publish([post for settlement in due for post in self._posts_of(settlement)])
+        self.publisher.publish([message for settlement in due for message in self._posts_of(settlement)])
         self._out.update(settlement.tag for settlement in due if self._posts_of(settlement))
 
     def has_sent(self, settlement: Settlement) -> bool:

@@ -12,9 +12,9 @@ from shared.messaging.topology import BY_STAGE, INNER_QUEUES, RESULT_QUEUES, Sta
 from shared.rabbit import dialer
 from shared.settings import Settings
 from workers.runtime.source import Source
-from workers.sources.poison_guard import Suspects
+from workers.sources.poison_guard import PoisonGuard
 from workers.sources.rabbitmq import RabbitSource
-from workers.sources.rabbitmq_consumer import Inlet
+from workers.sources.rabbitmq_consumer import RabbitConsumer
 from workers.sources.redis_streams import StreamsSource
 
 TIMEOUT: Final = 5.0
@@ -49,13 +49,13 @@ def _rabbit(settings: Settings, queues: Queues, redis: "Redis") -> Source:
     written = (*INNER_QUEUES, *RESULT_QUEUES) if results_here else INNER_QUEUES
     inner = _publisher(settings, settings.broker_url, written)
     results = inner if results_here else _publisher(settings, settings.results_url, RESULT_QUEUES)
-    inlet = Inlet(
+    consumer = RabbitConsumer(
         dialer(settings.broker_url, _timeout(settings), heartbeat=settings.lease_seconds / 3),
         rabbit_topology(settings.prefix, written),
         queues,
         settings.prefetch,
     )
-    return RabbitSource(inlet, inner, results, redis, Suspects(redis, settings.prefix), settings.prefetch)
+    return RabbitSource(consumer, inner, results, redis, PoisonGuard(redis, settings.prefix), settings.prefetch)
 
 
 def _publisher(settings: Settings, url: str, queues: Sequence[str]) -> Publisher:

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from workers.runtime.delivery import Delivery
 
-TRIAL_SECONDS: Final = 0.05
+PROBATION_SECONDS: Final = 0.05
 """How long those let through are watched: what kills does so at once."""
 AWAY_SECONDS: Final = 0.5
 """Rest after Redis could not be asked; nothing is let through uncounted."""
@@ -25,7 +25,7 @@ COUNT_LIFE: Final = 86_400
 
 
 @dataclass(slots=True)
-class Trial:
+class Probation:
     """A suspect that was let through: how often that was, this time included, and when."""
 
     count: int
@@ -33,10 +33,10 @@ class Trial:
 
     def open(self, now: float) -> bool:
         """Whether it may still turn out to be the killer; after a second death it is until it is settled."""
-        return self.count > 1 or now - self.since < TRIAL_SECONDS
+        return self.count > 1 or now - self.since < PROBATION_SECONDS
 
 
-class Suspects:
+class PoisonGuard:
     """Those that wait, the least suspicious first, and those on trial. For one thread."""
 
     def __init__(self, redis: "Redis", prefix: str) -> None:
@@ -44,8 +44,8 @@ class Suspects:
         self._prefix = prefix
         self._new: list[Delivery] = []
         self._waiting: list[tuple[int, int, Delivery]] = []
-        self._trials: dict[str, Trial] = {}
-        self._acquitted: list[str] = []
+        self._on_probation: dict[str, Probation] = {}
+        self._cleared: list[str] = []
         self._arrivals = 0
         self._away_until = 0.0
 
@@ -62,7 +62,7 @@ class Suspects:
         None while others are on trial, and none while Redis is away: a killer that nobody counts would kill for ever.
         """
         now = monotonic()
-        if not len(self) or now < self._away_until or any(trial.open(now) for trial in self._trials.values()):
+        if not len(self) or now < self._away_until or any(trial.open(now) for trial in self._on_probation.values()):
             return []
         try:
             self._uncount()
@@ -74,15 +74,15 @@ class Suspects:
 
     def settled(self, tags: Iterable[str]) -> None:
         """These have killed nobody. A count that can't be deleted now ends by itself."""
-        done = [tag for tag in tags if self._trials.pop(tag, None) is not None]
+        done = [tag for tag in tags if self._on_probation.pop(tag, None) is not None]
         if done:
             with suppress(RedisError):
                 self._redis.delete(*map(self._key, done))
 
-    def acquit(self) -> None:
+    def clear(self) -> None:
         """The connection is lost, and this process lives: those on trial have killed nobody. All will come again."""
-        self._acquitted += map(self._key, self._trials)
-        self._trials.clear()
+        self._cleared += map(self._key, self._on_probation)
+        self._on_probation.clear()
         self._new.clear()
         self._waiting.clear()
         with suppress(RedisError):  # the next release tries it again
@@ -98,13 +98,13 @@ class Suspects:
 
     def _uncount(self) -> None:
         """Take back what was counted for nothing; earlier deaths stay counted."""
-        if self._acquitted:
+        if self._cleared:
             with self._redis.pipeline(transaction=False) as pipe:
-                for key in self._acquitted:
+                for key in self._cleared:
                     pipe.decr(key)
                     pipe.expire(key, COUNT_LIFE)
                 pipe.execute()
-            self._acquitted.clear()
+            self._cleared.clear()
 
     def _let_through(self, most: int, now: float) -> list[Delivery]:
         first = self._waiting[0][0]
@@ -116,8 +116,8 @@ class Suspects:
                 pipe.expire(self._key(delivery.tag), COUNT_LIFE)
             counts = cast("list[int]", pipe.execute())[::2]
         del self._waiting[:size]
-        self._trials.update((d.tag, Trial(count, now)) for d, count in zip(chosen, counts, strict=True))
+        self._on_probation.update((d.tag, Probation(count, now)) for d, count in zip(chosen, counts, strict=True))
         return [replace(delivery, earlier=count) for delivery, count in zip(chosen, counts, strict=True)]
 
     def _key(self, tag: str) -> str:
-        return f"{self._prefix}:trial:{tag.partition('/')[0]}"
+        return f"{self._prefix}:probation:{tag.partition('/')[0]}"

@@ -7,16 +7,15 @@ from typing import Final
 from redis import Redis
 from redis.exceptions import RedisError
 
-from shared.ledger.message_set import Shelf
-from shared.messaging.message import Post
+from shared.ledger.message_set import MessageSet
+from shared.messaging.errors import BrokerUnavailable
+from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored, Publisher
-from shared.rabbit import LinkLost
 from workers.runtime.delivery import Delivery
 from workers.runtime.settlement import Settlement
-from workers.runtime.source import SourceDown
-from workers.sources.cross_server_writes import Outlet, mark, release, write
-from workers.sources.poison_guard import Suspects
-from workers.sources.rabbitmq_consumer import Inlet
+from workers.sources.cross_server_writes import SettlementPublisher, mark, release, write
+from workers.sources.poison_guard import PoisonGuard
+from workers.sources.rabbitmq_consumer import RabbitConsumer
 
 AFTER_RECONNECT: Final = 16
 """Suspects let through at once where the connection was lost before: most of them were cut off, and killed nobody."""
@@ -31,16 +30,22 @@ class RabbitSource:
     """
 
     def __init__(
-        self, inlet: Inlet, inner: Publisher, results: Publisher, ledger: "Redis", suspects: Suspects, prefetch: int
+        self,
+        consumer: RabbitConsumer,
+        inner: Publisher,
+        results: Publisher,
+        ledger: "Redis",
+        poison_guard: PoisonGuard,
+        prefetch: int,
     ) -> None:
         """`prefetch` messages are in work at most; `results` may be the same as `inner`."""
-        self._inlet = inlet
+        self._consumer = consumer
         self._ledger = ledger
-        self._suspects = suspects
+        self._poison_guard = poison_guard
         self._prefetch = prefetch
         self._in_work: set[str] = set()
         self._inner, self._results = inner, results
-        self._outlets = _outlets(inner, results)
+        self._publishers = _publishers(inner, results)
 
     def receive(self, wait: float) -> Sequence[Delivery]:
         """A batch of messages, waited for at most `wait` seconds."""
@@ -57,11 +62,11 @@ class RabbitSource:
         with self._reporting():
             self._drain(0.0)  # a connection that is gone should be known before anything is published
             ours = [settlement for settlement in settlements if self._stands(settlement)]
-            write(self._ledger, [settlement for settlement in ours if self._inlet.holds(settlement.tag)])
-            for outlet in self._outlets:
-                outlet.publish(ours)
+            write(self._ledger, [settlement for settlement in ours if self._consumer.holds(settlement.tag)])
+            for publisher_ in self._publishers:
+                publisher_.publish(ours)
             mark(self._ledger, ours)
-            self._inlet.ack(settlement.tag for settlement in ours)
+            self._consumer.ack(settlement.tag for settlement in ours)
         self._forget(settlements)
 
     def renew(self) -> None:
@@ -70,29 +75,29 @@ class RabbitSource:
             self._keep()
             self._drain(0.0)
 
-    def release(self, shelf: Shelf, leaving: Sequence[tuple[str, Post]], *, results: bool) -> None:
-        """Publish a message for each, then take the items off the shelf."""
+    def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> None:
+        """Publish a message for each, then take the items off the message set."""
         with self._reporting():
-            release(shelf, leaving, self._results if results else self._inner)
+            release(message_set, leaving, self._results if results else self._inner)
 
     def oldest(self, queues: Sequence[str]) -> float | None:
         """When the oldest message that this worker holds was published: what waits behind it is younger."""
-        return self._inlet.oldest(queues)
+        return self._consumer.oldest(queues)
 
     def close(self) -> None:
         """Hand back what is in work."""
-        for end in {id(end): end for end in (self._inlet, self._inner, self._results)}.values():
+        for end in {id(end): end for end in (self._consumer, self._inner, self._results)}.values():
             end.close()
 
     def _take(self) -> list[Delivery]:
         """As many as may be worked on now."""
-        arrived, room = self._inlet.first, self._prefetch - len(self._in_work)
-        for _ in range(len(self._inlet.again)):
-            self._suspects.add(self._inlet.again.popleft())
+        arrived, room = self._consumer.first, self._prefetch - len(self._in_work)
+        for _ in range(len(self._consumer.again)):
+            self._poison_guard.add(self._consumer.again.popleft())
         batch: list[Delivery] = []
         if room > 0:
-            most = AFTER_RECONNECT if self._inlet.connections > 1 else 1
-            batch += self._suspects.release(min(most, room))
+            most = AFTER_RECONNECT if self._consumer.connections > 1 else 1
+            batch += self._poison_guard.release(min(most, room))
         while arrived and len(batch) < room:
             batch.append(arrived.popleft())
         self._in_work.update(delivery.tag for delivery in batch)
@@ -100,37 +105,41 @@ class RabbitSource:
 
     def _stands(self, settlement: Settlement) -> bool:
         """Whether there is still something to do for it."""
-        return self._inlet.holds(settlement.tag) or any(outlet.has_sent(settlement) for outlet in self._outlets)
+        return self._consumer.holds(settlement.tag) or any(
+            publisher_.has_sent(settlement) for publisher_ in self._publishers
+        )
 
     def _forget(self, settlements: Sequence[Settlement]) -> None:
         tags = [settlement.tag for settlement in settlements]
         self._in_work.difference_update(tags)
-        self._suspects.settled(tags)
-        for outlet in self._outlets:
-            outlet.forget(settlements)
+        self._poison_guard.settled(tags)
+        for publisher_ in self._publishers:
+            publisher_.forget(settlements)
 
     def _drain(self, wait: float) -> None:
         try:
-            self._inlet.drain(wait)
-        except LinkLost:
-            self._suspects.acquit()
+            self._consumer.drain(wait)
+        except BrokerUnavailable:
+            self._poison_guard.clear()
             raise
 
     def _keep(self) -> None:
-        for outlet in self._outlets:
-            outlet.publisher.keep()
+        for publisher_ in self._publishers:
+            publisher_.publisher.keep()
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
         try:
             yield
-        except (LinkLost, NotStored) as error:
-            raise SourceDown(f"{type(error).__name__}: {error}") from error
+        except (BrokerUnavailable, NotStored) as error:
+            raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error
         except RedisError as error:
-            raise SourceDown(type(error).__name__) from error
+            raise BrokerUnavailable(type(error).__name__) from error
 
 
-def _outlets(inner: Publisher, results: Publisher) -> Sequence[Outlet]:
+def _publishers(inner: Publisher, results: Publisher) -> Sequence[SettlementPublisher]:
     if inner is results:
-        return (Outlet(inner, lambda settlement: (*settlement.posts, *settlement.results)),)
-    return Outlet(inner, lambda settlement: settlement.posts), Outlet(results, lambda settlement: settlement.results)
+        return (SettlementPublisher(inner, lambda settlement: (*settlement.messages, *settlement.results)),)
+    return SettlementPublisher(inner, lambda settlement: settlement.messages), SettlementPublisher(
+        results, lambda settlement: settlement.results
+    )

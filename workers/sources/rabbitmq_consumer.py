@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from kombu.connection import Connection
 
-from shared.rabbit import Link, LinkLost, Topology
+from shared.messaging.errors import BrokerUnavailable
+from shared.rabbit import Link, Topology
 from shared.rabbit.unsettled import Unsettled
 from shared.rabbit.wire import incoming
 from workers.runtime.delivery import Delivery
@@ -17,8 +18,8 @@ DELIVERY_COUNT: Final = "x-delivery-count"
 """The broker's own header; it counts what was merely prefetched, too."""
 
 
-class Inlet:
-    """The connection on which messages come, made anew when it is lost. For one thread; may raise `LinkLost`.
+class RabbitConsumer:
+    """The connection on which messages come, made anew when it is lost. For one thread; may raise `BrokerUnavailable`.
 
     A delivery's tag is `DIGEST/CONNECTION/NUMBER`: the digest is the message's, the same however often it comes.
     """
@@ -44,7 +45,7 @@ class Inlet:
         link = self._link or self._open()
         try:
             link.drain(wait)
-        except LinkLost:
+        except BrokerUnavailable:
             self._link = None
             self._begin()
             raise

@@ -11,15 +11,15 @@ from redis.exceptions import RedisError
 from shared.brokers.factory import open_connection, open_publisher
 from shared.brokers.kombu_publisher import open_channel
 from shared.brokers.redis_streams_publisher import addition
-from shared.ledger.message_set import Command, Shelf
-from shared.messaging.message import Post
+from shared.ledger.message_set import Command, MessageSet
+from shared.messaging.errors import BrokerUnavailable
+from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored, Publisher
 from shared.streams import Channel, Move
 from shared.streams import Delivery as Entry
 from workers.runtime.delivery import Delivery
 from workers.runtime.settlement import Settlement
-from workers.runtime.source import SourceDown
-from workers.sources.cross_server_writes import Outlet, mark, release, write
+from workers.sources.cross_server_writes import SettlementPublisher, mark, release, write
 
 OUR_FIELDS: Final = frozenset({b"body", b"content_type", b"content_encoding", b"headers"})
 KOMBU_HEADERS: Final = frozenset({"compression", "x-delivery-count", "x-undecodable"})
@@ -53,7 +53,7 @@ class StreamsSource:
         self._queues = queues
         self._names = list(queues)
         self._prefetch = prefetch
-        self._results = None if results is None else Outlet(results, lambda settlement: settlement.results)
+        self._results = None if results is None else SettlementPublisher(results, lambda settlement: settlement.results)
         self._ledger = ledger
         self._inner = open_publisher(url, INNER_TIMEOUT)
         self._opened: Channel | None = None
@@ -68,10 +68,10 @@ class StreamsSource:
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """Move the messages on."""
         with self._reporting():
-            self._write_elsewhere(settlements)
+            self._write_cross_server(settlements)
             moved = self._channel().move([self._move(settlement) for settlement in settlements])
             out = [settlement for settlement, ours in zip(settlements, moved, strict=True) if ours or self._results]
-            self._note_elsewhere(out)
+            self._mark_cross_server(out)
 
     def renew(self) -> None:
         """Keep the leases."""
@@ -79,16 +79,16 @@ class StreamsSource:
             self._keep()
             self._channel().renew()
 
-    def release(self, shelf: Shelf, leaving: Sequence[tuple[str, Post]], *, results: bool) -> None:
-        """Take items off a shelf and publish a message for each, in one step where both are on one Redis."""
+    def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> None:
+        """Take items off a message set and publish a message for each, in one step where both are on one Redis."""
         with self._reporting():
             apart = self._results.publisher if results and self._results is not None else None
             if apart is None and self._ledger is not None:
                 apart = self._inner
             if apart is not None:
-                release(shelf, leaving, apart)
+                release(message_set, leaving, apart)
             else:
-                shelf.take([(item, (addition(post),)) for item, post in leaving])
+                message_set.take([(item, (addition(message),)) for item, message in leaving])
 
     def oldest(self, queues: Sequence[str]) -> float | None:
         """When the oldest message was put there: one in work counts as waiting until it is settled."""
@@ -115,14 +115,14 @@ class StreamsSource:
         if self._results is not None:
             self._results.publisher.keep()
 
-    def _write_elsewhere(self, settlements: Sequence[Settlement]) -> None:
+    def _write_cross_server(self, settlements: Sequence[Settlement]) -> None:
         """What is not on the queues' Redis goes first; a repeat finds it there, or bears the same id."""
         if self._ledger is not None:
             write(self._ledger, settlements)
         if self._results is not None:
             self._results.publish(settlements)
 
-    def _note_elsewhere(self, out: Sequence[Settlement]) -> None:
+    def _mark_cross_server(self, out: Sequence[Settlement]) -> None:
         if self._ledger is not None:
             mark(self._ledger, out)
         if self._results is not None:
@@ -130,8 +130,8 @@ class StreamsSource:
 
     def _move(self, settlement: Settlement) -> Move:
         """What the fenced script does for one message."""
-        posts = settlement.posts if self._results is not None else (*settlement.posts, *settlement.results)
-        commands: list[Command] = [addition(post) for post in posts]
+        messages = settlement.messages if self._results is not None else (*settlement.messages, *settlement.results)
+        commands: list[Command] = [addition(message) for message in messages]
         if self._ledger is None:
             commands += settlement.writes
         return Move(settlement.tag, tuple(commands), settlement.once if self._ledger is None else None)
@@ -141,7 +141,7 @@ class StreamsSource:
         try:
             yield
         except self._errors as error:
-            raise SourceDown(type(error).__name__) from error
+            raise BrokerUnavailable(type(error).__name__) from error
 
 
 def _read(entry: Entry, queue: str, channel: Channel) -> Delivery:

@@ -7,7 +7,7 @@ from workers.decisioning.classifier import classify
 from workers.decisioning.decision_builder import Decided, decide
 from workers.decisioning.evidence import Reconciled
 from workers.decisioning.policy import Policy
-from workers.runtime import stage_result as outcome
+from workers.runtime import stage_result
 
 
 class Classify:
@@ -21,11 +21,11 @@ class Classify:
         """The stage's input from a message."""
         return Reconciled.load(body)
 
-    async def run(self, envelope: Envelope, reconciled: Reconciled) -> outcome.Outcome:
+    async def run(self, envelope: Envelope, reconciled: Reconciled) -> stage_result.StageResult:
         """A decision, always."""
         policy = self._policies.get(envelope.account)
         if policy is None:
-            return outcome.UNKNOWN_ACCOUNT
+            return stage_result.UNKNOWN_ACCOUNT
         verdict = classify(reconciled.evidence, policy)
         decision = decide(envelope, reconciled, verdict, policy, self._clock())
-        return outcome.Forward(Decided(decision))
+        return stage_result.Forward(Decided(decision))

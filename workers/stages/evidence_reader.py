@@ -13,11 +13,11 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from shared.ledger.case_key import CaseKey
-from shared.ledger.ledger import Landing, Ledger, Reservation
+from shared.ledger.ledger import Ledger, ReadEnd, ReadPermit
 from shared.settings import Account
 from workers.decisioning.decision_builder import SPENT
 from workers.decisioning.evidence import final_result
-from workers.faceid.concurrency_limiter import Limiter
+from workers.faceid.concurrency_limiter import ConcurrencyLimiter
 from workers.faceid.getresult_client import TOO_MANY, Answer, Answered, Failed, Refused, Unread
 from workers.faceid.payload import Callback
 
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 GetResultCall = Callable[[Account, str], Awaitable[Answer]]
 OUR_FAULT = frozenset({"MISSING_ARGUMENTS", "BAD_ARGUMENTS"})
-FLIGHT_LIVES = 4
+READ_TIMEOUT_FACTOR = 4
 """A read that has not landed after so many time-outs is taken for dead with its worker."""
 UNREAD_REST = 1.0
 """Seconds until a read is tried again that did not get through; the account's breaker makes it more."""
@@ -85,7 +85,7 @@ class EvidenceReader:
         ledger: Ledger,
         get_result: GetResultCall,
         rules: ReadRules,
-        limiters: Mapping[str, Limiter],
+        limiters: Mapping[str, ConcurrencyLimiter],
         clock: Callable[[], float],
     ) -> None:
         """`limiters`: one for each account."""
@@ -105,62 +105,60 @@ class EvidenceReader:
 
     async def _try(self, account: Account, case: CaseKey, *, signed: bool) -> Reading | None:
         """One reservation and what it leads to; None when a read failed, and the next reservation will say the rest."""
-        flight = token_hex(16)
-        reservation = await self._reserve(case, flight, signed=signed)
-        match reservation.verdict:
+        read_id = token_hex(16)
+        permit = await self._reserve_read(case, read_id, signed=signed)
+        match permit.verdict:
             case "stored":
-                return await self._look_into(case, reservation.raw)
+                return await self._look_into(case, permit.raw)
             case "refused":
-                return Gone(reservation.code)
+                return Gone(permit.code)
             case "spent":
                 return Gone(SPENT)
-            case "flooded":
-                return Gone("TOO_MANY_HINTS")
+            case "rate_limited":
+                return Gone("TOO_MANY_UNSIGNED_READS")
             case "wait":
-                return Wait(reservation.seconds, reservation.code)
+                return Wait(permit.seconds, permit.code)
             case "go":
-                return await self._fly(account, case, flight)
+                return await self._call_get_result(account, case, read_id)
 
-    async def _reserve(self, case: CaseKey, flight: str, *, signed: bool) -> Reservation:
+    async def _reserve_read(self, case: CaseKey, read_id: str, *, signed: bool) -> ReadPermit:
         """Ask again after a lost reply, as the same flight: the read that it granted would be burnt."""
-        reserve = partial(
-            self._ledger.reserve,
+        reserve_read = partial(
+            self._ledger.reserve_read,
             case,
-            flight,
+            read_id,
             allowed=self._rules.budget if signed else self._rules.budget - 1,
-            life=self._rules.timeout * FLIGHT_LIVES,
+            life=self._rules.timeout * READ_TIMEOUT_FACTOR,
             rests=self._rules.rests,
-            hinted=not signed,
+            unsigned=not signed,
         )
         try:
-            return await reserve()  # tenacity takes longer than a round trip
+            return await reserve_read()  # tenacity takes longer than a round trip
         except (RedisConnectionError, RedisTimeoutError):
             return await AsyncRetrying(
                 retry=retry_if_exception_type((RedisConnectionError, RedisTimeoutError)),
                 wait=wait_random_exponential(multiplier=0.1, max=2.0),
                 stop=stop_after_attempt(3),
                 reraise=True,
-            )(reserve)
+            )(reserve_read)
 
-    async def _fly(self, account: Account, case: CaseKey, flight: str) -> Reading | None:
+    async def _call_get_result(self, account: Account, case: CaseKey, read_id: str) -> Reading | None:
         answer = await self._get_result(account, case.biz_id)
         self._adapt(account, answer)
         match answer:
             case Answered(raw):
-                heard = await self._land(case, flight, "answered", raw)
+                heard = await self._finish_read(case, read_id, "answered", raw)
                 return LATE if heard is None else await self._look_into(case, raw, heard)
             case Refused(code):
                 if code in OUR_FAULT:
-                    log.error(
-                        "GetResult says that the call is wrong", code=code, account=account.name, biz_id=case.biz_id
-                    )
-                heard = await self._land(case, flight, "refused", code)
+                    log.error("getresult.refused", code=code, account=account.name, biz_id=case.biz_id)
+                heard = await self._finish_read(case, read_id, "refused", code)
                 return LATE if heard is None else Gone(code, heard)
             case Unread(code, retry_after):
-                await self._land(case, flight, "given_back", code)
+                await self._finish_read(case, read_id, "given_back", code)
                 return Wait(max(retry_after, UNREAD_REST), code)
             case Failed(code):
-                await self._land(case, flight, "failed", code)
+                await self._finish_read(case, read_id, "failed", code)
                 return None
 
     def _adapt(self, account: Account, answer: Answer) -> None:
@@ -178,13 +176,15 @@ class EvidenceReader:
         await self._ledger.set_aside(case, raw)
         return NotFinal()
 
-    async def _land(self, case: CaseKey, flight: str, how: Landing, value: bytes | str) -> tuple[str, ...] | None:
+    async def _finish_read(
+        self, case: CaseKey, read_id: str, how: ReadEnd, value: bytes | str
+    ) -> tuple[str, ...] | None:
         """Tell the ledger, however long Redis is away: an answer that was paid for must not be lost."""
-        land = partial(self._ledger.land, case, flight, how, value, self._clock())
+        finish_read = partial(self._ledger.finish_read, case, read_id, how, value, self._clock())
         try:
-            return await land()
+            return await finish_read()
         except RedisError:
             patiently = AsyncRetrying(
                 retry=retry_if_exception_type(RedisError), wait=wait_random_exponential(multiplier=0.1, max=2.0)
             )
-            return await patiently(land)
+            return await patiently(finish_read)

@@ -7,12 +7,12 @@ from shared.ledger.case_key import CaseKey
 from shared.ledger.ledger import Ledger
 from shared.messaging.envelope import Envelope
 from shared.settings import Account
-from workers.decisioning.crosscheck import gist
+from workers.decisioning.crosscheck import fingerprint
 from workers.decisioning.evidence import Reconciled
 from workers.faceid.payload import is_final
 from workers.faceid.verification import Verified
-from workers.runtime import stage_result as outcome
-from workers.runtime.stage_result import Outcome
+from workers.runtime import stage_result
+from workers.runtime.stage_result import StageResult
 from workers.stages.evidence_reader import EvidenceReader, Found, Gone, NotFinal, Wait
 
 RESULT_LIFE = 90_000.0
@@ -20,7 +20,7 @@ RESULT_LIFE = 90_000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class RecheckTimes:
     """When an undecided case is looked at: `hint` seconds after a GET return, `token_life` after its token's birth."""
 
     hint: float
@@ -35,87 +35,89 @@ class Reconcile:
         accounts: Mapping[str, Account],
         ledger: Ledger,
         reader: EvidenceReader,
-        looks: Looks,
+        looks: RecheckTimes,
         clock: Callable[[], float],
     ) -> None:
         self._accounts = accounts
         self._ledger = ledger
         self._reader = reader
-        self._looks = looks
+        self._recheck_times = looks
         self._clock = clock
 
     def load(self, body: bytes) -> Verified:
         """The stage's input from a message."""
         return Verified.load(body)
 
-    async def run(self, envelope: Envelope, verified: Verified) -> Outcome:
+    async def run(self, envelope: Envelope, verified: Verified) -> StageResult:
         """Note the arrival, and take the case on if it is this item's to carry."""
         account = self._accounts.get(envelope.account)
         if account is None:
-            return outcome.UNKNOWN_ACCOUNT
+            return stage_result.UNKNOWN_ACCOUNT
         callback = verified.callback
         case = CaseKey(envelope.account, verified.biz_id)
         arrival = await self._ledger.arrive(
             case,
             envelope.id,
             envelope.channel,
-            gist=gist(callback) if callback is not None and is_final(callback.status) else "",
+            fingerprint=fingerprint(callback) if callback is not None and is_final(callback.status) else "",
             data=verified.data,
             biz_no=(callback.biz_info.biz_no or "") if callback else "",
             received_at=envelope.received_at,
             secret="" if verified.secret is None else str(verified.secret),
         )
         match arrival.verdict:
-            case "decided" | "joined" | "flooded":
-                return outcome.Drop(arrival.verdict)
-            case "carry":
-                return await self._carry(account, case, envelope, verified, arrival.channels)
-            case "look":
-                return await self._look(account, case, envelope, verified, arrival.channels)
+            case "decided" | "joined" | "rate_limited":
+                return stage_result.Drop(arrival.verdict)
+            case "own":
+                return await self._own_case(account, case, envelope, verified, arrival.channels)
+            case "recheck":
+                return await self._recheck(account, case, envelope, verified, arrival.channels)
 
-    async def _carry(
+    async def _own_case(
         self, account: Account, case: CaseKey, envelope: Envelope, verified: Verified, channels: tuple[str, ...]
-    ) -> Outcome:
+    ) -> StageResult:
         """Signed, final evidence is here already: GetResult's is wanted beside it."""
         if account.reconcile == "never":
-            return outcome.Forward(Reconciled(verified, "", None, None, False, channels))
+            return stage_result.Forward(Reconciled(verified, "", None, None, False, channels))
         reading = await self._reader.read(account, case, signed=True)
         while isinstance(reading, NotFinal):  # ends in a rest, or with the budget
             reading = await self._reader.read(account, case, signed=True)
         return self._conclude(reading, envelope, verified, channels)
 
-    async def _look(
+    async def _recheck(
         self, account: Account, case: CaseKey, envelope: Envelope, verified: Verified, channels: tuple[str, ...]
-    ) -> Outcome:
+    ) -> StageResult:
         """Nothing final has come: wait until the case is worth a read, then make it."""
         if account.reconcile == "never":
-            return outcome.Drop("nothing_to_decide_on")
+            return stage_result.Drop("nothing_to_decide_on")
         now = self._clock()
-        expires = born(verified.biz_id, envelope.received_at) + self._looks.token_life
+        expires = born(verified.biz_id, envelope.received_at) + self._recheck_times.token_life
         signed = verified.callback is not None
-        due = expires if signed else envelope.received_at + self._looks.hint
+        due = expires if signed else envelope.received_at + self._recheck_times.hint
         if now < due:
-            return outcome.Later(due - now, "open_case")
+            return stage_result.Delay(due - now, "open_case")
         reading = await self._reader.read(account, case, signed=signed)
         if isinstance(reading, NotFinal):
-            return outcome.Later(expires - now, "open_case") if now < expires else outcome.Drop("never_finished")
+            return (
+                stage_result.Delay(expires - now, "open_case") if now < expires else stage_result.Drop("never_finished")
+            )
         return self._conclude(reading, envelope, verified, channels)
 
     def _conclude(
         self, reading: Found | Gone | Wait, envelope: Envelope, verified: Verified, channels: tuple[str, ...]
-    ) -> Outcome:
+    ) -> StageResult:
         """What follows from a reading; nobody waits longer for a result than FaceID keeps it."""
         if isinstance(reading, Wait) and self._clock() > envelope.received_at + RESULT_LIFE:
             reading = Gone("RESULT_EXPIRED")
         match reading:
             case Found(raw, result, heard):
-                return outcome.Forward(Reconciled(verified, raw.decode(), result, None, True, heard or channels))
+                return stage_result.Forward(Reconciled(verified, raw.decode(), result, None, True, heard or channels))
             case Gone(code, heard) if verified.callback is not None:
-                return outcome.Forward(Reconciled(verified, "", None, code, True, heard or channels))
+                return stage_result.Forward(Reconciled(verified, "", None, code, True, heard or channels))
             case Gone():
-                return outcome.Drop("hint_without_result")
+                return stage_result.Drop("unsigned_without_result")
             case Wait(seconds, why):
-                return outcome.Later(seconds, why)
+                return stage_result.Delay(seconds, why)
 
 
 def born(biz_id: str, received_at: float) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from shared.messaging.envelope import Envelope
 from workers.faceid.verification import Unverified, verify
-from workers.runtime import stage_result as outcome
+from workers.runtime import stage_result
 
 
 class Verify:
@@ -18,12 +18,12 @@ class Verify:
         """The request's body, as it came."""
         return body
 
-    async def run(self, envelope: Envelope, _: bytes) -> outcome.Outcome:
+    async def run(self, envelope: Envelope, _: bytes) -> stage_result.StageResult:
         """Verified, or set aside."""
         secrets = self._secrets.get(envelope.account)
         if secrets is None:
-            return outcome.UNKNOWN_ACCOUNT
+            return stage_result.UNKNOWN_ACCOUNT
         try:
-            return outcome.Forward(verify(envelope, secrets))
+            return stage_result.Forward(verify(envelope, secrets))
         except Unverified as fault:
-            return outcome.Unverified(fault.reason, fault.detail)
+            return stage_result.Unverified(fault.reason, fault.detail)

@@ -1,21 +1,21 @@
--- An arrival is counted on its case and told what its item may do.
--- KEYS: 1 the case (hash)  2 the index from biz_no to biz_id (string)  3 the outbox of alerts (sorted set)  4 its items
---       5 how many cases hints have opened this minute (string)  6 what was counted of the account this minute (hash)
+-- Count an arrival on its case and tell its item what to do.
+-- KEYS: 1 the case (hash)  2 the index from biz_no to biz_id (string)  3 the outbox (sorted set)  4 its items (hash)
+--       5 cases opened by unsigned returns this minute (string)  6 the account's counters of this minute (hash)
 -- ARGV: 1 item id  2 channel  3 "1" when the item holds signed final evidence  4 biz_id  5 biz_no  6 received_at
---       7 secret that matched ("" when unsigned)  8 time to live, ms  9 arrivals noted one by one at most
---       10 gist of the evidence ("" when it holds none)  11 the account's name
---       12 time to live of a case that only hints have come for, ms  13 cases that hints may open in a minute
---       14 the signed text that the gist is of ("" when there is none)
--- Returns: verdict (decided|joined|carry|look|flooded), count of notify, count of return.
-local case, item, hint = KEYS[1], ARGV[1], ARGV[7] == ''
+--       7 index of the secret that matched ("" when unsigned)  8 TTL of the case, ms
+--       9 most arrivals recorded one by one  10 fingerprint of the evidence ("" when it holds none)  11 account
+--       12 TTL of a case with unsigned returns only, ms  13 most cases that unsigned returns may open in a minute
+--       14 the signed text of that evidence ("" when there is none)
+-- Returns: verdict (decided|joined|own|recheck|rate_limited), count of notify, count of return.
+local case, item, unsigned = KEYS[1], ARGV[1], ARGV[7] == ''
 if redis.call('HLEN', case) == 0 then
-    if hint then  -- anybody can make up ids: they may cost so much and no more
+    if unsigned then  -- anybody can invent ids, so the cases they open are limited
         local opened = redis.call('INCR', KEYS[5])
         if opened == 1 then redis.call('PEXPIRE', KEYS[5], 60000) end
-        if opened > tonumber(ARGV[13]) then return {'flooded', 0, 0} end
+        if opened > tonumber(ARGV[13]) then return {'rate_limited', 0, 0} end
     end
     redis.call('HSET', case, 'opened_at', ARGV[6])
-    if hint then redis.call('PEXPIRE', case, ARGV[12]) end
+    if unsigned then redis.call('PEXPIRE', case, ARGV[12]) end
 end
 local noted = tonumber(redis.call('HGET', case, 'noted') or '0')
 if redis.call('HEXISTS', case, 'arrival:' .. item) == 0 then
@@ -23,18 +23,21 @@ if redis.call('HEXISTS', case, 'arrival:' .. item) == 0 then
     if noted < tonumber(ARGV[9]) then
         redis.call('HSET', case, 'arrival:' .. item, ARGV[2] .. '|' .. ARGV[6] .. '|' .. ARGV[7])
         redis.call('HINCRBY', case, 'noted', 1)
-        -- Only what is noted: a signed callback that is replayed without end must not hide forged ones.
-        if not hint and redis.call('HINCRBY', KEYS[6], 'verified', 1) == 1 then redis.call('EXPIRE', KEYS[6], 7200) end
+        -- Only recorded arrivals are counted: a signed callback that is replayed without end must not hide forged ones.
+        if not unsigned and redis.call('HINCRBY', KEYS[6], 'verified', 1) == 1 then
+            redis.call('EXPIRE', KEYS[6], 7200)
+        end
     end
 end
 if ARGV[5] ~= '' then
     redis.call('HSETNX', case, 'biz_no', ARGV[5])
     redis.call('SET', KEYS[2], ARGV[4], 'PX', ARGV[8])
 end
-if not hint then redis.call('PEXPIRE', case, ARGV[8]) end
+if not unsigned then redis.call('PEXPIRE', case, ARGV[8]) end
 
--- Signed evidence that says something else than what came first: once for each thing it says, a person must know.
-if ARGV[10] ~= '' and redis.call('HSETNX', case, 'gist', ARGV[10]) == 0 and redis.call('HGET', case, 'gist') ~= ARGV[10]
+-- Signed evidence with another fingerprint than the first one raises an alert, once for each fingerprint.
+if ARGV[10] ~= '' and redis.call('HSETNX', case, 'fingerprint', ARGV[10]) == 0
+    and redis.call('HGET', case, 'fingerprint') ~= ARGV[10]
     and redis.call('HSETNX', case, 'conflict:' .. ARGV[10], item) == 1 then
     local time = redis.call('TIME')
     local id = 'evidence_conflict:' .. ARGV[11] .. ':' .. ARGV[4] .. ':' .. ARGV[10]
@@ -44,24 +47,24 @@ if ARGV[10] ~= '' and redis.call('HSETNX', case, 'gist', ARGV[10]) == 0 and redi
         detail = ARGV[2], at = tonumber(at), account = ARGV[11], biz_id = ARGV[4]}))
 end
 
--- One item carries a case; what arrives while it is under way joins it. Without a carrier one signed item watches it,
--- and one hint looks: a hint gives up early and never spends the last read, so it can't look in a signed item's place.
--- A decision that is not published yet is still being carried: its item may come again after its worker's death.
--- The carrier's text is kept: what the decision rests on, should it have to be made again.
+-- One item owns the case until it is decided; later arrivals join it. While nobody owns it, one signed item and one
+-- unsigned item recheck it: the unsigned one gives up early and never spends the last read, so it can't stand in for
+-- the signed one. A decision that is committed but not published is still owned: its item comes again after a crash.
+-- The owner's signed text is kept, so that the decision can be made again.
 local verdict = 'joined'
 if redis.call('HEXISTS', case, 'published') == 1 then
     verdict = 'decided'
 elseif ARGV[3] == '1' then
-    if redis.call('HSETNX', case, 'carrier', item) == 1 then
+    if redis.call('HSETNX', case, 'owner', item) == 1 then
         redis.call('HSET', case, 'callback', ARGV[14])
-        verdict = 'carry'
-    elseif redis.call('HGET', case, 'carrier') == item then
-        verdict = 'carry'
+        verdict = 'own'
+    elseif redis.call('HGET', case, 'owner') == item then
+        verdict = 'own'
     end
-elseif redis.call('HEXISTS', case, 'carrier') == 0 then
-    local role = hint and 'looker' or 'watcher'
+elseif redis.call('HEXISTS', case, 'owner') == 0 then
+    local role = unsigned and 'unsigned_recheck' or 'signed_recheck'
     redis.call('HSETNX', case, role, item)
-    if redis.call('HGET', case, role) == item then verdict = 'look' end
+    if redis.call('HGET', case, role) == item then verdict = 'recheck' end
 end
 local counts = redis.call('HMGET', case, 'count:notify', 'count:return')
 return {verdict, tonumber(counts[1] or '0'), tonumber(counts[2] or '0')}

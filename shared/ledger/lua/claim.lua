@@ -1,7 +1,7 @@
--- Items whose time has come are put off for a while: whoever does so has them to itself for as long.
--- KEYS: 1 the shelf (sorted set of item ids)
+-- Postpone items that are due: the caller alone may work on them until their new time.
+-- KEYS: 1 the message set (sorted set of item ids)
 -- ARGV: 1 seconds  2... item ids
--- Returns: the time that the caller's items have now, and their ids.
+-- Returns: the new time, and the ids of the items that this call has postponed.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local until_ = string.format('%.6f', now + tonumber(ARGV[1]))
@@ -9,7 +9,7 @@ local mine = {until_}
 for n = 2, #ARGV do
     local due = redis.call('ZSCORE', KEYS[1], ARGV[n])
     if due and tonumber(due) <= now then
-        -- Removing first is what lets a full Redis add it again.
+        -- ZREM first: after a write a script may grow memory in a full Redis.
         redis.call('ZREM', KEYS[1], ARGV[n])
         redis.call('ZADD', KEYS[1], until_, ARGV[n])
         mine[#mine + 1] = ARGV[n]

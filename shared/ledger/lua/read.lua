@@ -1,7 +1,7 @@
--- Items of a shelf, as many as fit into one answer.
+-- Read items of a message set, as many as fit into one answer.
 -- KEYS: 1 its items (hash)
 -- ARGV: 1 bytes that fit  2.. item ids
--- Returns: how many of the ids are dealt with, at least one; the items that were there.
+-- Returns: how many of the ids were looked up (at least one); the items found.
 local size, items = 0, {}
 for place = 2, #ARGV do
     size = size + redis.call('HSTRLEN', KEYS[1], ARGV[place])

@@ -1,16 +1,16 @@
--- Items leave a shelf, each for the commands that put it somewhere else: once, whoever tries.
--- KEYS: 1 the shelf (sorted set of item ids)  2 its items (hash)
--- ARGV: for each item: its id, the time that it must still have ('' for any), how many commands, and for each command
---       how many words, and the words
+-- Take items off a message set, each together with the commands that put it elsewhere.
+-- KEYS: 1 the message set (sorted set of item ids)  2 its items (hash)
+-- ARGV: for each item: its id, the time that it must still have ("" for any), how many commands, and for each command
+--       how many arguments, and the arguments
 -- Returns: for each item 1 when it was taken, 0 when it was not there, or why a command was refused: then it stays.
 local function follow(commands)
-    for _, words in ipairs(commands) do redis.call(unpack(ARGV, words[1], words[2])) end
+    for _, range in ipairs(commands) do redis.call(unpack(ARGV, range[1], range[2])) end
 end
 
 local function take(id, expected, commands)
     local time, item = redis.call('ZSCORE', KEYS[1], id), redis.call('HGET', KEYS[2], id)
     if not time or (expected ~= '' and tonumber(time) ~= tonumber(expected)) then return 0 end
-    -- Removing first is what lets the commands add to a full Redis: a script that has written may go on.
+    -- ZREM first: after a write a script may grow memory in a full Redis.
     redis.call('ZREM', KEYS[1], id)
     redis.call('HDEL', KEYS[2], id)
     local done, why = pcall(follow, commands)
@@ -26,9 +26,9 @@ while at <= #ARGV do
     local count = tonumber(ARGV[at + 2])
     at = at + 3
     for n = 1, count do
-        local words = tonumber(ARGV[at])
-        commands[n] = {at + 1, at + words}
-        at = at + words + 1
+        local arguments = tonumber(ARGV[at])
+        commands[n] = {at + 1, at + arguments}
+        at = at + arguments + 1
     end
     taken[#taken + 1] = take(id, expected, commands)
 end

@@ -4,7 +4,7 @@ import pytest
 
 from console.sign_run import FORM, judgement, signed
 from console.terminal.accounts import policy_of, secrets_of
-from console.terminal.errors import Misused
+from console.terminal.errors import UsageError
 from shared.messaging.envelope import Envelope
 from shared.settings import Settings
 from workers.faceid.verification import Verified, verify
@@ -49,5 +49,5 @@ def test_the_default_account_needs_its_secrets_alone() -> None:
 
 @pytest.mark.parametrize("account", ["default", "other"])
 def test_without_a_secret_or_an_account_it_says_what_to_set(account: str) -> None:
-    with pytest.raises(Misused, match="no "):
+    with pytest.raises(UsageError, match="no "):
         secrets_of(Settings(_env_file=None), account)

@@ -20,7 +20,7 @@ from tests.support.paths import DOCS, TESTS
 from workers.decisioning import policy, rules
 from workers.faceid import getresult_client as getresult
 from workers.faceid import payload as callback
-from workers.runtime import stage_result as outcome
+from workers.runtime import stage_result
 
 NAMED: Final = re.compile(r"`((?:unit|contract|e2e|chaos|bench|fuzz)/[\w/]+\.py)::([\w:]+)`")
 MARKED: Final = re.compile(r"`([^`]+)`")
@@ -110,7 +110,7 @@ KNOWN: dict[str, set[str]] = {
     "Reasons of a decision": set(ReasonCode),
     "Outcomes": set(Outcome),
     "Alerts": set(AlertKind),
-    "Where everything else ends": {*get_args(outcome.UnverifiedReason), *get_args(outcome.DeadReason)},
+    "Where everything else ends": {*get_args(stage_result.UnverifiedReason), *get_args(stage_result.DeadReason)},
     "What the simulator plays": {*SCENARIOS, *Faults.model_fields, *get_args(ResultFaultKind)},
 }
 """Every closed set of the code, by the section that has a line for each of its members."""

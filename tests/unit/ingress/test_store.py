@@ -12,7 +12,7 @@ from ingress import store as store_module
 from ingress.store import Store
 from shared.messaging.async_publisher import AsyncPublisher, ThreadedPublisher
 from shared.messaging.envelope import Envelope
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored, Publisher
 from tests.support.waiting import eventually
 
@@ -21,7 +21,7 @@ class Broker:
     """A publisher that keeps batches; `gate` closed makes it hang, `fault` makes it fail."""
 
     def __init__(self) -> None:
-        self.batches: list[list[Post]] = []
+        self.batches: list[list[Message]] = []
         self.fault = ""
         self.messages = 0
         self.memory = 0.0
@@ -32,9 +32,9 @@ class Broker:
         self.threads: set[str] = set()
         self.closed = False
 
-    def publish(self, posts: Sequence[Post]) -> None:
+    def publish(self, messages: Sequence[Message]) -> None:
         self._pass()
-        self.batches.append(list(posts))
+        self.batches.append(list(messages))
 
     def depth(self, queues: Sequence[str]) -> int:
         self.looks += 1
@@ -76,7 +76,7 @@ def envelope(body: bytes = b"x") -> Envelope:
 async def test_an_envelope_is_on_the_queue_when_put_returns(store: Store, broker: Broker) -> None:
     sent = envelope()
     await store.put(sent)
-    assert broker.batches == [[sent.post("p.callbacks")]]
+    assert broker.batches == [[sent.to_message("p.callbacks")]]
 
 
 async def test_what_arrives_during_a_round_trip_goes_out_together(store: Store, broker: Broker) -> None:
@@ -99,8 +99,8 @@ async def test_a_broker_that_fails_is_told_at_once(store: Store, broker: Broker)
 class Picky:
     """Takes what is not called `bad`."""
 
-    async def publish(self, posts: Sequence[Post]) -> Sequence[NotStored | None]:
-        return [NotStored("OutOfMemoryError") if post.body == b"bad" else None for post in posts]
+    async def publish(self, messages: Sequence[Message]) -> Sequence[NotStored | None]:
+        return [NotStored("OutOfMemoryError") if message.body == b"bad" else None for message in messages]
 
 
 async def test_one_that_the_broker_refuses_is_told_alone() -> None:
@@ -126,8 +126,8 @@ async def test_what_is_given_up_before_it_is_sent_is_not_stored_later(store: Sto
         NotStored
     ] * 2
     broker.gate.set()
-    await store.put(envelope(b"later"))
-    assert [[post.body for post in batch] for batch in broker.batches] == [[b"on its way"], [b"later"]]
+    await store.put(envelope(b"delayed"))
+    assert [[message.body for message in batch] for batch in broker.batches] == [[b"on its way"], [b"delayed"]]
 
 
 async def test_over_the_backlog_nothing_is_stored_and_the_broker_is_not_asked(store: Store, broker: Broker) -> None:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from tests.chaos.check import Rule, check
-from tests.chaos.history import Case, History, Letter, Message, Posted, Seen
+from tests.chaos.history import Case, History, Letter, Posted, ResultMessage, Seen
 
 PASSED, CANCELLED, SILENT, FORGED, MADE_UP = "1,passed", "2,cancelled", "3,silent", "4,forged", "5,made-up"
 
@@ -37,13 +37,13 @@ GOOD = History(
         Case(MADE_UP, 0, 1, 0, False, "", ""),
     ),
     messages=(
-        Message("id-1", PASSED, 1, None, "APPROVED", 1.0),
-        Message("id-2", CANCELLED, 1, None, "INCOMPLETE", 2.0),
-        Message("id-3", SILENT, 1, None, "APPROVED", 3.0),
+        ResultMessage("id-1", PASSED, 1, None, "APPROVED", 1.0),
+        ResultMessage("id-2", CANCELLED, 1, None, "INCOMPLETE", 2.0),
+        ResultMessage("id-3", SILENT, 1, None, "APPROVED", 3.0),
     ),
     alerts=("alert-1",),
     unverified=(Letter("item-1", FORGED, "bad_signature"),),
-    waiting={"faceid.callbacks": 0, "faceid.callbacks, in work": 0, "later": 0},
+    waiting={"faceid.callbacks": 0, "faceid.callbacks, in work": 0, "delayed": 0},
 )
 
 Plant = Callable[[History], History]
@@ -100,12 +100,12 @@ PLANTED: dict[str, tuple[Plant, set[tuple[Rule, str]]]] = {
         {("stranded", PASSED)},
     ),
     "a second decision": (
-        added("messages", Message("id-9", PASSED, 1, None, "APPROVED", 4.0)),
+        added("messages", ResultMessage("id-9", PASSED, 1, None, "APPROVED", 4.0)),
         {("decided twice", PASSED), ("uncommitted", PASSED)},
     ),
     "a revision that supersedes nothing": (
         both(
-            added("messages", Message("id-9", PASSED, 2, None, "APPROVED", 4.0)),
+            added("messages", ResultMessage("id-9", PASSED, 2, None, "APPROVED", 4.0)),
             changed("cases", PASSED, decision="id-9", published="id-9"),
         ),
         {("decided twice", PASSED)},
@@ -127,14 +127,14 @@ PLANTED: dict[str, tuple[Plant, set[tuple[Rule, str]]]] = {
     ),
     "a decision on a made-up biz_id": (
         both(
-            added("messages", Message("id-5", MADE_UP, 1, None, "APPROVED", 4.0)),
+            added("messages", ResultMessage("id-5", MADE_UP, 1, None, "APPROVED", 4.0)),
             changed("cases", MADE_UP, decision="id-5", published="id-5"),
         ),
         {("no evidence", MADE_UP)},
     ),
     "a decision on a forged callback": (
         both(
-            added("messages", Message("id-4", FORGED, 1, None, "APPROVED", 4.0)),
+            added("messages", ResultMessage("id-4", FORGED, 1, None, "APPROVED", 4.0)),
             added("cases", Case(FORGED, 0, 0, 0, True, "id-4", "id-4")),
         ),
         {("no evidence", FORGED), ("wrong outcome", FORGED)},
@@ -200,8 +200,8 @@ PLANTED: dict[str, tuple[Plant, set[tuple[Rule, str]]]] = {
         {("forged unaccounted", PASSED)},
     ),
     "an item that waits for ever": (
-        lambda history: replace(history, waiting={"faceid.verified": 0, "later": 1}),
-        {("pending", "later")},
+        lambda history: replace(history, waiting={"faceid.verified": 0, "delayed": 1}),
+        {("pending", "delayed")},
     ),
     "a process that died by itself": (
         added("deaths", "worker-1 exited with 1"),
@@ -235,7 +235,7 @@ def test_a_dead_letter_of_its_own_takes_the_place_of_a_decision() -> None:
 
 def test_a_revision_may_supersede_the_one_before_it() -> None:
     plant = both(
-        added("messages", Message("id-9", PASSED, 2, "id-1", "REVIEW", 4.0)),
+        added("messages", ResultMessage("id-9", PASSED, 2, "id-1", "REVIEW", 4.0)),
         changed("cases", PASSED, decision="id-9", published="id-9"),
     )
     assert check(plant(GOOD)) == []

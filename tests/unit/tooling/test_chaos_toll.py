@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.chaos.history import History, Message, Posted
+from tests.chaos.history import History, Posted, ResultMessage
 from tests.chaos.plan import Strike
 from tests.chaos.toll import Blow, tolls
 
@@ -18,7 +18,7 @@ HISTORY = History(
     seen=(),
     cases=(),
     messages=tuple(
-        Message(f"id of {biz_id}", biz_id, 1, None, "APPROVED", at)
+        ResultMessage(f"id of {biz_id}", biz_id, 1, None, "APPROVED", at)
         for biz_id, at in (("1,before", 9.5), ("3,held", 12.5), ("2,during", 14.0), ("4,after", 15.5))
     ),
 )

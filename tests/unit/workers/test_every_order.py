@@ -17,7 +17,7 @@ from shared.settings import Account
 from tests.support.one_worker import OneWorker
 from tests.support.payloads import BIZ_ID, FORM, callback, changed, signed
 from workers.decisioning.classifier import Evidence, classify
-from workers.decisioning.crosscheck import gist
+from workers.decisioning.crosscheck import fingerprint
 from workers.decisioning.policy import Policy
 from workers.faceid.getresult_client import Answer, Answered, Failed, Refused
 from workers.faceid.payload import is_final
@@ -107,11 +107,11 @@ def expected(arrived: list[Arrived], faceid: FaceID, *, reconciled: bool = True)
     if final:
         return {right(status, faceid, reconciled=reconciled) for status in final}
     started = [one.what for one in arrived if one.what in OPEN]
-    hinted = any(one.what == "hint" for one in arrived)
-    if not reconciled or faceid.mood == "goes on" or not (started or hinted):
+    unsigned = any(one.what == "hint" for one in arrived)
+    if not reconciled or faceid.mood == "goes on" or not (started or unsigned):
         return set()
     if faceid.mood == "answers":
-        return {right(status, faceid) for status in (*started, *([None] if hinted else []))}
+        return {right(status, faceid) for status in (*started, *([None] if unsigned else []))}
     return {right(status, faceid) for status in started}
 
 
@@ -121,7 +121,7 @@ def first_final(arrived: list[Arrived]) -> str | None:
 
 def conflicts(arrived: list[Arrived]) -> int:
     """How many things are said that contradict what was said first."""
-    return max(0, len({gist(callback(STATUSES[one.what])) for one in arrived if first_final([one])}) - 1)
+    return max(0, len({fingerprint(callback(STATUSES[one.what])) for one in arrived if first_final([one])}) - 1)
 
 
 def check(worker: OneWorker, arrived: list[Arrived], faceid: FaceID, due: set[str]) -> None:
@@ -129,9 +129,9 @@ def check(worker: OneWorker, arrived: list[Arrived], faceid: FaceID, due: set[st
     assert len(outcomes) == bool(due)
     assert set(outcomes) <= due
     assert worker.committed(BIZ_ID) == worker.decisions
-    assert worker.shelf("unverified") == ["bad_signature"] * sum(one.what == "forged" for one in arrived)
-    assert worker.shelf("outbox") == ["evidence_conflict"] * conflicts(arrived)
-    assert worker.shelf("dead") == []
+    assert worker.message_set("unverified") == ["bad_signature"] * sum(one.what == "forged" for one in arrived)
+    assert worker.message_set("outbox") == ["evidence_conflict"] * conflicts(arrived)
+    assert worker.message_set("dead") == []
     assert len(faceid.reads) <= (3 if any(one.what in STATUSES for one in arrived) else 2)
 
 

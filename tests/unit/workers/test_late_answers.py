@@ -9,14 +9,14 @@ import pytest
 
 from shared.events.decision import decision_id
 from shared.ledger.case_key import CaseKey, case_key
-from shared.ledger.message_set import Shelf
+from shared.ledger.message_set import MessageSet
 from shared.messaging.envelope import Envelope
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 from tests.support.one_worker import PREFIX, OneWorker
 from tests.support.payloads import BIZ_ID, CALLBACKS, changed, signed
 from tests.support.waiting import eventually
 from workers.faceid.getresult_client import Answer, Answered, Failed
-from workers.maintenance.outbox_relay import Outbox
+from workers.maintenance.outbox_relay import OutboxRelay
 from workers.runtime.delivery import Delivery
 
 NOW = 1_462_259_800.0
@@ -46,33 +46,33 @@ class Bench(OneWorker):
 
     def __init__(self, vendor: Sleeper) -> None:
         super().__init__(vendor, now=NOW)
-        self.inner: list[Post] = []
+        self.inner: list[Message] = []
         self.results: list[dict[str, Any]] = []
-        self._outbox = Outbox(self, self.redis, PREFIX)  # type: ignore[arg-type]  # the part of a Source that it uses
+        self._outbox = OutboxRelay(self, self.redis, PREFIX)  # type: ignore[arg-type]  # the part of a Source that it uses
 
-    def release(self, shelf: Shelf, leaving: Sequence[tuple[str, Post]], *, results: bool) -> None:
-        shelf.take([(item, ()) for item, _ in leaving])
-        for _, post in leaving:
+    def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> None:
+        message_set.take([(item, ()) for item, _ in leaving])
+        for _, message in leaving:
             if results:
-                self.results.append(json.loads(post.body))
+                self.results.append(json.loads(message.body))
             else:
-                self.inner.append(post)
+                self.inner.append(message)
 
     async def empty(self, *, deaths: int = 0) -> None:
         """Empty the outbox and work on what it recalls; workers die over that so many times before they can settle."""
         self._outbox.empty()
-        posts, self.inner = self.inner, []
-        for post in posts:
+        messages, self.inner = self.inner, []
+        for message in messages:
             for _ in range(deaths + 1):
-                queue = post.queue.removeprefix(f"{PREFIX}.")
-                await self._runner.run(Delivery("recalled", queue, post.headers, post.content_type, post.body))
+                queue = message.queue.removeprefix(f"{PREFIX}.")
+                await self._runner.run(Delivery("recalled", queue, message.headers, message.content_type, message.body))
         self._outbox.empty()
 
     def decided(self) -> list[dict[str, Any]]:
         """What the outbox has sent of decisions."""
         return [event["data"] for event in self.results if event["type"] == "faceid.decision.v1"]
 
-    def standing(self) -> dict[str, Any]:
+    def current(self) -> dict[str, Any]:
         (decision,) = self.committed(BIZ_ID)
         return decision
 
@@ -82,7 +82,7 @@ async def given_up(vendor: Sleeper, text: str = TEXT) -> tuple[Bench, "asyncio.T
     bench, envelope = Bench(vendor), signed(text)
     sleeping = asyncio.create_task(bench.take(envelope))
     await eventually(lambda: vendor.reads == 1)
-    bench.redis.hset(KEY, "flight_until", 1)  # its longest life is over
+    bench.redis.hset(KEY, "read_until", 1)  # its longest life is over
     await bench.take(envelope)  # somebody else has the item by now
     await bench.rest()
     return bench, sleeping
@@ -102,7 +102,7 @@ async def test_an_answer_after_the_budget_is_spent_supersedes_the_decision() -> 
     vendor = Sleeper()
     bench, sleeping = await given_up(vendor)
     assert revisions(bench) == [(1, "REVIEW")]
-    assert [reason["code"] for reason in bench.standing()["reasons"]] == ["FACE_MATCHED", "NOT_RECONCILED"]
+    assert [reason["code"] for reason in bench.current()["reasons"]] == ["FACE_MATCHED", "NOT_RECONCILED"]
     await wake(vendor, sleeping)
     await bench.rest()
     await bench.empty()
@@ -140,7 +140,7 @@ async def test_an_answer_that_says_that_the_flow_goes_on_changes_nothing() -> No
     await wake(vendor, sleeping)
     await bench.empty()
     assert revisions(bench) == [(1, "REVIEW")]
-    assert bench.shelf("outbox") == bench.shelf("dead") == []
+    assert bench.message_set("outbox") == bench.message_set("dead") == []
 
 
 @pytest.mark.parametrize("raw", [b"<html>", b"", b"\xff\xfe", b'{"status": "OK", "status": "OK"}'])
@@ -150,7 +150,7 @@ async def test_an_answer_that_can_not_be_read_changes_nothing(raw: bytes) -> Non
     await wake(vendor, sleeping)
     await bench.empty()
     assert revisions(bench) == [(1, "REVIEW")]
-    assert bench.shelf("outbox") == bench.shelf("dead") == []
+    assert bench.message_set("outbox") == bench.message_set("dead") == []
 
 
 async def test_the_same_outcome_on_better_evidence_is_a_revision_without_an_alert() -> None:
@@ -185,8 +185,8 @@ async def test_a_case_that_is_forgotten_meanwhile_is_not_decided_anew() -> None:
     assert not bench.redis.exists(KEY)
 
 
-def envelope_ids(posts: Sequence[Post]) -> list[str]:
-    return [Envelope.read(post.headers, post.content_type, post.body).id for post in posts]
+def envelope_ids(messages: Sequence[Message]) -> list[str]:
+    return [Envelope.read(message.headers, message.content_type, message.body).id for message in messages]
 
 
 async def test_a_recalled_case_goes_by_the_queue_of_the_stage_that_classifies() -> None:
@@ -194,5 +194,5 @@ async def test_a_recalled_case_goes_by_the_queue_of_the_stage_that_classifies() 
     bench, sleeping = await given_up(vendor)
     await wake(vendor, sleeping)
     bench._outbox.empty()
-    assert [post.queue for post in bench.inner] == ["faceid.reconciled"]
+    assert [message.queue for message in bench.inner] == ["faceid.reconciled"]
     assert envelope_ids(bench.inner) == [f"recall-{decision_id('default', BIZ_ID, 1)}"]

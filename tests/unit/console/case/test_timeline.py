@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 
 from console.case.record import CaseRecord, items
-from console.case.timeline import Life, life, reasons
+from console.case.timeline import CaseTimeline, build_timeline, reasons
 from shared.events.decision import Decision
 from shared.ledger.case_key import CaseKey
 from shared.ledger.message_set import Name
-from shared.messaging.stored_message import Parked
+from shared.messaging.stored_message import StoredMessage
 from tests.support.stored_messages import NOW, letter
 
 DECISION: dict[str, Any] = {
@@ -47,8 +47,8 @@ FIELDS = {
     "arrival:item-1": f"notify|{NOW - 60}|0",
     "arrival:item-2": f"notify|{NOW - 50}|1",
     "arrival:item-3": f"return|{NOW - 55}|",
-    "carrier": "item-1",
-    "looker": "item-3",
+    "owner": "item-1",
+    "unsigned_recheck": "item-3",
     "reads": "2",
 }
 
@@ -56,11 +56,11 @@ FIELDS = {
 def told(
     fields: dict[str, str] | None = None,
     *,
-    resting: tuple[tuple[Name, Parked], ...] = (),
+    resting: tuple[tuple[Name, StoredMessage], ...] = (),
     evidence: dict[str, int] | None = None,
-) -> Life:
+) -> CaseTimeline:
     record = CaseRecord(CaseKey("default", "1795334000,case-1"), FIELDS | (fields or {}), evidence or {}, resting)
-    return life(record, budget=3, now=NOW)
+    return build_timeline(record, budget=3, now=NOW)
 
 
 def decided(**fields: Any) -> str:
@@ -77,7 +77,7 @@ def test_arrivals_are_told_in_their_order_with_their_proof_and_part() -> None:
     ]
     assert [event.text for event in events] == [
         "notify: signed with the newest secret; it carries the case; item item-1",
-        "return: a hint, not signed; it looks at the case later; item item-3",
+        "return: a hint, not signed; it rechecks the case later; item item-3",
         "notify: signed with secret 2 of the list; item item-2",
     ]
 
@@ -91,10 +91,10 @@ def test_arrivals_too_many_to_be_noted_are_counted() -> None:
     [
         ({}, {}, {"used": 2, "left": 1, "under_way": False, "rests": 0.0, "refused": None, "stored_bytes": 0}),
         ({"reads": "3"}, {"raw": 860}, {"used": 3, "left": 0, "stored_bytes": 860}),
-        ({"flight_until": f"{(NOW + 4) * 1000:.0f}"}, {}, {"under_way": True}),
-        ({"flight_until": f"{(NOW - 4) * 1000:.0f}"}, {}, {"under_way": False}),
-        ({"rest_until": f"{(NOW + 30) * 1000:.0f}"}, {}, {"rests": 30.0}),
-        ({"rest_until": f"{(NOW + 30) * 1000:.0f}"}, {"raw": 1}, {"rests": 0.0}),
+        ({"read_until": f"{(NOW + 4) * 1000:.0f}"}, {}, {"under_way": True}),
+        ({"read_until": f"{(NOW - 4) * 1000:.0f}"}, {}, {"under_way": False}),
+        ({"next_read_at": f"{(NOW + 30) * 1000:.0f}"}, {}, {"rests": 30.0}),
+        ({"next_read_at": f"{(NOW + 30) * 1000:.0f}"}, {"raw": 1}, {"rests": 0.0}),
         ({"refused": "DATA_DESTROYED"}, {"set_aside": 70}, {"refused": "DATA_DESTROYED", "set_aside_bytes": 70}),
     ],
 )
@@ -128,29 +128,29 @@ def test_a_decision_is_told_with_its_reasons_in_words() -> None:
     ("resting", "fields", "state"),
     [
         ((), {}, "under way"),
-        ((("later", letter(1)),), {}, "waiting"),
-        ((("later", letter(2)), ("dead", letter(1))), {}, "stopped: among the dead letters"),
+        ((("delayed", letter(1)),), {}, "waiting"),
+        ((("delayed", letter(2)), ("dead", letter(1))), {}, "stopped: among the dead letters"),
         ((("dead", letter(1)),), {"decision": decided()}, "REJECTED, not published"),
     ],
 )
 def test_the_state_is_where_the_case_stands(
-    resting: tuple[tuple[Name, Parked], ...], fields: dict[str, str], state: str
+    resting: tuple[tuple[Name, StoredMessage], ...], fields: dict[str, str], state: str
 ) -> None:
     assert told(fields, resting=resting).state == state
 
 
 def test_what_rests_is_told_with_its_reason_and_its_time() -> None:
-    later = letter(1, reason="read_rest", detail="", at=NOW + 90, attempts=2)
-    texts = {event.kind: event.text for event in told(resting=(("later", later), ("dead", letter(2)))).events}
+    later = letter(1, reason="read_spacing", detail="", at=NOW + 90, attempts=2)
+    texts = {event.kind: event.text for event in told(resting=(("delayed", later), ("dead", letter(2)))).events}
 
-    assert texts["later"] == "waits before reconcile (read_rest), due in 1m 30s, 2 attempts failed; item item-1"
+    assert texts["delayed"] == "waits before reconcile (read_spacing), due in 1m 30s, 2 attempts failed; item item-1"
     assert texts["dead"] == (
         "lies in dead before reconcile (error: KeyError at stages.py:9 in run), 7 attempts failed; item item-2"
     )
 
 
 def test_replays_and_drops_are_told_with_who_and_why() -> None:
-    note = {"by": "alice", "note": "mended", "shelf": "dead", "stage": "verify", "reason": "undecodable"}
+    note = {"by": "alice", "note": "mended", "message_set": "dead", "stage": "verify", "reason": "undecodable"}
     events = told(
         {
             f"replay:callbacks:7-0:{(NOW - 2) * 1000:.0f}": json.dumps(note),
@@ -160,8 +160,8 @@ def test_replays_and_drops_are_told_with_who_and_why() -> None:
 
     assert [(event.at, event.kind) for event in events] == [(NOW - 2, "replay"), (NOW - 1, "drop")]
     assert [event.text for event in events] == [
-        'replayed by alice from the shelf dead (verify: undecodable): "mended"; item callbacks:7-0',
-        "dropped by alice from the shelf dead (verify: undecodable); item item-2",
+        'replayed by alice from dead (verify: undecodable): "mended"; item callbacks:7-0',
+        "dropped by alice from dead (verify: undecodable); item item-2",
     ]
 
 
@@ -208,6 +208,6 @@ def test_json_hides_what_the_customer_sent_along_unless_asked() -> None:
 def test_the_items_of_a_case_are_found_by_every_trace_of_them() -> None:
     names = [*FIELDS, "replay:callbacks:7-0:1795334400000", "drop:item-9:1795334400000"]
 
-    found = items(names, FIELDS | {"watcher": "item-8"})
+    found = items(names, FIELDS | {"signed_recheck": "item-8"})
 
     assert sorted(found) == ["callbacks:7-0", "item-1", "item-2", "item-3", "item-8", "item-9"]

@@ -7,15 +7,15 @@ import fakeredis
 import pytest
 from redis import Redis
 
-from console.dead_letters.batch_move import BATCH_BYTES, Pace, Tally, batches, move
-from console.dead_letters.replay import TOMBSTONES, Drop, Hand, ReplayElsewhere, fresh
+from console.dead_letters.batch_move import BATCH_BYTES, MoveCounts, Pace, batches, move
+from console.dead_letters.replay import TOMBSTONES, CrossServerReplay, Drop, MoveContext, fresh
 from shared.ledger.case_key import CaseKey, case_key
-from shared.ledger.message_set import Command, Shelf, put_commands
-from shared.messaging.message import Post
-from shared.messaging.stored_message import Parked
+from shared.ledger.message_set import Command, MessageSet, put_commands
+from shared.messaging.message import Message
+from shared.messaging.stored_message import StoredMessage
 from tests.support.stored_messages import NOW, SECRET_TEXT, letter, unreadable
 
-HAND = Hand("faceid", "dead", "alice", NOW, "mended", retention_seconds=60)
+HAND = MoveContext("faceid", "dead", "alice", NOW, "mended", retention_seconds=60)
 
 
 class Leaving:
@@ -24,14 +24,14 @@ class Leaving:
     def __init__(self) -> None:
         self.prepared: list[int] = []
 
-    def can_take(self, parked: Parked) -> bool:
-        return parked.reason != "poison"
+    def can_take(self, stored: StoredMessage) -> bool:
+        return stored.reason != "poison"
 
-    def prepare(self, batch: Sequence[Parked]) -> None:
+    def prepare(self, batch: Sequence[StoredMessage]) -> None:
         self.prepared.append(len(batch))
 
-    def commands(self, parked: Parked) -> Sequence[Command]:
-        return [("RPUSH", "bad" if parked.reason == "bad" else "left", parked.id)]
+    def commands(self, stored: StoredMessage) -> Sequence[Command]:
+        return [("RPUSH", "bad" if stored.reason == "bad" else "left", stored.id)]
 
 
 @pytest.fixture
@@ -39,28 +39,28 @@ def redis() -> "Redis":
     return fakeredis.FakeRedis()
 
 
-def put(redis: "Redis", *letters: Parked) -> Shelf:
-    for parked in letters:
-        for command in put_commands("faceid", "dead", parked):
+def put(redis: "Redis", *letters: StoredMessage) -> MessageSet:
+    for stored in letters:
+        for command in put_commands("faceid", "dead", stored):
             redis.execute_command(*command)
-    return Shelf(redis, "faceid", "dead")
+    return MessageSet(redis, "faceid", "dead")
 
 
 def test_a_move_tells_what_left_what_had_gone_and_what_was_refused(redis: "Redis") -> None:
     redis.set("bad", "no list")
     letters = [letter(1), letter(2, reason="bad"), letter(3, reason="poison"), letter(4)]
-    shelf = put(redis, *letters)
-    tally, steps, leaving = Tally(), list[int](), Leaving()
+    message_set = put(redis, *letters)
+    counts, steps, leaving = MoveCounts(), list[int](), Leaving()
 
-    move(shelf, [*letters, letter(5)], leaving, Pace(None), tally, steps.append)
+    move(message_set, [*letters, letter(5)], leaving, Pace(None), counts, steps.append)
 
-    assert (tally.left, tally.gone, tally.refused) == (2, 1, {"WRONGTYPE": 1, "NO_SUCH_QUEUE": 1})
+    assert (counts.left, counts.gone, counts.refused) == (2, 1, {"WRONGTYPE": 1, "NO_SUCH_QUEUE": 1})
     assert (leaving.prepared, steps) == ([4], [5])
-    assert [parked.id for parked in shelf] == ["item-3", "item-2"]
+    assert [stored.id for stored in message_set] == ["item-3", "item-2"]
 
 
 def test_batches_are_cut_by_number_and_by_size() -> None:
-    large = letter(post=Post("q", b"x" * BATCH_BYTES, "", {}))
+    large = letter(message=Message("q", b"x" * BATCH_BYTES, "", {}))
     items = [letter(), letter(), letter(), large, unreadable()]
 
     assert [len(batch) for batch in batches(items, 2)] == [2, 2, 1]
@@ -98,12 +98,14 @@ def test_without_a_rate_nothing_waits() -> None:
 
 
 def test_a_replayed_message_forgets_its_attempts_and_nothing_else() -> None:
-    post = letter().post
-    assert post is not None
+    message = letter().message
+    assert message is not None
 
-    again = fresh(replace(post, headers={**post.headers, "x-delivery-count": 5}))
+    again = fresh(replace(message, headers={**message.headers, "x-delivery-count": 5}))
 
-    assert again == replace(post, headers={name: value for name, value in post.headers.items() if name != "attempts"})
+    assert again == replace(
+        message, headers={name: value for name, value in message.headers.items() if name != "attempts"}
+    )
 
 
 def test_a_move_is_noted_on_the_case_where_that_is_known() -> None:
@@ -115,7 +117,7 @@ def test_a_move_is_noted_on_the_case_where_that_is_known() -> None:
     assert json.loads(str(told)) == {
         "by": "alice",
         "note": "mended",
-        "shelf": "dead",
+        "message_set": "dead",
         "stage": "reconcile",
         "reason": "error",
     }
@@ -124,13 +126,13 @@ def test_a_move_is_noted_on_the_case_where_that_is_known() -> None:
 
 def test_a_dropped_item_leaves_a_tombstone_without_its_message_and_releases_its_case(redis: "Redis") -> None:
     case = case_key("faceid", CaseKey("default", "1795334000,case-1"))
-    redis.hset(case, mapping={"carrier": "item-1", "looker": "item-0", "opened_at": "1"})
-    shelf, tombstones = put(redis, letter()), Shelf(redis, "faceid", "tombstones")
+    redis.hset(case, mapping={"owner": "item-1", "unsigned_recheck": "item-0", "opened_at": "1"})
+    message_set, tombstones = put(redis, letter()), MessageSet(redis, "faceid", "tombstones")
 
-    move(shelf, [letter()], Drop(HAND, tombstones), Pace(None), Tally(), lambda _: None)
+    move(message_set, [letter()], Drop(HAND, tombstones), Pace(None), MoveCounts(), lambda _: None)
 
     (stone,) = tombstones
-    assert (stone.id, stone.stage, stone.reason, stone.at, stone.post) == ("item-1", "reconcile", "error", NOW, None)
+    assert (stone.id, stone.stage, stone.reason, stone.at, stone.message) == ("item-1", "reconcile", "error", NOW, None)
     assert "alice" in stone.detail
     assert SECRET_TEXT not in stone.dump()
     kept: Any = redis.hgetall(case)
@@ -141,10 +143,10 @@ def test_tombstones_are_capped(redis: "Redis", monkeypatch: pytest.MonkeyPatch) 
     assert TOMBSTONES == 10_000
     monkeypatch.setattr("console.dead_letters.replay.TOMBSTONES", 3)
     letters = [letter(number) for number in range(1, 6)]
-    shelf, tombstones = put(redis, *letters), Shelf(redis, "faceid", "tombstones")
+    message_set, tombstones = put(redis, *letters), MessageSet(redis, "faceid", "tombstones")
 
-    for parked in letters:
-        move(shelf, [parked], Drop(HAND, tombstones), Pace(None), Tally(), lambda _: None)
+    for stored in letters:
+        move(message_set, [stored], Drop(HAND, tombstones), Pace(None), MoveCounts(), lambda _: None)
 
     assert len(tombstones) == 3
 
@@ -153,43 +155,57 @@ class Broker:
     """Stands in for a Publisher."""
 
     def __init__(self) -> None:
-        self.posts: list[Post] = []
+        self.messages: list[Message] = []
 
-    def publish(self, posts: Sequence[Post]) -> None:
-        self.posts += posts
+    def publish(self, messages: Sequence[Message]) -> None:
+        self.messages += messages
 
 
 def test_on_another_broker_the_message_is_published_before_it_leaves_the_shelf(redis: "Redis") -> None:
     broker, added = Broker(), list[Command]()
-    shelf = put(redis, letter(), unreadable())
-    way = ReplayElsewhere(HAND, broker, added.extend)
+    message_set = put(redis, letter(), unreadable())
+    way = CrossServerReplay(HAND, broker, added.extend)
 
-    move(shelf, list(shelf), way, Pace(None), tally := Tally(), lambda _: None)
+    move(message_set, list(message_set), way, Pace(None), counts := MoveCounts(), lambda _: None)
 
-    assert [post.body for post in broker.posts] == [SECRET_TEXT]
+    assert [message.body for message in broker.messages] == [SECRET_TEXT]
     assert added == [("XADD", "faceid.callbacks", "*", b"foo", b"private \xff", b"bar", b"")]
-    assert (tally.left, len(shelf)) == (2, 0)
+    assert (counts.left, len(message_set)) == (2, 0)
 
 
 def test_what_fails_again_before_it_has_left_the_shelf_stays_there_anew(redis: "Redis") -> None:
     class Failing(Broker):
-        def publish(self, posts: Sequence[Post]) -> None:
-            super().publish(posts)
+        def publish(self, messages: Sequence[Message]) -> None:
+            super().publish(messages)
             put(redis, letter(1, at=NOW + 5, reason="poison"))
 
-    broker, shelf = Failing(), put(redis, letter(1), letter(2))
+    broker, message_set = Failing(), put(redis, letter(1), letter(2))
 
-    move(shelf, list(shelf), ReplayElsewhere(HAND, broker, None), Pace(None), tally := Tally(), lambda _: None)
+    move(
+        message_set,
+        list(message_set),
+        CrossServerReplay(HAND, broker, None),
+        Pace(None),
+        counts := MoveCounts(),
+        lambda _: None,
+    )
 
-    assert (len(broker.posts), tally.left) == (2, 1)
-    assert [(parked.id, parked.reason) for parked in shelf] == [("item-1", "poison")]
+    assert (len(broker.messages), counts.left) == (2, 1)
+    assert [(stored.id, stored.reason) for stored in message_set] == [("item-1", "poison")]
 
 
 def test_what_was_found_in_a_stream_stays_when_the_broker_has_no_streams(redis: "Redis") -> None:
     broker = Broker()
-    shelf = put(redis, letter(), unreadable())
+    message_set = put(redis, letter(), unreadable())
 
-    move(shelf, list(shelf), ReplayElsewhere(HAND, broker, None), Pace(None), tally := Tally(), lambda _: None)
+    move(
+        message_set,
+        list(message_set),
+        CrossServerReplay(HAND, broker, None),
+        Pace(None),
+        counts := MoveCounts(),
+        lambda _: None,
+    )
 
-    assert (tally.left, tally.refused) == (1, {"NO_SUCH_QUEUE": 1})
-    assert [parked.id for parked in shelf] == ["callbacks:9-0"]
+    assert (counts.left, counts.refused) == (1, {"NO_SUCH_QUEUE": 1})
+    assert [stored.id for stored in message_set] == ["callbacks:9-0"]

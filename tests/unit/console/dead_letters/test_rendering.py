@@ -46,13 +46,13 @@ def test_details_reveal_the_message_when_asked() -> None:
 
 
 def test_a_header_that_is_not_ours_is_hidden() -> None:
-    parked = letter()
-    assert parked.post is not None
-    headers = {**parked.post.headers, "name": "Jane Doe", "query": ""}
-    parked = letter(post=type(parked.post)("q", b"", "", headers))
+    stored = letter()
+    assert stored.message is not None
+    headers = {**stored.message.headers, "name": "Jane Doe", "query": ""}
+    stored = letter(message=type(stored.message)("q", b"", "", headers))
 
-    assert details(parked, NOW, reveal=False)["headers"]["name"] == "[hidden, 8 characters]"
-    assert details(parked, NOW, reveal=False)["headers"]["query"] == ""
+    assert details(stored, NOW, reveal=False)["headers"]["name"] == "[hidden, 8 characters]"
+    assert details(stored, NOW, reveal=False)["headers"]["query"] == ""
 
 
 def test_what_could_not_be_read_is_shown_field_by_field() -> None:

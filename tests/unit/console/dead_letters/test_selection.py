@@ -6,20 +6,20 @@ from redis import Redis
 
 from console.dead_letters.commands import _require
 from console.dead_letters.selection import Selection, size, survey
-from console.terminal.errors import Misused
-from shared.ledger.message_set import Shelf, put_commands
+from console.terminal.errors import UsageError
+from shared.ledger.message_set import MessageSet, put_commands
 from tests.support.stored_messages import NOW, letter, unreadable
 
 LETTERS = (letter(1), letter(2, reason="poison"), letter(3, stage="publish", account="other"), unreadable(4))
 
 
 @pytest.fixture
-def shelf() -> Shelf:
+def message_set() -> MessageSet:
     redis: Redis = fakeredis.FakeRedis()
-    for parked in LETTERS:
-        for command in put_commands("faceid", "dead", parked):
+    for stored in LETTERS:
+        for command in put_commands("faceid", "dead", stored):
             redis.execute_command(*command)
-    return Shelf(redis, "faceid", "dead")
+    return MessageSet(redis, "faceid", "dead")
 
 
 @pytest.mark.parametrize(
@@ -38,12 +38,12 @@ def shelf() -> Shelf:
         ({"ids": ("item-3",), "since": NOW - 61}, []),
     ],
 )
-def test_all_filters_must_fit(shelf: Shelf, filters: dict[str, Any], ids: list[str]) -> None:
-    assert [parked.id for parked in Selection(**filters).on(shelf)] == ids
+def test_all_filters_must_fit(message_set: MessageSet, filters: dict[str, Any], ids: list[str]) -> None:
+    assert [stored.id for stored in Selection(**filters).on(message_set)] == ids
 
 
-def test_a_survey_counts_by_stage_and_reason_and_names_what_is_missing(shelf: Shelf) -> None:
-    found = survey(shelf, Selection(ids=("item-1", "lost", "callbacks:4-0", "lost")))
+def test_a_survey_counts_by_stage_and_reason_and_names_what_is_missing(message_set: MessageSet) -> None:
+    found = survey(message_set, Selection(ids=("item-1", "lost", "callbacks:4-0", "lost")))
 
     assert found.kinds == {("reconcile", "error"): 1, ("verify", "undecodable"): 1}
     assert (found.total, found.missing) == (2, ["lost"])
@@ -58,8 +58,8 @@ def test_a_survey_counts_by_stage_and_reason_and_names_what_is_missing(shelf: Sh
         (Selection(ids=("item-1",)), 1),
     ],
 )
-def test_its_size_is_known_whatever_is_selected(shelf: Shelf, selection: Selection, total: int) -> None:
-    assert size(shelf, selection).total == total
+def test_its_size_is_known_whatever_is_selected(message_set: MessageSet, selection: Selection, total: int) -> None:
+    assert size(message_set, selection).total == total
 
 
 def test_a_selection_can_be_bounded_by_time_but_not_widened() -> None:
@@ -69,7 +69,7 @@ def test_a_selection_can_be_bounded_by_time_but_not_widened() -> None:
 
 @pytest.mark.parametrize(("selection", "everything"), [(Selection(), False), (Selection(ids=("a",)), True)])
 def test_all_has_to_be_asked_for_by_its_name_and_alone(selection: Selection, everything: bool) -> None:
-    with pytest.raises(Misused) as misused:
+    with pytest.raises(UsageError) as misused:
         _require(selection, everything)
 
     assert misused.value.exit_code == 2

@@ -3,18 +3,18 @@ from typing import Any
 
 import pytest
 
-from console.doctor.checks import Facts, RedisFacts, diagnose
+from console.doctor.checks import Environment, RedisEnvironment, diagnose
 from console.doctor.probe import Probe, Refusal
 
-REDIS = RedisFacts("7.2.4", "noeviction", True, "", "always", 100_000_000, 1_000_000_000, 0.01)
+REDIS = RedisEnvironment("7.2.4", "noeviction", True, "", "always", 100_000_000, 1_000_000_000, 0.01)
 FINE = (Probe("", "reachable"),)
 RABBIT = (Probe("", "reachable, version 3.10.8"), Probe("queues", "as they have to be"), Probe("confirms", "given"))
-FIT = Facts(REDIS, {"FACEID_BROKER_URL": FINE, "FACEID_RESULTS_URL": FINE}, (), {"default": ()}, 8028)
+FIT = Environment(REDIS, {"FACEID_BROKER_URL": FINE, "FACEID_RESULTS_URL": FINE}, (), {"default": ()}, 8028)
 REFUSED = Refusal("nobody listens there", "Start it.")
 
 
-def levels(facts: Facts) -> dict[str, str]:
-    return {finding.check: finding.level for finding in diagnose(facts)}
+def levels(environment: Environment) -> dict[str, str]:
+    return {finding.check: finding.level for finding in diagnose(environment)}
 
 
 def test_a_fit_installation_passes_every_check() -> None:
@@ -85,14 +85,14 @@ def test_without_redis_nothing_more_is_said_of_it() -> None:
 def test_whatever_is_amiss_comes_with_what_to_do() -> None:
     worst = replace(
         FIT,
-        redis=RedisFacts("5.0", "allkeys-lru", False, "", "", 99, 100, 60.0),
+        redis=RedisEnvironment("5.0", "allkeys-lru", False, "", "", 99, 100, 60.0),
         brokers={"FACEID_BROKER_URL": (Probe("", REFUSED),)},
         account_faults=("no secret",),
         policy_faults={"default": ("broken",)},
         port=80,
     )
 
-    assert all(bool(finding.todo) == (finding.level != "ok") for finding in diagnose(worst) + diagnose(FIT))
+    assert all(bool(finding.hint) == (finding.level != "ok") for finding in diagnose(worst) + diagnose(FIT))
 
 
 def test_each_probe_of_a_rabbitmq_is_a_check_of_its_own() -> None:

@@ -7,7 +7,7 @@ from console.results.decision_scan import Wanted
 from console.results.resend import Sent, send
 from shared.events.cloudevent import to_event
 from shared.events.decision import Decision
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
 from tests.support.decisions import BORN, made_on, on_answer
 
@@ -18,13 +18,13 @@ class Broker:
     """Takes batches until it fails."""
 
     def __init__(self, fails_at: int | None = None) -> None:
-        self.batches: list[list[Post]] = []
+        self.batches: list[list[Message]] = []
         self._fails_at = fails_at
 
-    def publish(self, posts: Sequence[Post]) -> None:
+    def publish(self, messages: Sequence[Message]) -> None:
         if len(self.batches) == self._fails_at:
             raise NotStored("gone")
-        self.batches.append(list(posts))
+        self.batches.append(list(messages))
 
 
 def many(count: int) -> list[Decision]:
@@ -35,8 +35,8 @@ def test_decisions_are_published_in_batches_as_they_were() -> None:
     broker, sent, steps = Broker(), Sent(), list[int]()
     made = many(1200)
     send(made, broker, "p", Pace(None), sent, steps.append)
-    posts = [post for batch in broker.batches for post in batch]
-    assert [post.body for post in posts] == [to_event(decision) for decision in made]
+    messages = [message for batch in broker.batches for message in batch]
+    assert [message.body for message in messages] == [to_event(decision) for decision in made]
     assert (sent.count, sum(steps), [len(batch) for batch in broker.batches]) == (1200, 1200, [500, 500, 200])
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from console.status.consumer_lag import amiss, told
 from console.status.rendering import as_record, view
 from console.status.snapshot import SAMPLE, Breaker, Census, Queue, Reader, Results, Status, Worker, census
-from shared.ledger.message_set import Shelf, put_commands
+from shared.ledger.message_set import MessageSet, put_commands
 from tests.support.stored_messages import NOW, letter
 
 BILLING = Reader("billing", 2, 1, 0, 0.3, 0.1)
@@ -19,7 +19,7 @@ def status(**fields: object) -> Status:
         "queues": (Queue(1200, 5, 75.0, None, "verify"), Queue(0, 0, 0.0, None, "publish")),
         "backlog": 1205,
         "max_backlog": 1_000_000,
-        "shelves": {"later": EMPTY, "dead": EMPTY, "unverified": EMPTY},
+        "message_sets": {"delayed": EMPTY, "dead": EMPTY, "unverified": EMPTY},
         "workers": (Worker("worker-1-aa", 5, 0.2),),
         "readers": None,
         "breakers": (),
@@ -47,7 +47,7 @@ def test_a_stage_has_its_depth_and_the_age_of_its_oldest_message() -> None:
 
 def test_reasons_stand_at_their_stage() -> None:
     dead = Census(3, {"publish": {"error": 2, "poison": 1}}, estimated=False)
-    shown = text(status(shelves={"later": EMPTY, "dead": dead, "unverified": EMPTY}))
+    shown = text(status(message_sets={"delayed": EMPTY, "dead": dead, "unverified": EMPTY}))
 
     assert "dead 3" in shown
     assert "2 error" in shown
@@ -57,7 +57,7 @@ def test_reasons_stand_at_their_stage() -> None:
 
 def test_estimates_are_marked() -> None:
     dead = Census(90_000, {"publish": {"error": 90_000}}, estimated=True)
-    shown = text(status(shelves={"dead": dead}))
+    shown = text(status(message_sets={"dead": dead}))
 
     assert "~90,000 error" in shown
     assert "estimated from 1,000 items" in shown
@@ -129,7 +129,7 @@ def test_results_that_nobody_reads_in_time_are_amiss_with_what_to_do(results: Re
     found = list(amiss(results, "faceid"))
 
     assert (fault in found[0]) if fault else (found == [])
-    assert as_record(status(results=(results,)), "faceid")["amiss"] == found
+    assert as_record(status(results=(results,)), "faceid")["warnings"] == found
     assert all(line in text(status(results=(results,))) for line in found)
 
 
@@ -165,12 +165,12 @@ def redis() -> "Redis":
     return fakeredis.FakeRedis()
 
 
-def fill(redis: "Redis", count: int) -> Shelf:
+def fill(redis: "Redis", count: int) -> MessageSet:
     for number in range(count):
-        parked = letter(number, reason="poison" if number % 4 == 0 else "error", post=None)
-        for command in put_commands("faceid", "dead", parked):
+        stored = letter(number, reason="poison" if number % 4 == 0 else "error", message=None)
+        for command in put_commands("faceid", "dead", stored):
             redis.execute_command(*command)
-    return Shelf(redis, "faceid", "dead")
+    return MessageSet(redis, "faceid", "dead")
 
 
 def test_a_short_shelf_is_counted(redis: "Redis") -> None:

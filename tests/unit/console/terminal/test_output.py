@@ -1,6 +1,6 @@
 import pytest
 
-from console.terminal.errors import NotFound, Trouble, explained
+from console.terminal.errors import CommandError, NotFound, explained
 from console.terminal.output import complain, plain, tell
 from shared.messaging.publisher import NotStored
 from shared.settings import SettingsError
@@ -28,7 +28,7 @@ def test_lines_are_never_broken(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (Trouble("broken"), 1),
+        (CommandError("broken"), 1),
         (NotFound("nothing"), 3),
         (SettingsError(["FACEID_LISTEN: no port"]), 2),
         (PolicyError(["version: missing"]), 2),

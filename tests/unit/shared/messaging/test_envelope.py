@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.messaging.envelope import Envelope, Undecodable
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 
 HEADERS = {"id": "a1", "account": "default", "channel": "notify", "method": "POST", "received_at": 1.5}
 
@@ -28,16 +28,16 @@ envelopes = st.builds(
 )
 
 
-def travelled(post: Post) -> Envelope:
+def travelled(message: Message) -> Envelope:
     """Read from the message as a broker hands it over: the headers have been JSON."""
-    return Envelope.read(json.loads(json.dumps(dict(post.headers))), post.content_type, post.body)
+    return Envelope.read(json.loads(json.dumps(dict(message.headers))), message.content_type, message.body)
 
 
 @given(envelopes)
 def test_an_envelope_comes_back_as_it_was_sent(envelope: Envelope) -> None:
-    post = envelope.post("faceid.callbacks")
-    assert post.queue == "faceid.callbacks"
-    assert travelled(post) == envelope
+    message = envelope.to_message("faceid.callbacks")
+    assert message.queue == "faceid.callbacks"
+    assert travelled(message) == envelope
 
 
 def test_what_arrives_gets_an_id_of_its_own() -> None:

@@ -1,4 +1,4 @@
-"""Parked items: they come back as they were put, whatever bytes they hold."""
+"""StoredMessage items: they come back as they were put, whatever bytes they hold."""
 
 import json
 
@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.messaging.message import Post
-from shared.messaging.stored_message import Parked
+from shared.messaging.message import Message
+from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import STAGES
 
 words = st.text(max_size=30)
 headers = st.dictionaries(words, words | st.integers() | st.floats(allow_nan=False))
-posts = st.builds(Post, queue=words, body=st.binary(), content_type=words, headers=headers, topic=words)
-parked_items = st.builds(
-    Parked,
+messages = st.builds(Message, queue=words, body=st.binary(), content_type=words, headers=headers, topic=words)
+stored_messages = st.builds(
+    StoredMessage,
     id=st.text(min_size=1, max_size=30),
     stage=st.sampled_from(STAGES),
     reason=words,
@@ -23,31 +23,33 @@ parked_items = st.builds(
     attempts=st.integers(0, 10),
     account=words,
     biz_id=words,
-    post=st.none() | posts,
+    message=st.none() | messages,
     entry=st.lists(st.tuples(st.binary(), st.binary()), max_size=4).map(tuple),
 )
 
 
-@given(parked_items)
-def test_an_item_comes_back_as_it_was_parked(parked: Parked) -> None:
-    assert Parked.load(parked.dump()) == parked
+@given(stored_messages)
+def test_an_item_comes_back_as_it_was_parked(stored: StoredMessage) -> None:
+    assert StoredMessage.load(stored.dump()) == stored
 
 
 @pytest.mark.parametrize("body", [bytes(range(256)), b"", b"\xff\xfe", "\u2028".encode()])
 def test_a_body_is_kept_byte_for_byte(body: bytes) -> None:
-    parked = Parked("i", "verify", "error", "", 1.0, post=Post("q", body, "", {}))
-    loaded = Parked.load(parked.dump())
-    assert loaded.post is not None
-    assert loaded.post.body == body
+    stored = StoredMessage("i", "verify", "error", "", 1.0, message=Message("q", body, "", {}))
+    loaded = StoredMessage.load(stored.dump())
+    assert loaded.message is not None
+    assert loaded.message.body == body
 
 
 def test_it_is_kept_as_json_that_other_programs_can_read() -> None:
-    parked = Parked("i", "verify", "poison", "", 2.0, attempts=1, post=Post("q", b"\xe9", "text/plain", {"id": "i"}))
-    assert json.loads(parked.dump()) == {
+    stored = StoredMessage(
+        "i", "verify", "poison", "", 2.0, attempts=1, message=Message("q", b"\xe9", "text/plain", {"id": "i"})
+    )
+    assert json.loads(stored.dump()) == {
         "id": "i",
         "stage": "verify",
         "reason": "poison",
         "at": 2.0,
         "attempts": 1,
-        "post": ["q", "é", "text/plain", {"id": "i"}],
+        "message": ["q", "é", "text/plain", {"id": "i"}],
     }

@@ -11,12 +11,12 @@ import pytest
 from ingress.store import Store
 from shared.messaging.async_publisher import AsyncPublisher
 from shared.messaging.envelope import Envelope
-from shared.messaging.message import Post
+from shared.messaging.message import Message
 from shared.messaging.topology import BY_QUEUE, BY_STAGE, INNER_QUEUES, RESULT_QUEUES, STAGES, TOPOLOGY, Row, queue_name
 from workers.runtime import runner as runner_module
 from workers.stages import classify, publish, reconcile, verify
 
-EXITS = {"Drop": "drop", "Unverified": "unverified", "Later": "later", "Dead": "dead"}
+EXITS = {"Drop": "drop", "Unverified": "unverified", "Delay": "delay", "DeadLetter": "dead"}
 HOMES = {"verify": verify, "reconcile": reconcile, "classify": classify, "publish": publish}
 rows = pytest.mark.parametrize("row", TOPOLOGY, ids=lambda row: row.stage)
 
@@ -25,26 +25,26 @@ class Remembering:
     """A publisher that keeps what it was given."""
 
     def __init__(self) -> None:
-        self.posts: list[Post] = []
+        self.messages: list[Message] = []
 
-    async def publish(self, posts: Sequence[Post]) -> Sequence[None]:
-        self.posts += posts
-        return [None] * len(posts)
+    async def publish(self, messages: Sequence[Message]) -> Sequence[None]:
+        self.messages += messages
+        return [None] * len(messages)
 
 
 def queues_of_the_ingress() -> set[str]:
     publisher = Remembering()
     store = Store(cast("AsyncPublisher", publisher), "p", max_backlog=1, max_memory_share=1.0, timeout=1.0)
     asyncio.run(store.put(Envelope.arrived("default", "notify", "POST", b"body", "", "", 0.0)))
-    return {post.queue for post in publisher.posts}
+    return {message.queue for message in publisher.messages}
 
 
-def outcomes_in(tree: ast.AST) -> set[str]:
-    """The names of `outcome.NAME` in a piece of code."""
+def results_in(tree: ast.AST) -> set[str]:
+    """The names of `stage_result.NAME` in a piece of code."""
     return {
         node.attr
         for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "outcome"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "stage_result"
     }
 
 
@@ -57,7 +57,7 @@ def exits_taken(row: Row) -> set[str]:
     """The exits in the code of a stage, and those that the runner takes in its place."""
     (stage,) = (node for node in classes(HOMES[row.stage]) if node.name.lower() == row.stage)
     (runner,) = (node for node in classes(runner_module) if node.name == "Runner")
-    return {EXITS[name] for name in outcomes_in(stage) | outcomes_in(runner) if name in EXITS}
+    return {EXITS[name] for name in results_in(stage) | results_in(runner) if name in EXITS}
 
 
 @rows
@@ -98,5 +98,5 @@ def test_a_stage_takes_no_exit_that_is_not_in_its_row(row: Row) -> None:
 @rows
 def test_a_stage_that_forwards_has_one_queue_to_forward_to(row: Row) -> None:
     (stage,) = (node for node in classes(HOMES[row.stage]) if node.name.lower() == row.stage)
-    assert ("Forward" in outcomes_in(stage)) == (set(row.writes) <= set(INNER_QUEUES))
-    assert "Forward" not in outcomes_in(stage) or len(row.writes) == 1
+    assert ("Forward" in results_in(stage)) == (set(row.writes) <= set(INNER_QUEUES))
+    assert "Forward" not in results_in(stage) or len(row.writes) == 1

@@ -11,7 +11,7 @@ from amqp.serialization import dumps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.rabbit.frames import HELD, BrokenFrame, Cork, Frame, read_frames, tolerant_frame_handler
+from shared.rabbit.frames import HELD, BrokenFrame, Frame, WriteBuffer, read_frames, tolerant_frame_handler
 
 FRAMES = st.lists(st.tuples(st.integers(1, 8), st.integers(0, 9), st.binary(max_size=40)), min_size=1, max_size=8)
 
@@ -131,25 +131,25 @@ class Transport:
 
 def test_a_cork_passes_on_at_once_until_it_holds_and_then_all_together() -> None:
     transport = Transport()
-    cork, buffer = Cork(transport), bytearray(b"one")
-    cork.write(memoryview(buffer))
-    cork.hold()
-    cork.write(memoryview(buffer))
+    write_buffer, buffer = WriteBuffer(transport), bytearray(b"one")
+    write_buffer.write(memoryview(buffer))
+    write_buffer.hold()
+    write_buffer.write(memoryview(buffer))
     buffer[:] = b"two"  # py-amqp writes every frame into the same memory
-    cork.write(memoryview(buffer))
+    write_buffer.write(memoryview(buffer))
     assert transport.written == [b"one"]
-    cork.release()
-    cork.release()
-    cork.write(b"three")
+    write_buffer.release()
+    write_buffer.release()
+    write_buffer.write(b"three")
     assert transport.written == [b"one", b"onetwo", b"three"]
 
 
 def test_a_cork_holds_back_no_more_than_it_may() -> None:
     transport = Transport()
-    cork = Cork(transport)
-    cork.hold()
+    write_buffer = WriteBuffer(transport)
+    write_buffer.hold()
     for _ in range(5):
-        cork.write(b"x" * (HELD // 2))
+        write_buffer.write(b"x" * (HELD // 2))
     assert [len(piece) for piece in transport.written] == [HELD, HELD]
-    cork.release()
+    write_buffer.release()
     assert sum(map(len, transport.written)) == 5 * (HELD // 2)

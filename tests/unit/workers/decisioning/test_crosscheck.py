@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from tests.support.payloads import CALLBACKS, GONE, callback, changed
-from workers.decisioning.crosscheck import differences, gist
+from workers.decisioning.crosscheck import differences, fingerprint
 from workers.faceid.payload import Callback, FaceGenuineness
 
 
@@ -139,7 +139,7 @@ def test_no_value_is_told() -> None:
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_the_gist_is_the_same_in_whatever_order_and_form_it_is_said(name: str) -> None:
     other = Callback.from_json(json.dumps(shuffled(rewritten(CALLBACKS[name]))))
-    assert gist(other) == gist(callback(name))
+    assert fingerprint(other) == fingerprint(callback(name))
 
 
 @pytest.mark.parametrize(
@@ -160,9 +160,9 @@ def test_the_gist_is_the_same_in_whatever_order_and_form_it_is_said(name: str) -
 )
 def test_whatever_a_decision_rests_on_changes_the_gist(path: str) -> None:
     value = {"confidence": 1} if path.endswith("ref2") else "0.001"
-    assert gist(callback(**{path: value})) != gist(callback())
+    assert fingerprint(callback(**{path: value})) != fingerprint(callback())
 
 
 @pytest.mark.parametrize("path", ["biz_info__biz_extra_data", "request_id", "time_used", "verify_result__verify_time"])
 def test_what_no_decision_rests_on_leaves_the_gist_alone(path: str) -> None:
-    assert gist(callback(**{path: "0.001"})) == gist(callback())
+    assert fingerprint(callback(**{path: "0.001"})) == fingerprint(callback())

@@ -38,26 +38,28 @@ def kept(reconciled: Reconciled) -> dict[str, bytes]:
     ids=["answer", "attack", "budget spent", "destroyed", "expired", "trusted", "cancelled"],
 )
 def test_the_same_evidence_by_the_same_policy_is_the_same_decision(reconciled: Reconciled) -> None:
-    recalled = recall(CASE, kept(reconciled))
-    assert recalled is not None
-    verdict = classify(recalled.reconciled.evidence, POLICY)
-    assert decide(recalled.envelope, recalled.reconciled, verdict, POLICY, BORN + 3.25) == made_on(reconciled)
-    assert recalled.standing == dumped(made_on(reconciled))
+    stored_evidence = recall(CASE, kept(reconciled))
+    assert stored_evidence is not None
+    verdict = classify(stored_evidence.reconciled.evidence, POLICY)
+    assert decide(stored_evidence.envelope, stored_evidence.reconciled, verdict, POLICY, BORN + 3.25) == made_on(
+        reconciled
+    )
+    assert stored_evidence.current == dumped(made_on(reconciled))
 
 
 def test_an_answer_that_came_after_the_decision_is_part_of_the_evidence() -> None:
-    recalled = recall(CASE, kept(on_callback()) | {"raw": on_answer().raw.encode()})
-    assert recalled is not None
-    assert classify(recalled.reconciled.evidence, POLICY).outcome == "APPROVED"
-    assert (recalled.reconciled.refusal, recalled.reconciled.reconcile) == (None, True)
+    stored_evidence = recall(CASE, kept(on_callback()) | {"raw": on_answer().raw.encode()})
+    assert stored_evidence is not None
+    assert classify(stored_evidence.reconciled.evidence, POLICY).outcome == "APPROVED"
+    assert (stored_evidence.reconciled.refusal, stored_evidence.reconciled.reconcile) == (None, True)
 
 
 def test_a_recalled_case_is_a_message_for_the_stage_that_classifies() -> None:
-    recalled = recall(CASE, kept(on_answer()))
-    assert recalled is not None
-    post = recalled.envelope.post("faceid.reconciled")
+    stored_evidence = recall(CASE, kept(on_answer()))
+    assert stored_evidence is not None
+    post = stored_evidence.envelope.to_message("faceid.reconciled")
     read = Envelope.read(post.headers, post.content_type, post.body)
-    assert Reconciled.load(read.body) == recalled.reconciled
+    assert Reconciled.load(read.body) == stored_evidence.reconciled
     assert (read.biz_id, read.account, read.received_at) == (BIZ_ID, "default", BORN)
 
 

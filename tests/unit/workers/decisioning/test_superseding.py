@@ -8,7 +8,7 @@ from shared.events.alert import Alert
 from shared.events.cloudevent import from_event
 from shared.events.decision import decision_id
 from shared.ledger.superseding import Superseding
-from shared.messaging.stored_message import Parked
+from shared.messaging.stored_message import StoredMessage
 from tests.support.decisions import BORN, dumped, made_on, on_answer, on_callback
 from tests.support.payloads import BIZ_ID
 from workers.decisioning.evidence import Reconciled
@@ -24,11 +24,11 @@ def superseding(fresh: Reconciled = ANSWERED, old: Reconciled = ALONE) -> Supers
     return supersede(dumped(before), before, made_on(fresh, now=BORN + 60), by="alice", note="why")
 
 
-def told(made: Superseding) -> list[Parked]:
+def told(made: Superseding) -> list[StoredMessage]:
     """The items that go into the outbox when the old decision is out."""
-    count, *items = made.words("p", 1000)[8:]
+    count, *items = made.arguments("p", 1000)[8:]
     assert isinstance(count, int)
-    return [Parked.load(item) for item in items[2 * count + 1 :: 2] if isinstance(item, bytes)]
+    return [StoredMessage.load(item) for item in items[2 * count + 1 :: 2] if isinstance(item, bytes)]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_third_revision_names_the_second() -> None:
 
 
 def test_another_outcome_is_told_by_an_alert_beside_the_decision() -> None:
-    decision, alert = [from_event(item.post.body) for item in told(superseding()) if item.post]
+    decision, alert = [from_event(item.message.body) for item in told(superseding()) if item.message]
     assert isinstance(alert, Alert)
     assert decision == superseding().new
     assert (alert.kind, alert.biz_id) == ("decision_superseded", BIZ_ID)
@@ -80,7 +80,7 @@ def test_the_same_outcome_on_better_evidence_raises_no_alert() -> None:
 
 
 def test_messages_keep_what_they_may_be_routed_by_on_their_way_through_the_outbox() -> None:
-    topics = [item.post.topic for item in told(superseding()) if item.post]
+    topics = [item.message.topic for item in told(superseding()) if item.message]
     assert topics == ["decision.default.approved", "alert.default.decision_superseded"]
 
 
@@ -90,7 +90,7 @@ def test_the_items_are_in_the_order_of_their_going_out() -> None:
 
 
 def test_who_and_why_are_kept_with_the_old_decision() -> None:
-    assert json.loads(str(superseding().words("p", 1000)[5])) == {"by": "alice", "note": "why"}
+    assert json.loads(str(superseding().arguments("p", 1000)[5])) == {"by": "alice", "note": "why"}
 
 
 def test_a_decision_differs_by_more_than_its_policy_and_its_time() -> None:

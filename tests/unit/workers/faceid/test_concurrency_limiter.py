@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from workers.faceid.concurrency_limiter import HALVING_REST, Limiter
+from workers.faceid.concurrency_limiter import HALVING_REST, ConcurrencyLimiter
 
 
 class Clock:
@@ -19,7 +19,7 @@ async def settle() -> None:
 
 
 @asynccontextmanager
-async def in_flight(limiter: Limiter, calls: int) -> AsyncIterator[None]:
+async def in_flight(limiter: ConcurrencyLimiter, calls: int) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         for _ in range(calls):
             await stack.enter_async_context(limiter)
@@ -27,7 +27,7 @@ async def in_flight(limiter: Limiter, calls: int) -> AsyncIterator[None]:
 
 
 async def test_no_more_than_its_size_are_in_flight() -> None:
-    limiter, most, now = Limiter(3, Clock()), 0, 0
+    limiter, most, now = ConcurrencyLimiter(3, Clock()), 0, 0
 
     async def call() -> None:
         nonlocal most, now
@@ -43,7 +43,7 @@ async def test_no_more_than_its_size_are_in_flight() -> None:
 
 async def test_a_crowd_of_refusals_halves_it_once() -> None:
     clock = Clock()
-    limiter = Limiter(64, clock)
+    limiter = ConcurrencyLimiter(64, clock)
     async with in_flight(limiter, 64):
         for _ in range(50):
             limiter.too_many()
@@ -54,7 +54,7 @@ async def test_a_crowd_of_refusals_halves_it_once() -> None:
 
 
 async def test_places_that_nobody_has_taken_do_not_count_when_it_is_halved() -> None:
-    limiter = Limiter(512, Clock())
+    limiter = ConcurrencyLimiter(512, Clock())
     async with in_flight(limiter, 10):
         limiter.too_many()
     assert limiter.size == 5
@@ -62,7 +62,7 @@ async def test_places_that_nobody_has_taken_do_not_count_when_it_is_halved() -> 
 
 def test_it_never_falls_below_one_and_climbs_by_one_a_round() -> None:
     clock = Clock()
-    limiter = Limiter(8, clock)
+    limiter = ConcurrencyLimiter(8, clock)
     for _ in range(9):
         clock.now += HALVING_REST
         limiter.too_many()
@@ -75,7 +75,7 @@ def test_it_never_falls_below_one_and_climbs_by_one_a_round() -> None:
 
 
 async def test_a_caller_who_leaves_the_queue_takes_no_place() -> None:
-    limiter = Limiter(1, Clock())
+    limiter = ConcurrencyLimiter(1, Clock())
     release = asyncio.Event()
 
     async def hold() -> None:
@@ -94,7 +94,7 @@ async def test_a_caller_who_leaves_the_queue_takes_no_place() -> None:
 
 
 async def test_a_place_given_to_a_caller_who_is_cancelled_goes_on_to_the_next() -> None:
-    limiter = Limiter(1, Clock())
+    limiter = ConcurrencyLimiter(1, Clock())
     release = asyncio.Event()
 
     async def hold() -> None:

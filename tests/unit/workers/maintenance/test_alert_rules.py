@@ -9,29 +9,31 @@ import pytest
 
 from shared.events.alert import Alert
 from shared.ledger.counters import Counted
-from workers.maintenance.alert_rules import Share, Sight, WatchLimits, amiss
+from workers.maintenance.alert_rules import AlertLimits, Observation, Share, amiss
 
-LIMITS = WatchLimits(
+LIMITS = AlertLimits(
     window=600.0,
     attacks=Share(0.2, 10),
     bad_signatures=Share(0.05, 20),
     dead_letters=10,
     backlog_age=300.0,
 )
-QUIET = Sight(at=1_700_000_000.25, tallies={"default": Counter[Counted]()}, dead=0, causes=Counter(), oldest=None)
+QUIET = Observation(
+    at=1_700_000_000.25, counters={"default": Counter[Counted]()}, dead=0, causes=Counter(), oldest=None
+)
 
 
-def seen(**counts: int) -> Sight:
+def seen(**counts: int) -> Observation:
     """What was counted of one account."""
-    return replace(QUIET, tallies=tallies(default=counts))
+    return replace(QUIET, counters=counters(default=counts))
 
 
-def tallies(**accounts: dict[str, int]) -> dict[str, Counter[Counted]]:
+def counters(**accounts: dict[str, int]) -> dict[str, Counter[Counted]]:
     return {account: Counter(cast("dict[Counted, int]", counts)) for account, counts in accounts.items()}
 
 
-def raised(sight: Sight) -> list[Alert]:
-    return list(amiss(sight, LIMITS))
+def raised(observation: Observation) -> list[Alert]:
+    return list(amiss(observation, LIMITS))
 
 
 def test_nothing_is_amiss_where_nothing_happens() -> None:
@@ -61,8 +63,8 @@ def test_a_share_is_too_large_from_its_limit_on_and_never_of_a_few(counts: dict[
 
 
 def test_an_alert_on_a_rate_names_its_account_and_says_how_many_of_how_many() -> None:
-    counted = tallies(default={"clean": 50}, north={"attacked": 12, "clean": 28})
-    (alert,) = raised(replace(QUIET, tallies=counted))
+    counted = counters(default={"clean": 50}, north={"attacked": 12, "clean": 28})
+    (alert,) = raised(replace(QUIET, counters=counted))
     assert (alert.account, alert.biz_id, alert.at) == ("north", None, "2023-11-14T22:13:20.250Z")
     assert alert.detail == {"attacks": 12, "decisions": 40, "limit_share": 0.2, "window_seconds": 600}
 

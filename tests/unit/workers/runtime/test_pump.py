@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from shared.ledger.message_set import Shelf
-from shared.messaging.message import Post
+from shared.ledger.message_set import MessageSet
+from shared.messaging.errors import BrokerUnavailable
+from shared.messaging.message import Message
 from workers.runtime import pump as pump_module
 from workers.runtime.delivery import Delivery
 from workers.runtime.pump import Pump
 from workers.runtime.settlement import Settlement
-from workers.runtime.source import SourceDown
 
 
 class FakeSource:
@@ -46,13 +46,13 @@ class FakeSource:
     def renew(self) -> None:
         self._call("renew")
 
-    def release(self, shelf: Shelf, leaving: Sequence[tuple[str, Post]], *, results: bool) -> None:
+    def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> None:
         raise NotImplementedError
 
     def oldest(self, queues: Sequence[str]) -> float | None:
         raise NotImplementedError
 
-    def chore(self) -> None:
+    def maintenance(self) -> None:
         self._call("chore")
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class FakeSource:
     def _call(self, name: str) -> None:
         self.calls.append(name)
         if name in self.down:
-            raise SourceDown("ConnectionError")
+            raise BrokerUnavailable("ConnectionError")
 
 
 class Bench:
@@ -73,7 +73,7 @@ class Bench:
         self.finished: list[str] = []
         self.threads: set[str] = set()
         self.ended = threading.Event()
-        self.pump = Pump(self.source, self._deliver, self.source.chore, self.ended.set, grace)
+        self.pump = Pump(self.source, self._deliver, self.source.maintenance, self.ended.set, grace)
 
     def _deliver(self, batch: Sequence[Delivery]) -> None:
         self.threads.add(threading.current_thread().name)
@@ -106,7 +106,7 @@ def until(condition: Callable[[], object]) -> None:
 
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pump_module, "CHORE_INTERVAL", 0.005)
+    monkeypatch.setattr(pump_module, "MAINTENANCE_INTERVAL", 0.005)
     monkeypatch.setattr(pump_module, "DOWN_WAITS", (0.001, 0.002))
 
 
@@ -205,7 +205,7 @@ def test_an_outage_is_logged_when_it_begins_and_when_it_ends() -> None:
         bench.pump.stop()
         bench.join()
     events = [(line["log_level"], line["event"]) for line in lines]
-    assert events == [("error", "broker away; holding on"), ("info", "broker back"), ("info", "pump stopped")]
+    assert events == [("error", "broker.unavailable"), ("info", "broker.recovered"), ("info", "pump.stopped")]
 
 
 def test_chores_are_done_whether_there_is_work_or_not(bench: Bench) -> None:
@@ -263,7 +263,7 @@ def test_after_the_grace_period_the_rest_is_handed_back() -> None:
         bench.join()
     assert bench.settled() == ["a"]
     assert bench.source.closed
-    assert lines[-1] == {"event": "pump stopped", "handed_back": 1, "log_level": "info"}
+    assert lines[-1] == {"event": "pump.stopped", "handed_back": 1, "log_level": "info"}
 
 
 def test_a_broker_that_is_away_does_not_hold_up_the_end() -> None:
@@ -302,6 +302,6 @@ def test_a_fault_of_ours_ends_it_loudly_and_hands_back_what_it_holds(held: tuple
     assert isinstance(bench.pump.failure, KeyError)
     assert bench.source.closed
     assert [(line["log_level"], line["event"]) for line in lines] == [
-        ("error", "pump died"),
-        ("info", "pump stopped"),
+        ("error", "pump.failed"),
+        ("info", "pump.stopped"),
     ]

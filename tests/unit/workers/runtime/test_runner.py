@@ -12,13 +12,13 @@ from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
 from shared.messaging.envelope import Envelope
-from shared.messaging.stored_message import Parked
+from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import BY_STAGE, Stage
-from workers.runtime import stage_result as outcome
+from workers.runtime import stage_result
 from workers.runtime.delivery import Delivery
 from workers.runtime.runner import RETRY_CAP, Runner, StageRun
 from workers.runtime.settlement import Settlement, Settler
-from workers.runtime.stage_result import Outcome
+from workers.runtime.stage_result import StageResult
 
 PERSON = "Jane Doe, born 1990"
 NOW = 1000.0
@@ -39,7 +39,7 @@ class Note:
 class Scripted:
     """A stage that hands on, ends with an outcome, or fails; it counts its runs."""
 
-    def __init__(self, name: str, result: Outcome | BaseException | None = None) -> None:
+    def __init__(self, name: str, result: StageResult | BaseException | None = None) -> None:
         self.name = name
         self.result = result
         self.loads = 0
@@ -49,11 +49,11 @@ class Scripted:
         self.loads += 1
         return body if self.name == "verify" else Note(*json.loads(body))
 
-    async def run(self, envelope: Envelope, value: Any) -> Outcome:
+    async def run(self, envelope: Envelope, value: Any) -> StageResult:
         self.runs += 1
         if isinstance(self.result, BaseException):
             raise self.result
-        return self.result or outcome.Forward(Note(*getattr(value, "names", ()), self.name))
+        return self.result or stage_result.Forward(Note(*getattr(value, "names", ()), self.name))
 
 
 def runner(stages: Mapping[Stage, StageRun]) -> Runner:
@@ -62,15 +62,15 @@ def runner(stages: Mapping[Stage, StageRun]) -> Runner:
 
 def delivery(stage: Stage = "verify", body: bytes = b"[]", earlier: int = 0, attempts: int = 0) -> Delivery:
     envelope = Envelope("i1", "default", "notify", "POST", 5.5, body, attempts=attempts)
-    post = envelope.post("any")
+    post = envelope.to_message("any")
     return Delivery("7-0/1", BY_STAGE[stage].reads, post.headers, post.content_type, body, earlier)
 
 
-def parked(settlement: Settlement) -> tuple[str, Parked]:
-    assert settlement.posts == settlement.results == ()
+def stored(settlement: Settlement) -> tuple[str, StoredMessage]:
+    assert settlement.messages == settlement.results == ()
     dump = settlement.writes[1][3]
     assert isinstance(dump, bytes)
-    return str(settlement.writes[0][1]), Parked.load(dump)
+    return str(settlement.writes[0][1]), StoredMessage.load(dump)
 
 
 # Through the stages
@@ -80,7 +80,7 @@ async def test_an_item_goes_straight_on_while_its_next_stage_is_here() -> None:
     stages: dict[Stage, Scripted] = {
         "verify": Scripted("verify"),
         "reconcile": Scripted("reconcile"),
-        "classify": Scripted("classify", outcome.Drop("enough")),
+        "classify": Scripted("classify", stage_result.Drop("enough")),
     }
     settled = await runner(stages).run(delivery())
     assert settled == Settlement("7-0/1")
@@ -89,26 +89,26 @@ async def test_an_item_goes_straight_on_while_its_next_stage_is_here() -> None:
 
 async def test_an_item_whose_next_stage_is_elsewhere_goes_to_its_queue() -> None:
     settled = await runner({"verify": Scripted("verify"), "classify": Scripted("classify")}).run(delivery())
-    (post,) = settled.posts
+    (post,) = settled.messages
     assert (post.queue, post.body) == ("p.verified", b'["verify"]')
 
 
 async def test_both_ways_make_the_same_message() -> None:
     together = await runner({"verify": Scripted("verify"), "reconcile": Scripted("reconcile")}).run(delivery())
-    (first,) = (await runner({"verify": Scripted("verify")}).run(delivery())).posts
+    (first,) = (await runner({"verify": Scripted("verify")}).run(delivery())).messages
     between = Delivery("8-0/1", "verified", first.headers, first.content_type, first.body)
     apart = await runner({"reconcile": Scripted("reconcile")}).run(between)
-    assert together.posts == apart.posts
+    assert together.messages == apart.messages
 
 
 async def test_what_must_wait_waits_before_the_stage_that_said_so() -> None:
     settled = await runner(
-        {"verify": Scripted("verify"), "reconcile": Scripted("reconcile", outcome.Later(60, "read_rest"))}
+        {"verify": Scripted("verify"), "reconcile": Scripted("reconcile", stage_result.Delay(60, "read_spacing"))}
     ).run(delivery())
-    shelf, item = parked(settled)
-    assert (shelf, item.stage, item.at) == ("p:later", "reconcile", NOW + 60)
-    assert item.post is not None
-    assert (item.post.queue, item.post.body) == ("p.verified", b'["verify"]')
+    message_set, item = stored(settled)
+    assert (message_set, item.stage, item.at) == ("p:delayed", "reconcile", NOW + 60)
+    assert item.message is not None
+    assert (item.message.queue, item.message.body) == ("p.verified", b'["verify"]')
 
 
 # Faults
@@ -128,14 +128,14 @@ async def test_what_must_wait_waits_before_the_stage_that_said_so() -> None:
 )
 async def test_what_can_not_be_read_is_dead_at_once_and_its_stage_never_runs(broken: Delivery) -> None:
     stage = Scripted("reconcile")
-    shelf, item = parked(await runner({"reconcile": stage}).run(broken))
-    assert (shelf, item.reason, item.stage) == ("p:dead", "undecodable", "reconcile")
+    message_set, item = stored(await runner({"reconcile": stage}).run(broken))
+    assert (message_set, item.reason, item.stage) == ("p:dead", "undecodable", "reconcile")
     assert stage.runs == 0
 
 
 @pytest.mark.parametrize("earlier", [0, 4])
 async def test_up_to_its_fifth_delivery_a_message_is_worked_on(earlier: int) -> None:
-    stage = Scripted("verify", outcome.Drop("fine"))
+    stage = Scripted("verify", stage_result.Drop("fine"))
     assert await runner({"verify": stage}).run(delivery(earlier=earlier)) == Settlement("7-0/1")
     assert stage.runs == 1
 
@@ -143,10 +143,10 @@ async def test_up_to_its_fifth_delivery_a_message_is_worked_on(earlier: int) -> 
 @pytest.mark.parametrize("stage", ["verify", "reconcile"])
 async def test_the_sixth_delivery_is_poison_and_the_message_is_not_even_read(stage: Stage) -> None:
     scripted = Scripted(stage)
-    shelf, item = parked(await runner({stage: scripted}).run(delivery(stage, b'["kills"]', earlier=5)))
-    assert (shelf, item.reason) == ("p:dead", "poison")
-    assert item.post is not None
-    assert (item.post.queue, item.post.body) == (f"p.{BY_STAGE[stage].reads}", b'["kills"]')
+    message_set, item = stored(await runner({stage: scripted}).run(delivery(stage, b'["kills"]', earlier=5)))
+    assert (message_set, item.reason) == ("p:dead", "poison")
+    assert item.message is not None
+    assert (item.message.queue, item.message.body) == (f"p.{BY_STAGE[stage].reads}", b'["kills"]')
     assert (scripted.loads, scripted.runs) == (0, 0)
 
 
@@ -154,8 +154,8 @@ async def test_a_fault_of_ours_is_dead_with_its_place_and_without_its_message() 
     settled = await runner({"verify": Scripted("verify"), "reconcile": Scripted("reconcile", KeyError(PERSON))}).run(
         delivery()
     )
-    shelf, item = parked(settled)
-    assert (shelf, item.reason, item.stage) == ("p:dead", "error", "reconcile")
+    message_set, item = stored(settled)
+    assert (message_set, item.reason, item.stage) == ("p:dead", "error", "reconcile")
     assert item.detail.startswith("KeyError at test_runner.py:")
     assert item.detail.endswith(" in run")
     assert PERSON not in str(settled)
@@ -164,22 +164,22 @@ async def test_a_fault_of_ours_is_dead_with_its_place_and_without_its_message() 
 @pytest.mark.parametrize("attempts", [0, 2])
 async def test_while_the_ledger_is_away_an_item_waits_and_spends_no_attempt(attempts: int) -> None:
     stage = Scripted("verify", RedisConnectionError(PERSON))
-    shelf, item = parked(await runner({"verify": stage}).run(delivery(attempts=attempts)))
-    assert (shelf, item.reason, item.attempts) == ("p:later", "ledger_away", attempts)
+    message_set, item = stored(await runner({"verify": stage}).run(delivery(attempts=attempts)))
+    assert (message_set, item.reason, item.attempts) == ("p:delayed", "ledger_unavailable", attempts)
     assert NOW <= item.at <= NOW + RETRY_CAP
 
 
 async def test_a_ledger_that_refuses_costs_an_attempt_until_they_are_exhausted() -> None:
     stage = Scripted("verify", ResponseError("WRONGTYPE"))
-    shelf, item = parked(await runner({"verify": stage}).run(delivery(attempts=1)))
-    assert (shelf, item.reason, item.attempts) == ("p:later", "ledger_refuses", 2)
-    shelf, item = parked(await runner({"verify": stage}).run(delivery(attempts=100)))
-    assert (shelf, item.reason, item.detail) == ("p:dead", "attempts_exhausted", "ledger_refuses")
+    message_set, item = stored(await runner({"verify": stage}).run(delivery(attempts=1)))
+    assert (message_set, item.reason, item.attempts) == ("p:delayed", "ledger_refused", 2)
+    message_set, item = stored(await runner({"verify": stage}).run(delivery(attempts=100)))
+    assert (message_set, item.reason, item.detail) == ("p:dead", "attempts_exhausted", "ledger_refused")
 
 
 async def test_a_full_ledger_is_as_good_as_one_that_is_away() -> None:
     stage = Scripted("verify", ResponseError("OOM command not allowed"))
-    assert parked(await runner({"verify": stage}).run(delivery()))[0] == "p:later"
+    assert stored(await runner({"verify": stage}).run(delivery()))[0] == "p:delayed"
 
 
 async def test_only_cancellation_leaves_the_runner() -> None:
@@ -193,20 +193,20 @@ async def test_only_cancellation_leaves_the_runner() -> None:
 async def closing_line(stages: Mapping[Stage, StageRun], message: Delivery) -> dict[str, Any]:
     with capture_logs() as lines:
         await runner(stages).run(message)
-    (line,) = (dict(line) for line in lines if line["event"] == "settled")
+    (line,) = (dict(line) for line in lines if line["event"] == "attempt.settled")
     return line
 
 
 async def test_one_line_closes_an_attempt_however_many_stages_it_went_through() -> None:
     line = await closing_line(
-        {"verify": Scripted("verify"), "reconcile": Scripted("reconcile", outcome.Drop("joined"))}, delivery()
+        {"verify": Scripted("verify"), "reconcile": Scripted("reconcile", stage_result.Drop("joined"))}, delivery()
     )
     assert line.pop("elapsed_ms") >= 0
     assert line == {
-        "event": "settled",
+        "event": "attempt.settled",
         "log_level": "info",
         "stage": "reconcile",
-        "outcome": "drop",
+        "result": "drop",
         "why": "joined",
         "id": "i1",
         "account": "default",
@@ -219,16 +219,16 @@ async def test_one_line_closes_an_attempt_however_many_stages_it_went_through() 
 @pytest.mark.parametrize(
     ("result", "level", "why"),
     [
-        (outcome.Later(1, "read_rest"), "info", "read_rest"),
-        (outcome.Unverified("malformed", "no form"), "info", "malformed"),
-        (outcome.Dead("unknown_account", "no such account"), "error", "unknown_account"),
+        (stage_result.Delay(1, "read_spacing"), "info", "read_spacing"),
+        (stage_result.Unverified("malformed", "no form"), "info", "malformed"),
+        (stage_result.DeadLetter("unknown_account", "no such account"), "error", "unknown_account"),
         (KeyError(PERSON), "error", "error"),
-        (RedisConnectionError(PERSON), "info", "ledger_away"),
+        (RedisConnectionError(PERSON), "info", "ledger_unavailable"),
         (None, "info", ""),
     ],
 )
 async def test_the_closing_line_says_why_and_is_loud_about_dead_letters(
-    result: Outcome | Exception | None, level: str, why: str
+    result: StageResult | Exception | None, level: str, why: str
 ) -> None:
     line = await closing_line({"verify": Scripted("verify", result)}, delivery(attempts=1))
     assert (line["log_level"], line["why"], line["attempt"]) == (level, why, 2)
@@ -237,5 +237,5 @@ async def test_the_closing_line_says_why_and_is_loud_about_dead_letters(
 
 async def test_what_can_not_be_read_is_closed_by_a_line_too() -> None:
     line = await closing_line({"reconcile": Scripted("reconcile")}, delivery("reconcile", PERSON.encode()))
-    assert (line["log_level"], line["outcome"], line["why"]) == ("error", "dead", "undecodable")
+    assert (line["log_level"], line["result"], line["why"]) == ("error", "dead", "undecodable")
     assert PERSON not in str(line)

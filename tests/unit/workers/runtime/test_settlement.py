@@ -7,17 +7,17 @@ import pytest
 
 from shared.ledger.message_set import Command, put_commands
 from shared.messaging.envelope import Envelope
-from shared.messaging.message import Post
-from shared.messaging.stored_message import Parked
+from shared.messaging.message import Message
+from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import Stage
-from workers.runtime import stage_result as outcome
+from workers.runtime import stage_result
 from workers.runtime.delivery import Delivery
 from workers.runtime.settlement import Item, Settlement, Settler
 
 NOW = 1000.0
 RAW = Envelope("i1", "default", "notify", "POST", 5.5, b"data=1&sign=2", "text/form", "q=1")
 LATER_STAGE = replace(RAW, body=b"as it came", content_type="application/json", biz_id="1,a")
-RELEASE = ("HDEL", "p:case:{default}:1,a", "carrier", "watcher", "looker")
+RELEASE = ("HDEL", "p:case:{default}:1,a", "owner", "signed_recheck", "unsigned_recheck")
 
 
 class Value:
@@ -43,26 +43,26 @@ def raw() -> Item:
     return at("verify", RAW)
 
 
-def parked_in(writes: tuple[Command, ...]) -> tuple[str, Parked]:
-    """The shelf and the item that the first two commands put there."""
+def stored_in(writes: tuple[Command, ...]) -> tuple[str, StoredMessage]:
+    """The message set and the item that the first two commands put there."""
     (zadd, key, score, member), (hset, items, name, dump) = writes[:2]
     assert isinstance(key, str)
     assert isinstance(dump, bytes)
-    parked = Parked.load(dump)
+    stored = StoredMessage.load(dump)
     assert (zadd, hset, items) == ("ZADD", "HSET", f"{key}:items")
-    assert member == name == parked.id
-    assert float(score) == parked.at
-    return key, parked
+    assert member == name == stored.id
+    assert float(score) == stored.at
+    return key, stored
 
 
 def test_forward_posts_the_value_to_the_next_stages_queue() -> None:
-    settled = settler().settle("t", raw(), outcome.Forward(Value()))
-    (post,) = settled.posts
-    assert settled == Settlement("t", posts=(post,))
-    assert post.queue == "p.verified"
-    assert (post.body, post.content_type) == (b'{"made": "by a stage"}', "application/json")
-    assert Envelope.read(post.headers, post.content_type, post.body) == replace(
-        RAW, body=post.body, content_type="application/json", biz_id="1,a"
+    settled = settler().settle("t", raw(), stage_result.Forward(Value()))
+    (message,) = settled.messages
+    assert settled == Settlement("t", messages=(message,))
+    assert message.queue == "p.verified"
+    assert (message.body, message.content_type) == (b'{"made": "by a stage"}', "application/json")
+    assert Envelope.read(message.headers, message.content_type, message.body) == replace(
+        RAW, body=message.body, content_type="application/json", biz_id="1,a"
     )
 
 
@@ -70,94 +70,99 @@ def test_forward_posts_the_value_to_the_next_stages_queue() -> None:
     ("stage", "queue"), [("verify", "p.verified"), ("reconcile", "p.reconciled"), ("classify", "p.decided")]
 )
 def test_each_stage_forwards_to_its_own_queue(stage: Stage, queue: str) -> None:
-    (post,) = settler().settle("t", at(stage), outcome.Forward(Value())).posts
-    assert post.queue == queue
+    (message,) = settler().settle("t", at(stage), stage_result.Forward(Value())).messages
+    assert message.queue == queue
 
 
 def test_forward_forgets_failed_attempts() -> None:
-    (post,) = settler().settle("t", at("reconcile", attempts=2), outcome.Forward(Value())).posts
-    assert "attempts" not in post.headers
+    (message,) = settler().settle("t", at("reconcile", attempts=2), stage_result.Forward(Value())).messages
+    assert "attempts" not in message.headers
 
 
 def test_publish_posts_results_once() -> None:
-    posts, once = (Post("p.decisions", b"{}", "application/json", {}),), ("p:case:{default}:1,a", "published", "id")
-    settled = settler().settle("t", at("publish"), outcome.Publish(posts, once))
-    assert settled == Settlement("t", results=posts, once=once)
+    messages, once = (
+        (Message("p.decisions", b"{}", "application/json", {}),),
+        ("p:case:{default}:1,a", "published", "id"),
+    )
+    settled = settler().settle("t", at("publish"), stage_result.Publish(messages, once))
+    assert settled == Settlement("t", results=messages, once=once)
 
 
 def test_drop_writes_nothing() -> None:
-    assert settler().settle("t", at("reconcile"), outcome.Drop("joined")) == Settlement("t")
+    assert settler().settle("t", at("reconcile"), stage_result.Drop("joined")) == Settlement("t")
 
 
 def test_unverified_is_kept_aside_whole() -> None:
-    settled = settler().settle("t", raw(), outcome.Unverified("malformed", "no form"))
-    shelf, parked = parked_in(settled.writes)
-    assert shelf == "p:unverified"
+    settled = settler().settle("t", raw(), stage_result.Unverified("malformed", "no form"))
+    message_set, stored = stored_in(settled.writes)
+    assert message_set == "p:unverified"
     assert settled == Settlement("t", writes=settled.writes)
     assert len(settled.writes) == 2
-    assert (parked.stage, parked.reason, parked.detail, parked.at) == ("verify", "malformed", "no form", NOW)
-    assert parked.post == RAW.post("p.callbacks")
+    assert (stored.stage, stored.reason, stored.detail, stored.at) == ("verify", "malformed", "no form", NOW)
+    assert stored.message == RAW.to_message("p.callbacks")
 
 
 def test_a_bad_signature_is_counted_in_the_move_that_keeps_it_aside() -> None:
-    settled = settler().settle("t", raw(), outcome.Unverified("bad_signature", "no secret"))
-    shelf, parked = parked_in(settled.writes)
-    assert (shelf, parked.reason) == ("p:unverified", "bad_signature")
-    key = "p:tally:{default}:16"  # the minute that NOW is in
+    settled = settler().settle("t", raw(), stage_result.Unverified("bad_signature", "no secret"))
+    message_set, stored = stored_in(settled.writes)
+    assert (message_set, stored.reason) == ("p:unverified", "bad_signature")
+    key = "p:counters:{default}:16"  # the minute that NOW is in
     assert settled.writes[2:] == (("HINCRBY", key, "bad_signature", 1), ("EXPIRE", key, 7200))
 
 
 def test_later_waits_until_its_time_before_its_stage() -> None:
-    settled = settler().settle("t", at("reconcile"), outcome.Later(60, "read_rest"))
-    shelf, parked = parked_in(settled.writes)
-    assert shelf == "p:later"
+    settled = settler().settle("t", at("reconcile"), stage_result.Delay(60, "read_spacing"))
+    message_set, stored = stored_in(settled.writes)
+    assert message_set == "p:delayed"
     assert settled == Settlement("t", writes=settled.writes)
     assert len(settled.writes) == 2
-    assert (parked.stage, parked.reason, parked.at, parked.attempts) == ("reconcile", "read_rest", NOW + 60, 0)
-    assert (parked.account, parked.biz_id) == ("default", "1,a")
-    assert parked.post is not None
-    assert (parked.post.queue, parked.post.body) == ("p.verified", b'{"made": "by a stage"}')
+    assert (stored.stage, stored.reason, stored.at, stored.attempts) == ("reconcile", "read_spacing", NOW + 60, 0)
+    assert (stored.account, stored.biz_id) == ("default", "1,a")
+    assert stored.message is not None
+    assert (stored.message.queue, stored.message.body) == ("p.verified", b'{"made": "by a stage"}')
 
 
 @pytest.mark.parametrize(("spends", "attempts"), [(True, 2), (False, 1)])
 def test_later_spends_an_attempt_only_where_it_says_so(spends: bool, attempts: int) -> None:
-    settled = settler().settle("t", at("reconcile", attempts=1), outcome.Later(1, "why", attempt=spends))
-    _, parked = parked_in(settled.writes)
-    assert parked.attempts == attempts
-    assert parked.post is not None
-    assert parked.post.headers["attempts"] == attempts
+    settled = settler().settle("t", at("reconcile", attempts=1), stage_result.Delay(1, "why", attempt=spends))
+    _, stored = stored_in(settled.writes)
+    assert stored.attempts == attempts
+    assert stored.message is not None
+    assert stored.message.headers["attempts"] == attempts
 
 
 def test_the_last_attempt_makes_a_dead_letter() -> None:
-    settled = settler().settle("t", at("reconcile", attempts=2), outcome.Later(1, "why", attempt=True))
-    shelf, parked = parked_in(settled.writes)
-    assert shelf == "p:dead"
-    assert (parked.reason, parked.detail, parked.attempts, parked.at) == ("attempts_exhausted", "why", 3, NOW)
+    settled = settler().settle("t", at("reconcile", attempts=2), stage_result.Delay(1, "why", attempt=True))
+    message_set, stored = stored_in(settled.writes)
+    assert message_set == "p:dead"
+    assert (stored.reason, stored.detail, stored.attempts, stored.at) == ("attempts_exhausted", "why", 3, NOW)
 
 
 def test_waiting_for_a_dependency_never_exhausts_the_attempts() -> None:
-    settled = settler().settle("t", at("reconcile", attempts=3), outcome.Later(1, "ledger_away"))
-    assert parked_in(settled.writes)[0] == "p:later"
+    settled = settler().settle("t", at("reconcile", attempts=3), stage_result.Delay(1, "ledger_unavailable"))
+    assert stored_in(settled.writes)[0] == "p:delayed"
 
 
 def test_dead_keeps_the_whole_envelope_with_its_attempts_forgotten() -> None:
-    settled = settler().settle("t", at("classify", attempts=2), outcome.Dead("error", "KeyError at x.py:1 in f"))
-    shelf, parked = parked_in(settled.writes)
-    assert shelf == "p:dead"
-    assert (parked.id, parked.stage, parked.reason) == ("i1", "classify", "error")
-    assert (parked.detail, parked.attempts) == ("KeyError at x.py:1 in f", 2)
-    assert parked.post is not None
-    assert parked.post.queue == "p.reconciled"
-    assert Envelope.read(parked.post.headers, "", b"") == replace(LATER_STAGE, body=b"", content_type="")
+    settled = settler().settle(
+        "t", at("classify", attempts=2), stage_result.DeadLetter("error", "KeyError at x.py:1 in f")
+    )
+    message_set, stored = stored_in(settled.writes)
+    assert message_set == "p:dead"
+    assert (stored.id, stored.stage, stored.reason) == ("i1", "classify", "error")
+    assert (stored.detail, stored.attempts) == ("KeyError at x.py:1 in f", 2)
+    assert stored.message is not None
+    assert stored.message.queue == "p.reconciled"
+    assert Envelope.read(stored.message.headers, "", b"") == replace(LATER_STAGE, body=b"", content_type="")
 
 
 def test_dead_lets_another_item_carry_the_case() -> None:
-    settled = settler().settle("t", at("reconcile"), outcome.Dead("poison", ""))
+    settled = settler().settle("t", at("reconcile"), stage_result.DeadLetter("poison", ""))
     assert settled.writes[2:] == (RELEASE,)
 
 
 def test_dead_before_the_case_is_known_releases_nothing() -> None:
-    settled = settler().settle("t", raw(), outcome.Dead("poison", ""))
+    settled = settler().settle("t", raw(), stage_result.DeadLetter("poison", ""))
     assert len(settled.writes) == 2
 
 
@@ -165,23 +170,23 @@ def test_an_undecodable_message_is_kept_as_it_was_found() -> None:
     entry = ((b"body", b"\xff"), (b"headers", b"{"))
     delivery = Delivery("7-0/1", "callbacks", {}, "", b"\xff", fault="headers: not JSON", entry=entry)
     settled = settler().undecodable(delivery, "headers: not JSON")
-    shelf, parked = parked_in(settled.writes)
-    assert shelf == "p:dead"
+    message_set, stored = stored_in(settled.writes)
+    assert message_set == "p:dead"
     assert settled == Settlement("7-0/1", writes=settled.writes)
-    assert (parked.stage, parked.reason, parked.detail) == ("verify", "undecodable", "headers: not JSON")
-    assert (parked.entry, parked.post) == (entry, None)
+    assert (stored.stage, stored.reason, stored.detail) == ("verify", "undecodable", "headers: not JSON")
+    assert (stored.entry, stored.message) == (entry, None)
 
 
 def test_a_message_that_is_no_envelope_is_kept_with_its_headers() -> None:
     delivery = Delivery("7-0/1", "verified", {"id": 5}, "text/plain", b"body")
-    _, parked = parked_in(settler().undecodable(delivery, "headers: id is missing").writes)
-    assert parked.stage == "reconcile"
-    assert parked.post == Post("p.verified", b"body", "text/plain", {"id": 5})
+    _, stored = stored_in(settler().undecodable(delivery, "headers: id is missing").writes)
+    assert stored.stage == "reconcile"
+    assert stored.message == Message("p.verified", b"body", "text/plain", {"id": 5})
 
 
 def test_messages_that_can_not_be_read_do_not_take_each_others_place() -> None:
     ids = {
-        parked_in(settler().undecodable(Delivery(tag, queue, {}, "", b""), "").writes)[1].id
+        stored_in(settler().undecodable(Delivery(tag, queue, {}, "", b""), "").writes)[1].id
         for tag, queue in [("1-0/1", "callbacks"), ("1-1/2", "callbacks"), ("1-0/1", "verified")]
     }
     assert len(ids) == 3
@@ -195,11 +200,11 @@ def test_the_raw_request_travels_as_it_came_until_it_is_verified() -> None:
 
 
 def test_no_value_of_an_item_stands_in_the_listing_of_a_dead_letter() -> None:
-    settled = settler().settle("t", raw(), outcome.Dead("error", "KeyError at x.py:1 in f"))
-    _, parked = parked_in(settled.writes)
-    assert "data=1" not in str(replace(parked, post=None))
+    settled = settler().settle("t", raw(), stage_result.DeadLetter("error", "KeyError at x.py:1 in f"))
+    _, stored = stored_in(settled.writes)
+    assert "data=1" not in str(replace(stored, message=None))
 
 
 def test_putting_an_item_twice_is_putting_it_once() -> None:
-    parked = Parked("i", "verify", "poison", "", 0.1 + 0.2)
-    assert put_commands("p", "dead", parked) == put_commands("p", "dead", Parked.load(parked.dump()))
+    stored = StoredMessage("i", "verify", "poison", "", 0.1 + 0.2)
+    assert put_commands("p", "dead", stored) == put_commands("p", "dead", StoredMessage.load(stored.dump()))

@@ -88,9 +88,9 @@ async def test_a_read_that_failed_stays_counted_and_is_followed_by_a_rest(
     vendor = Vendor(Failed("TIMEOUT"), PASS)
     waiting = await read(new_reader(ledger, vendor, 60.0))
     assert isinstance(waiting, Wait)
-    assert (waiting.why, round(waiting.seconds)) == ("read_rest", 60)
+    assert (waiting.why, round(waiting.seconds)) == ("read_spacing", 60)
     assert await reads_counted(redis) == len(vendor.reads) == 1
-    await redis.hdel(KEY, "rest_until")  # a minute later
+    await redis.hdel(KEY, "next_read_at")  # a minute later
     assert isinstance(await read(new_reader(ledger, vendor, 60.0)), Found)
 
 
@@ -196,7 +196,7 @@ async def test_an_unknown_status_is_an_end(ledger: Ledger) -> None:
 
 async def test_channels_heard_from_during_the_read_are_told(ledger: Ledger) -> None:
     async def arrive(channel: str) -> None:
-        await ledger.arrive(CASE, channel, channel, gist="g", data="", biz_no="", received_at=1.0, secret="0")
+        await ledger.arrive(CASE, channel, channel, fingerprint="g", data="", biz_no="", received_at=1.0, secret="0")
 
     vendor = Vendor(PASS)
     await arrive("notify")
@@ -233,14 +233,14 @@ class Cut:
 
 
 async def test_a_lost_reply_to_a_reservation_burns_no_read(redis: FakeAsyncRedis, ledger: Ledger) -> None:
-    cut: Any = Cut(ledger, "reserve", 2)
+    cut: Any = Cut(ledger, "reserve_read", 2)
     vendor = Vendor(PASS)
     assert isinstance(await read(new_reader(cut, vendor)), Found)
     assert await reads_counted(redis) == len(vendor.reads) == 1
 
 
 async def test_a_ledger_that_stays_away_is_told_and_nothing_is_read(ledger: Ledger) -> None:
-    cut: Any = Cut(ledger, "reserve", 1000)
+    cut: Any = Cut(ledger, "reserve_read", 1000)
     vendor = Vendor(PASS)
     with pytest.raises(RedisConnectionError):
         await read(new_reader(cut, vendor))
@@ -251,7 +251,7 @@ async def test_a_ledger_that_stays_away_is_told_and_nothing_is_read(ledger: Ledg
 async def test_an_answer_that_was_paid_for_is_told_until_the_ledger_is_back(
     answer: Answer, reads: int, redis: FakeAsyncRedis, ledger: Ledger
 ) -> None:
-    cut: Any = Cut(ledger, "land", 3)
+    cut: Any = Cut(ledger, "finish_read", 3)
     vendor = Vendor(answer)
     await read(new_reader(cut, vendor))
     assert cut.left == 0
@@ -264,7 +264,7 @@ async def test_a_worker_that_slept_through_its_read_decides_nothing_itself(
     redis: FakeAsyncRedis, ledger: Ledger
 ) -> None:
     async def be_taken_for_dead() -> None:
-        await redis.hset(KEY, "flight_until", "0")
+        await redis.hset(KEY, "read_until", "0")
         assert await read(new_reader(ledger, Vendor(PASS), budget=1)) == Gone("BUDGET_SPENT")
 
     vendor = Vendor(PASS)

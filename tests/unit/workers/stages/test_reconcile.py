@@ -19,19 +19,19 @@ from tests.support.cases import (
     Clock,
     Vendor,
     answered,
-    hinted,
     new_ledger,
     new_reader,
     new_redis,
+    unsigned,
     verified,
 )
 from workers.decisioning.evidence import Reconciled
 from workers.faceid.getresult_client import Answer, Answered, Failed, Refused, Unread
 from workers.faceid.verification import Verified
-from workers.runtime import stage_result as outcome
+from workers.runtime import stage_result
 from workers.runtime.settlement import Item, Settler
-from workers.runtime.stage_result import Outcome
-from workers.stages.reconcile import RESULT_LIFE, Looks, Reconcile, born
+from workers.runtime.stage_result import StageResult
+from workers.stages.reconcile import RESULT_LIFE, RecheckTimes, Reconcile, born
 
 HINT, TOKEN_LIFE = 60.0, 3900.0
 PASS = answered("clean-pass")
@@ -47,25 +47,29 @@ class Desk:
         self.vendor = Vendor(*(answers or (PASS,)))
         self.ledger = new_ledger(self.redis)
         reader = new_reader(self.ledger, self.vendor, *rests)
-        self.stage = Reconcile({"default": account}, self.ledger, reader, Looks(HINT, TOKEN_LIFE), self.clock)
+        self.stage = Reconcile({"default": account}, self.ledger, reader, RecheckTimes(HINT, TOKEN_LIFE), self.clock)
 
-    async def run(self, item: Verified, name: str = "i1", channel: Any = "notify", at: float = BORN + 10) -> Outcome:
+    async def run(
+        self, item: Verified, name: str = "i1", channel: Any = "notify", at: float = BORN + 10
+    ) -> StageResult:
         method: Any = "GET" if item.callback is None else "POST"
         return await self.stage.run(Envelope(name, "default", channel, method, at, b"", biz_id=item.biz_id), item)
 
-    async def hint(self, name: str = "hint", at: float = BORN + 10) -> Outcome:
-        return await self.run(hinted(), name, "return", at)
+    async def hint(self, name: str = "hint", at: float = BORN + 10) -> StageResult:
+        return await self.run(unsigned(), name, "return", at)
 
     async def release(self) -> None:
         """What follows when the item that carries or looks has become a dead letter."""
         envelope = Envelope("any", "default", "notify", "POST", 0.0, b"", biz_id=CASE.biz_id)
-        settled = Settler("p", 1, self.clock).settle("t", Item("verify", envelope, b""), outcome.Dead("error", ""))
+        settled = Settler("p", 1, self.clock).settle(
+            "t", Item("verify", envelope, b""), stage_result.DeadLetter("error", "")
+        )
         command: Command = settled.writes[-1]
         await self.redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py has no types for it
 
 
-def forwarded(result: Outcome) -> Reconciled:
-    assert isinstance(result, outcome.Forward)
+def forwarded(result: StageResult) -> Reconciled:
+    assert isinstance(result, stage_result.Forward)
     assert isinstance(result.value, Reconciled)
     return result.value
 
@@ -88,8 +92,8 @@ async def test_what_arrives_while_a_case_is_carried_joins_it() -> None:
     desk = Desk()
     forwarded(await desk.run(verified()))
     for name, channel in (("i2", "notify"), ("i3", "return")):
-        assert await desk.run(verified(), name, channel) == outcome.Drop("joined")
-    assert await desk.hint() == outcome.Drop("joined")
+        assert await desk.run(verified(), name, channel) == stage_result.Drop("joined")
+    assert await desk.hint() == stage_result.Drop("joined")
     assert len(desk.vendor.reads) == 1
 
 
@@ -98,7 +102,7 @@ async def test_when_the_decision_is_out_nothing_is_left_to_do() -> None:
     await desk.run(verified())
     await desk.redis.hset(KEY, "published", "id")
     for result in (await desk.run(verified()), await desk.run(verified(), "i2"), await desk.hint()):
-        assert result == outcome.Drop("decided")
+        assert result == stage_result.Drop("decided")
 
 
 async def test_an_item_that_comes_again_after_its_workers_death_goes_on_without_another_read() -> None:
@@ -113,7 +117,7 @@ async def test_when_the_carrier_has_died_the_next_arrival_carries_on_with_its_ev
     await desk.run(verified())
     await desk.release()
     assert forwarded(await desk.run(verified(), "i2")).raw == PASS.raw.decode()
-    assert await desk.run(verified()) == outcome.Drop("joined")
+    assert await desk.run(verified()) == stage_result.Drop("joined")
     assert len(desk.vendor.reads) == 1
 
 
@@ -121,7 +125,7 @@ async def test_channels_are_those_heard_from_when_the_evidence_came() -> None:
     desk = Desk()
 
     async def meanwhile() -> None:
-        assert await desk.run(verified(), "i2", "return") == outcome.Drop("joined")
+        assert await desk.run(verified(), "i2", "return") == stage_result.Drop("joined")
 
     desk.vendor.meanwhile = meanwhile
     assert forwarded(await desk.run(verified())).channels == ("notify", "return")
@@ -155,22 +159,22 @@ async def test_a_vendor_who_never_says_the_end_leaves_the_signed_evidence() -> N
 async def test_after_a_failed_read_the_item_waits_and_spends_no_attempt() -> None:
     desk = Desk(Failed("TIMEOUT"), rests=(60.0,))
     waiting = await desk.run(verified())
-    assert isinstance(waiting, outcome.Later)
-    assert (waiting.why, waiting.attempt, round(waiting.seconds)) == ("read_rest", False, 60)
+    assert isinstance(waiting, stage_result.Delay)
+    assert (waiting.why, waiting.attempt, round(waiting.seconds)) == ("read_spacing", False, 60)
     assert len(desk.vendor.reads) == 1
 
 
 async def test_an_outage_of_the_vendor_costs_no_read_and_no_attempt() -> None:
     desk = Desk(Unread("AUTHENTICATION_ERROR", 30.0))
-    assert await desk.run(verified()) == outcome.Later(30.0, "AUTHENTICATION_ERROR")
+    assert await desk.run(verified()) == stage_result.Delay(30.0, "AUTHENTICATION_ERROR")
     assert await desk.redis.hget(KEY, "reads") == b"0"
 
 
 async def test_nobody_waits_longer_for_a_result_than_the_vendor_keeps_it() -> None:
     desk = Desk(Unread("AUTHENTICATION_ERROR", 30.0))
-    assert await desk.run(verified()) == outcome.Later(30.0, "AUTHENTICATION_ERROR")
+    assert await desk.run(verified()) == stage_result.Delay(30.0, "AUTHENTICATION_ERROR")
     desk.clock.now += RESULT_LIFE
-    assert isinstance(await desk.run(verified()), outcome.Later)
+    assert isinstance(await desk.run(verified()), stage_result.Delay)
     desk.clock.now += 1
     assert forwarded(await desk.run(verified())).refusal == "RESULT_EXPIRED"
 
@@ -187,14 +191,14 @@ async def test_where_getresult_is_never_asked_the_callback_goes_on_alone() -> No
     desk = Desk(account=TRUSTING)
     value = forwarded(await desk.run(verified()))
     assert (value.result, value.refusal, value.reconcile, value.channels) == (None, None, False, ("notify",))
-    assert await desk.run(verified(), "i2") == outcome.Drop("joined")
+    assert await desk.run(verified(), "i2") == stage_result.Drop("joined")
     assert desk.vendor.reads == []
 
 
 async def test_where_getresult_is_never_asked_open_cases_and_hints_are_nothing() -> None:
     desk = Desk(account=TRUSTING)
-    assert await desk.run(verified(status="PROCESSING")) == outcome.Drop("nothing_to_decide_on")
-    assert await desk.hint() == outcome.Drop("nothing_to_decide_on")
+    assert await desk.run(verified(status="PROCESSING")) == stage_result.Drop("nothing_to_decide_on")
+    assert await desk.hint() == stage_result.Drop("nothing_to_decide_on")
 
 
 # Unfinished flows
@@ -203,7 +207,7 @@ async def test_where_getresult_is_never_asked_open_cases_and_hints_are_nothing()
 @pytest.mark.parametrize("status", ["NOT_STARTED", "PROCESSING"])
 async def test_an_unfinished_flow_is_looked_at_once_when_its_token_must_have_expired(status: str) -> None:
     desk = Desk()
-    assert await desk.run(verified(status=status)) == outcome.Later(TOKEN_LIFE - 10, "open_case")
+    assert await desk.run(verified(status=status)) == stage_result.Delay(TOKEN_LIFE - 10, "open_case")
     assert desk.vendor.reads == []
     desk.clock.now = BORN + TOKEN_LIFE
     assert forwarded(await desk.run(verified(status=status))).raw == PASS.raw.decode()
@@ -213,7 +217,7 @@ async def test_an_unfinished_flow_is_looked_at_once_when_its_token_must_have_exp
 async def test_a_flow_that_never_finished_is_dropped_after_its_look() -> None:
     desk = Desk(PROCESSING)
     desk.clock.now = BORN + TOKEN_LIFE
-    assert await desk.run(verified(status="PROCESSING")) == outcome.Drop("never_finished")
+    assert await desk.run(verified(status="PROCESSING")) == stage_result.Drop("never_finished")
     assert len(desk.vendor.reads) == 1
 
 
@@ -228,14 +232,14 @@ async def test_final_evidence_takes_the_case_from_an_unfinished_one() -> None:
     await desk.run(verified(status="PROCESSING"))
     forwarded(await desk.run(verified(), "final"))
     desk.clock.now = BORN + TOKEN_LIFE
-    assert await desk.run(verified(status="PROCESSING")) == outcome.Drop("joined")
+    assert await desk.run(verified(status="PROCESSING")) == stage_result.Drop("joined")
     assert len(desk.vendor.reads) == 1
 
 
 async def test_an_outage_postpones_the_look() -> None:
     desk = Desk(Unread("NO_CONNECTION"))
     desk.clock.now = BORN + TOKEN_LIFE
-    assert await desk.run(verified(status="PROCESSING")) == outcome.Later(1.0, "NO_CONNECTION")
+    assert await desk.run(verified(status="PROCESSING")) == stage_result.Delay(1.0, "NO_CONNECTION")
 
 
 # Hints
@@ -243,24 +247,24 @@ async def test_an_outage_postpones_the_look() -> None:
 
 async def test_a_hint_gives_a_signed_callback_its_time_and_is_then_worth_a_read() -> None:
     desk = Desk()
-    assert await desk.hint() == outcome.Later(HINT, "open_case")
+    assert await desk.hint() == stage_result.Delay(HINT, "open_case")
     assert desk.vendor.reads == []
     desk.clock.now += HINT
     value = forwarded(await desk.hint())
-    assert value.verified == hinted()
+    assert value.verified == unsigned()
     assert (value.raw, value.channels) == (PASS.raw.decode(), ("return",))
 
 
 async def test_a_hint_decides_nothing_when_there_is_no_result() -> None:
     desk = Desk(Refused("RESULT_NOT_FOUND"))
     desk.clock.now += HINT
-    assert await desk.hint() == outcome.Drop("hint_without_result")
+    assert await desk.hint() == stage_result.Drop("unsigned_without_result")
 
 
 async def test_a_hint_never_spends_the_last_read() -> None:
     desk = Desk(Failed("TIMEOUT"), Failed("TIMEOUT"), PASS)
     desk.clock.now += HINT
-    assert await desk.hint() == outcome.Drop("hint_without_result")
+    assert await desk.hint() == stage_result.Drop("unsigned_without_result")
     assert len(desk.vendor.reads) == 2
     assert forwarded(await desk.run(verified())).raw == PASS.raw.decode()
 
@@ -268,9 +272,9 @@ async def test_a_hint_never_spends_the_last_read() -> None:
 async def test_a_hint_to_a_flow_under_way_looks_again_when_its_token_must_have_expired() -> None:
     desk = Desk(PROCESSING, PROCESSING, PASS)
     desk.clock.now += HINT
-    assert await desk.hint() == outcome.Later(TOKEN_LIFE - 10 - HINT, "open_case")
+    assert await desk.hint() == stage_result.Delay(TOKEN_LIFE - 10 - HINT, "open_case")
     desk.clock.now = BORN + TOKEN_LIFE
-    assert await desk.hint() == outcome.Drop("never_finished")
+    assert await desk.hint() == stage_result.Drop("never_finished")
     assert len(desk.vendor.reads) == 2
 
 
@@ -279,14 +283,14 @@ async def test_a_hint_that_gave_up_does_not_keep_an_unfinished_flow_from_being_l
     desk.clock.now += HINT
     await desk.hint()
     looking = await desk.run(verified(status="PROCESSING"))
-    assert isinstance(looking, outcome.Later)
+    assert isinstance(looking, stage_result.Delay)
     assert looking.why == "open_case"
 
 
 async def test_a_second_hint_joins_the_first() -> None:
     desk = Desk()
     await desk.hint()
-    assert await desk.hint("another") == outcome.Drop("joined")
+    assert await desk.hint("another") == stage_result.Drop("joined")
 
 
 # Who reads at once
@@ -308,8 +312,8 @@ async def test_a_hint_and_a_signed_item_at_once_make_one_read() -> None:
     while not desk.vendor.reads:  # noqa: ASYNC110 - the read begins within this loop's own turns
         await asyncio.sleep(0)
     waiting = await desk.run(verified())
-    assert isinstance(waiting, outcome.Later)
-    assert waiting.why == "read_rest"
+    assert isinstance(waiting, stage_result.Delay)
+    assert waiting.why == "read_spacing"
     desk.vendor.gate.set()
     assert forwarded(await looking).raw == forwarded(await desk.run(verified())).raw
     assert len(desk.vendor.reads) == 1
@@ -321,7 +325,7 @@ async def test_a_hint_and_a_signed_item_at_once_make_one_read() -> None:
 async def test_an_account_that_this_worker_does_not_know_is_dead() -> None:
     envelope = Envelope("i1", "stranger", "notify", "POST", 1.0, b"")
     result = await Desk().stage.run(envelope, verified())
-    assert isinstance(result, outcome.Dead)
+    assert isinstance(result, stage_result.DeadLetter)
     assert result.reason == "unknown_account"
 
 
@@ -366,5 +370,5 @@ def test_what_is_handed_on_comes_back_from_a_message() -> None:
 
 
 def test_a_hint_without_an_answer_comes_back_as_well() -> None:
-    value = Reconciled(hinted(), "", None, "DATA_DESTROYED", True, ())
+    value = Reconciled(unsigned(), "", None, "DATA_DESTROYED", True, ())
     assert Reconciled.load(value.dump()) == value

@@ -9,14 +9,14 @@ from shared.events.cloudevent import CONTENT_TYPE, from_event
 from shared.events.decision import Decision
 from shared.ledger.ledger import Ledger
 from shared.messaging.envelope import Envelope
-from tests.support.cases import BORN, KEY, Clock, answered, hinted, new_ledger, new_redis, verified
+from tests.support.cases import BORN, KEY, Clock, answered, new_ledger, new_redis, unsigned, verified
 from tests.support.payloads import BIZ_ID, SECRET, changed, posted, returned, signed
 from workers.decisioning.decision_builder import ATTACKS, Decided, attacked
 from workers.decisioning.evidence import Reconciled
 from workers.decisioning.policy import Policy
 from workers.faceid.payload import Callback
 from workers.faceid.verification import Verified
-from workers.runtime import stage_result as outcome
+from workers.runtime import stage_result
 from workers.stages.classify import Classify
 from workers.stages.publish import Publish
 from workers.stages.verify import Verify
@@ -36,20 +36,20 @@ def reconciled(name: str = "clean-pass", **changes: Any) -> Reconciled:
 VERIFY = Verify({"default": (SECRET, "older secret")})
 
 
-async def verify(envelope: Envelope) -> outcome.Outcome:
+async def verify(envelope: Envelope) -> stage_result.StageResult:
     return await VERIFY.run(envelope, VERIFY.load(envelope.body))
 
 
 @pytest.mark.parametrize(("secret", "index"), [(SECRET, 0), ("older secret", 1)])
 async def test_a_signed_callback_is_verified_by_any_live_secret(secret: str, index: int) -> None:
     result = await verify(signed(json.dumps(changed("clean-pass")), secret))
-    assert isinstance(result, outcome.Forward)
+    assert isinstance(result, stage_result.Forward)
     assert isinstance(result.value, Verified)
     assert (result.value.biz_id, result.value.secret) == (BIZ_ID, index)
 
 
 async def test_a_return_by_get_goes_on_as_a_hint() -> None:
-    assert await verify(returned(f"biz_id={BIZ_ID}")) == outcome.Forward(hinted())
+    assert await verify(returned(f"biz_id={BIZ_ID}")) == stage_result.Forward(unsigned())
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ async def test_a_return_by_get_goes_on_as_a_hint() -> None:
 )
 async def test_what_proves_nothing_is_set_aside_with_its_reason(envelope: Envelope, reason: str) -> None:
     result = await verify(envelope)
-    assert isinstance(result, outcome.Unverified)
+    assert isinstance(result, stage_result.Unverified)
     assert result.reason == reason
 
 
 async def test_an_account_without_secrets_here_is_dead_and_not_forged() -> None:
     result = await VERIFY.run(STRANGER, b"")
-    assert isinstance(result, outcome.Dead)
+    assert isinstance(result, stage_result.DeadLetter)
     assert result.reason == "unknown_account"
 
 
@@ -82,7 +82,7 @@ def classify_stage() -> Classify:
 
 async def decision_on(value: Reconciled) -> Decision:
     result = await classify_stage().run(ENVELOPE, value)
-    assert isinstance(result, outcome.Forward)
+    assert isinstance(result, stage_result.Forward)
     assert isinstance(result.value, Decided)
     return result.value.decision
 
@@ -99,7 +99,7 @@ async def test_evidence_becomes_a_decision_with_all_that_it_rests_on() -> None:
 async def test_what_can_not_be_fetched_is_never_a_rejection(refusal: str) -> None:
     alone = await decision_on(Reconciled(verified(), "", None, refusal, True, ("notify",)))
     assert (alone.outcome, alone.reconciled) == ("REVIEW", False)
-    nothing = await decision_on(Reconciled(hinted(), "", None, refusal, True, ("return",)))
+    nothing = await decision_on(Reconciled(unsigned(), "", None, refusal, True, ("return",)))
     assert (nothing.outcome, nothing.reconciled) == ("UNDETERMINED", False)
 
 
@@ -110,7 +110,7 @@ async def test_a_trusted_callback_is_decided_without_a_finding_against_it() -> N
 
 async def test_an_account_without_a_policy_here_is_dead() -> None:
     result = await classify_stage().run(STRANGER, reconciled())
-    assert isinstance(result, outcome.Dead)
+    assert isinstance(result, stage_result.DeadLetter)
     assert result.reason == "unknown_account"
 
 
@@ -131,17 +131,17 @@ async def decided(**changes: Any) -> Decided:
     return Decided(await decision_on(reconciled("clean-pass", **changes)))
 
 
-async def publish(ledger: Ledger, value: Decided) -> outcome.Publish:
+async def publish(ledger: Ledger, value: Decided) -> stage_result.Publish:
     stage = Publish(ledger, "p")
     result = await stage.run(ENVELOPE, stage.load(value.dump()))
-    assert isinstance(result, outcome.Publish)
+    assert isinstance(result, stage_result.Publish)
     return result
 
 
 async def test_a_decision_goes_out_as_an_event_once_for_its_mark(ledger: Ledger) -> None:
     value = await decided()
     result = await publish(ledger, value)
-    (post,) = result.posts
+    (post,) = result.messages
     assert (post.queue, post.content_type) == ("p.decisions", CONTENT_TYPE)
     assert from_event(post.body) == value.decision
     assert post.headers == {"ce-id": value.decision.id}
@@ -151,7 +151,7 @@ async def test_a_decision_goes_out_as_an_event_once_for_its_mark(ledger: Ledger)
 async def test_the_decision_that_was_committed_first_goes_out(ledger: Ledger) -> None:
     first, second = await decided(), await decided(liveness_result__result="FAIL")
     await publish(ledger, first)
-    (post,) = (await publish(ledger, second)).posts
+    (post,) = (await publish(ledger, second)).messages
     event = from_event(post.body)
     assert isinstance(event, Decision)
     assert event.outcome == "APPROVED"
@@ -167,12 +167,12 @@ async def test_a_decision_that_is_out_goes_out_no_more() -> None:
     value = await decided()
     first = await publish(new_ledger(redis), value)
     await redis.hset(*first.once)
-    assert await publish(new_ledger(redis), value) == outcome.Publish((), first.once)
+    assert await publish(new_ledger(redis), value) == stage_result.Publish((), first.once)
 
 
 async def test_a_data_source_error_is_an_alert_beside_its_decision(ledger: Ledger) -> None:
     value = await decided(verify_result__error_message="DATA_SOURCE_ERROR")
-    decision_post, alert_post = (await publish(ledger, value)).posts
+    decision_post, alert_post = (await publish(ledger, value)).messages
     alert = from_event(alert_post.body)
     assert not isinstance(alert, Decision)
     assert (decision_post.queue, alert_post.queue) == ("p.decisions", "p.alerts")
@@ -185,8 +185,8 @@ async def unread(code: str) -> Decided:
     return Decided(await decision_on(Reconciled(verified(), "", None, code, True, ("notify",))))
 
 
-def kinds(published: outcome.Publish) -> list[str]:
-    messages = [from_event(post.body) for post in published.posts]
+def kinds(published: stage_result.Publish) -> list[str]:
+    messages = [from_event(post.body) for post in published.messages]
     return [message.kind for message in messages if not isinstance(message, Decision)]
 
 

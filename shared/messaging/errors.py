@@ -1,0 +1,8 @@
+"""What a call to a broker may raise."""
+
+
+class BrokerUnavailable(Exception):
+    """The broker can't be reached, or the connection to it is lost. The message names the cause, never a URL.
+
+    Calling again connects anew. What was in work on the lost connection is delivered again.
+    """
