@@ -12,7 +12,8 @@ from tests.bench.parts.queue import QUIET
 from tests.bench.peer import peers
 from tests.bench.watching import repeated
 from tests.bench.work import judged
-from tests.support.load import CALLBACKS, bodies, wait_until
+from tests.support.load import CALLBACKS, bodies
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 TIMES = ("received_at", "decided_at")
@@ -43,6 +44,6 @@ def test_every_entrant_decides_the_vectors_alike(entrant: Entrant, tmp_path: Pat
     with redis_server(tmp_path, "everysec") as server, Redis.from_url(server.url) as redis:
         entrant.fill(server.url, [FORGED, *VECTORS])
         with running(entrant.programs(server.url, tmp_path)):
-            wait_until(lambda: entrant.done(redis) >= len(expected), 60)
+            until(lambda: entrant.done(redis) >= len(expected), 60)
             assert repeated(lambda: entrant.events(redis), len(expected), allowed=False) == 0
             assert by_case(entrant.events(redis)) == expected

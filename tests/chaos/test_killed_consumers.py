@@ -15,7 +15,8 @@ from deploy.local.program import Program
 from shared.events.cloudevent import to_event
 from tests.chaos.results_consumer import open_database
 from tests.support.result_makers import DECISIONS, decision, publish
-from tests.support.result_readers import letters, until
+from tests.support.result_readers import letters
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
 

@@ -16,8 +16,8 @@ from shared.brokers.factory import open_publisher, rabbit_topology
 from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored, Publisher
 from shared.rabbit import Link, RabbitPublisher, dialer
-from tests.support.load import wait_until
 from tests.support.places import emptied, messages_of_rabbit, taken_from_rabbit
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 SECONDS = 1.0
@@ -123,7 +123,7 @@ def test_results_expire_after_the_retention_as_far_as_the_protocol_can_say(
 def test_a_result_is_gone_when_its_time_has_come(url: str) -> None:
     with closing(open_publisher(url, PATIENCE, retention_days=0.1 / 86_400)) as publisher:
         publisher.publish([decision()])
-        wait_until(lambda: publisher.depth(["faceid.decisions"]) == 0)
+        until(lambda: publisher.depth(["faceid.decisions"]) == 0)
 
 
 # What is not stored
@@ -169,10 +169,10 @@ def test_one_refused_message_is_told_for_its_whole_batch(publisher: Publisher, u
     policy = json.dumps({"max-length": 1, "overflow": "reject-publish"})
     server.control("set_policy", "-p", "v0", "short", "^faceid.callbacks$", policy, "--apply-to", "queues")
     try:
-        wait_until(lambda: _refused(publisher))
+        until(lambda: _refused(publisher))
     finally:
         server.control("clear_policy", "-p", "v0", "short")
-    wait_until(lambda: not _refused(publisher))
+    until(lambda: not _refused(publisher))
 
 
 def _refused(publisher: Publisher) -> bool:
@@ -205,8 +205,8 @@ def test_of_several_brokers_in_a_url_one_that_is_there_is_found(url: str) -> Non
 def test_a_broker_that_hangs_is_told_within_the_timeout_and_used_again_when_it_goes_on(
     hasty: Publisher, url: str, server: RabbitServer
 ) -> None:
-    wait_until(lambda: _stored(hasty, b"before"))
-    wait_until(lambda: _answered(hasty))
+    until(lambda: _stored(hasty, b"before"))
+    until(lambda: _answered(hasty))
     server.pause()
     try:
         calls = [lambda: hasty.publish(messages(b"hangs")), lambda: hasty.depth([CALLBACKS]), hasty.fullness]
@@ -217,12 +217,12 @@ def test_a_broker_that_hangs_is_told_within_the_timeout_and_used_again_when_it_g
             assert monotonic() - began < 1.5 * SECONDS
     finally:
         server.resume()
-    wait_until(lambda: _stored(hasty, b"after"))
+    until(lambda: _stored(hasty, b"after"))
     assert {body for body in taken_from_rabbit(url, CALLBACKS) if body != b"hangs"} == {b"before", b"after"}
 
 
 def test_a_large_batch_to_a_broker_that_hangs_is_given_up_in_time(hasty: Publisher, server: RabbitServer) -> None:
-    wait_until(lambda: _stored(hasty, b"before"))
+    until(lambda: _stored(hasty, b"before"))
     server.pause()
     try:
         began = monotonic()
@@ -231,7 +231,7 @@ def test_a_large_batch_to_a_broker_that_hangs_is_given_up_in_time(hasty: Publish
         assert monotonic() - began < 2.5 * SECONDS
     finally:
         server.resume()
-    wait_until(lambda: _stored(hasty, b"after"))
+    until(lambda: _stored(hasty, b"after"))
 
 
 @pytest.mark.timeout(240)
@@ -256,7 +256,7 @@ def test_what_was_confirmed_survives_kills_of_the_broker(server: RabbitServer) -
 
     def more(batches: int) -> None:
         enough = len(stored) + 20 * batches
-        wait_until(lambda: len(stored) >= enough, 60)
+        until(lambda: len(stored) >= enough, 60)
 
     thread = threading.Thread(target=load)
     thread.start()
@@ -291,7 +291,7 @@ def test_an_alarm_is_told_at_once_and_ends_by_itself(publisher: Publisher, url: 
             assert monotonic() - began < PATIENCE / 2
     finally:
         server.full(full=False)
-    wait_until(lambda: publisher.fullness() == 0.0)
+    until(lambda: publisher.fullness() == 0.0)
     publisher.publish(messages(b"after"))
     found = taken_from_rabbit(url, CALLBACKS)
     assert (found[0], found[-1]) == (b"before", b"after")

@@ -19,9 +19,9 @@ from shared.messaging.envelope import Envelope
 from shared.messaging.errors import BrokerUnavailable
 from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
-from tests.support.load import wait_until
 from tests.support.places import PREFIX, Place, bodies, emptied, receive, settle_all
 from tests.support.proxies import Proxy
+from tests.support.waiting import until
 from workers.runtime.delivery import Delivery
 from workers.runtime.runner import POISON_DELIVERIES
 from workers.runtime.settlement import Settlement
@@ -98,7 +98,7 @@ def received(source: Source, count: int) -> list[Delivery]:
             sleep(0.05)
         return len(found) >= count
 
-    wait_until(enough)
+    until(enough)
     return found
 
 
@@ -173,7 +173,7 @@ def test_a_connection_cut_at_any_moment_loses_nothing(moment: int, cut_off: Plac
         found.extend(place.take("faceid.reconciled"))
         return {*found} == {name.encode() for name in names}
 
-    wait_until(all_found)
+    until(all_found)
     print(f"{len(found) - len(names)} twice")
 
 
@@ -292,7 +292,7 @@ def test_after_a_reconnect_what_was_cut_off_comes_back_by_many_at_once(
     source = cut_off.source()
     receive(source, 40)
     proxy.cut()
-    wait_until(lambda: _fails(source))
+    until(lambda: _fails(source))
     sizes: list[int] = []
     while sum(sizes) < 40:
         batch = received(source, 1)
@@ -318,7 +318,7 @@ def test_a_broker_that_hangs_is_given_up_and_taken_up_again(place: Place, server
     (delivery,) = receive(source)
     server.pause()
     try:
-        wait_until(lambda: _fails(source))
+        until(lambda: _fails(source))
         began = monotonic()
         with pytest.raises(BrokerUnavailable):
             source.settle([Settlement(delivery.tag, messages=(NEXT,))])
@@ -375,7 +375,7 @@ def test_kills_of_the_broker_in_mid_load_lose_nothing(server: RabbitServer, redi
     finally:
         done.set()
         loader.join()
-    wait_until(lambda: stored <= moved, 60)
+    until(lambda: stored <= moved, 60)
     worker.join()
     found = bodies(place.urls["broker_url"], "faceid.reconciled")
     place.close()
@@ -385,7 +385,7 @@ def test_kills_of_the_broker_in_mid_load_lose_nothing(server: RabbitServer, redi
 
 def _grow(some: set[bytes], by: int) -> None:
     enough = len(some) + by
-    wait_until(lambda: len(some) >= enough, 60)
+    until(lambda: len(some) >= enough, 60)
 
 
 def _load(url: str, stored: set[bytes], done: threading.Event) -> None:

@@ -13,8 +13,9 @@ from shared.events.decision import Outcome
 from shared.messaging.message import Message
 from shared.results import Alert, Decision, consume, consume_alerts, rabbit_subscription
 from tests.support.result_makers import DECISIONS, PREFIX, alert, decision, publish, publish_messages
-from tests.support.result_readers import LEASE, consuming, letters, number_of, reads, until, waiting
+from tests.support.result_readers import LEASE, consuming, letters, number_of, reads, waiting
 from tests.support.servers import RedisServer
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 

@@ -16,8 +16,8 @@ from shared.ledger.message_set import MessageSet, put_commands
 from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
 from shared.messaging.stored_message import StoredMessage
-from tests.support.load import wait_until
 from tests.support.servers import RedisServer
+from tests.support.waiting import until
 from workers.maintenance.alert_monitor import AlertMonitor
 from workers.maintenance.alert_rules import AlertLimits, Share
 from workers.runtime import stage_result
@@ -290,4 +290,4 @@ def test_a_redis_that_is_away_is_looked_at_again_later(private_server: RedisServ
             one.look()
             return kinds(redis) == [("bad_signature_rate", "default")]
 
-        wait_until(raised)
+        until(raised)

@@ -21,9 +21,10 @@ from shared.ledger.message_set import MessageSet
 from shared.messaging.envelope import Envelope
 from shared.messaging.stored_message import StoredMessage
 from tests.support.commands import Faceid
-from tests.support.load import CALLBACKS, biz_id, bodies, decisions, post, signed, wait_until
+from tests.support.load import CALLBACKS, biz_id, bodies, decisions, post, signed
 from tests.support.payloads import FORM
 from tests.support.planted import KEYS, OLD_SOUTH, SECRETS
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 
@@ -107,7 +108,7 @@ def verified(stack: Stack, account: str) -> Token:
 
 def decided(redis: "Redis", biz_id: str) -> dict[str, Any]:
     """The decision on a case, waited for."""
-    wait_until(lambda: any(one["biz_id"] == biz_id for one in decisions(redis)), what=f"a decision on {biz_id}")
+    until(lambda: any(one["biz_id"] == biz_id for one in decisions(redis)), what=f"a decision on {biz_id}")
     return next(one for one in decisions(redis) if one["biz_id"] == biz_id)
 
 
@@ -142,7 +143,7 @@ def test_no_accounts_secret_opens_anothers_callback(stack: Stack, redis: "Redis"
     body = signed(payload("clean-pass", 3), SECRETS[other])
     before = len(stored(redis, "unverified", account))
     assert send(stack, account, body) == 200
-    wait_until(lambda: len(stored(redis, "unverified", account)) == before + 1)
+    until(lambda: len(stored(redis, "unverified", account)) == before + 1)
     (found,) = [item for item in stored(redis, "unverified", account) if item.message and item.message.body == body]
     assert found.reason == "bad_signature"
     assert not any(one["biz_id"] == biz_id(3) for one in decisions(redis))
@@ -151,7 +152,7 @@ def test_no_accounts_secret_opens_anothers_callback(stack: Stack, redis: "Redis"
 def test_the_same_biz_id_is_another_case_for_another_account(stack: Stack, redis: "Redis") -> None:
     for account, name in (("south", "clean-pass"), ("north", "liveness-fail")):
         assert send(stack, account, signed(payload(name, 4), SECRETS[account])) == 200
-    wait_until(lambda: sum(one["biz_id"] == biz_id(4) for one in decisions(redis)) == 2)
+    until(lambda: sum(one["biz_id"] == biz_id(4) for one in decisions(redis)) == 2)
     found = {one["account"]: one["outcome"] for one in decisions(redis) if one["biz_id"] == biz_id(4)}
     assert found == {"south": "APPROVED", "north": "REJECTED"}
 
@@ -163,7 +164,7 @@ def test_a_wrong_base_url_pauses_its_own_account_and_no_other(stack: Stack, redi
         entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange("faceid.alerts"))
         return [from_event(fields[b"body"]) for _, fields in entries]
 
-    wait_until(lambda: bool(paused()))
+    until(lambda: bool(paused()))
     other = decided(redis, verified(stack, "north").biz_id)
     (alert,) = paused()
     assert (alert.kind, alert.account, alert.detail) == ("breaker_opened", "east", {"cause": "API_NOT_FOUND"})
@@ -202,7 +203,7 @@ def test_an_account_that_the_worker_does_not_know_is_a_dead_letter(stack: Stack,
     publisher = open_publisher(stack.redis_url, 5.0)
     publisher.publish([envelope.to_message("faceid.callbacks")])
     publisher.close()
-    wait_until(lambda: bool(stored(redis, "dead", "west")))
+    until(lambda: bool(stored(redis, "dead", "west")))
     (letter,) = stored(redis, "dead", "west")
     assert (letter.stage, letter.reason, letter.id) == ("verify", "unknown_account", envelope.id)
     assert letter.message is not None

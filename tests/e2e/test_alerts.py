@@ -16,7 +16,8 @@ from shared.brokers.rabbitmq_listener import Listener
 from shared.events.alert import Alert, AlertKind
 from shared.events.cloudevent import from_event
 from shared.settings import Settings
-from tests.support.load import CALLBACKS, bodies, decisions, post_all, signed, wait_until
+from tests.support.load import CALLBACKS, bodies, decisions, post_all, signed
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 
@@ -74,14 +75,14 @@ def rubbish(redis: "Redis", count: int) -> None:
 def settled(redis: "Redis", decided: int = 0) -> None:
     """Return when so much is decided, and nothing waits."""
     queues = [f"faceid.{queue}" for queue in ("callbacks", "verified", "reconciled", "decided")]
-    wait_until(lambda: len(decisions(redis)) >= decided and not any(map(redis.xlen, queues)), 60)
+    until(lambda: len(decisions(redis)) >= decided and not any(map(redis.xlen, queues)), 60)
 
 
 def looked(redis: "Redis") -> None:
     """Return when a worker has looked at everything that is there now."""
     for _ in range(2):  # when the second look begins the first one is over
         redis.delete("faceid:watch")
-        wait_until(lambda: bool(redis.exists("faceid:watch")), what="a look")
+        until(lambda: bool(redis.exists("faceid:watch")), what="a look")
 
 
 def alerts(redis: "Redis", kind: AlertKind | None = None) -> list[Alert]:
@@ -92,7 +93,7 @@ def alerts(redis: "Redis", kind: AlertKind | None = None) -> list[Alert]:
 
 def raised(redis: "Redis", kind: AlertKind) -> Alert:
     """The one alert of this kind, waited for."""
-    wait_until(lambda: bool(alerts(redis, kind)), what=kind)
+    until(lambda: bool(alerts(redis, kind)), what=kind)
     (alert,) = alerts(redis, kind)
     return alert
 
@@ -178,7 +179,7 @@ def next_kind(listener: Listener) -> AlertKind:
         heard.extend(listener.receive(0.5))
         return bool(heard)
 
-    wait_until(hears, what="an alert")
+    until(hears, what="an alert")
     alert = from_event(heard[0])
     assert isinstance(alert, Alert)
     return alert.kind

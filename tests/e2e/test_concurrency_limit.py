@@ -10,7 +10,8 @@ from redis import Redis
 from deploy.local.player import Player
 from deploy.local.sessions import Session
 from deploy.local.stack import Stack
-from tests.support.load import decisions, wait_until
+from tests.support.load import decisions
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 
@@ -41,7 +42,7 @@ def stats(stack: Stack) -> dict[str, Any]:
 def test_under_the_limit_every_case_is_decided_by_one_read(stack: Stack) -> None:
     with Redis.from_url(stack.redis_url) as redis:
         asyncio.run(play(stack, SESSIONS))
-        wait_until(lambda: len(decisions(redis)) == SESSIONS, seconds=60)
+        until(lambda: len(decisions(redis)) == SESSIONS, seconds=60)
         made = decisions(redis)
         reads = {redis.hget(key, "reads") for key in redis.scan_iter("faceid:case:*")}
         alerts = redis.xlen("faceid.alerts")

@@ -22,7 +22,8 @@ from shared.ledger.message_set import MessageSet, put_commands
 from shared.messaging.envelope import Envelope
 from shared.messaging.stored_message import StoredMessage
 from tests.support.commands import Faceid
-from tests.support.load import CALLBACKS, biz_id, bodies, decisions, post_all, signed, wait_until
+from tests.support.load import CALLBACKS, biz_id, bodies, decisions, post_all, signed
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 FORM = "application/x-www-form-urlencoded"
@@ -63,7 +64,7 @@ def decide(stack: Stack, redis: "Redis", *load: bytes) -> None:
     """Post callbacks and wait for their decisions."""
     before = len(decisions(redis))
     asyncio.run(post_all(stack.notify_url, load))
-    wait_until(lambda: len(decisions(redis)) == before + len(load), what="every decision")
+    until(lambda: len(decisions(redis)) == before + len(load), what="every decision")
 
 
 def message_set(redis: "Redis", name: Any = "dead") -> MessageSet:
@@ -106,7 +107,7 @@ def test_a_case_that_waits_says_for_what(stack: Stack, redis: "Redis", faceid: F
     payload["biz_info"]["biz_id"] = waiting = f"{time.time():.0f},waiting"
     payload["status"] = "PROCESSING"
     asyncio.run(post_all(stack.notify_url, [signed(payload)]))
-    wait_until(lambda: len(message_set(redis, "delayed")) == 1, what="the look later")
+    until(lambda: len(message_set(redis, "delayed")) == 1, what="the look later")
 
     told = faceid("case", waiting, "--json").records[0]
 
@@ -125,7 +126,7 @@ def test_a_replayed_dead_letter_is_decided_and_its_case_tells_of_it(
         redis.execute_command(*command)
 
     ran = faceid("dead", "replay", "--biz-id", biz_id(103), "--note", "mended in 1.4.2")
-    wait_until(lambda: biz_id(103) in {decision["biz_id"] for decision in decisions(redis)}, what="the decision")
+    until(lambda: biz_id(103) in {decision["biz_id"] for decision in decisions(redis)}, what="the decision")
 
     assert (ran.code, ran.out) == (0, "1 replayed\n")
     events = faceid("case", biz_id(103), "--json").records[0]["events"]
@@ -137,11 +138,11 @@ def test_what_workers_can_not_read_can_be_listed_and_replayed(stack: Stack, redi
     redis.xadd("faceid.callbacks", {"who": "a stranger", "body": "x", "headers": "no JSON"})
     stranger = Envelope.arrived("stranger", "notify", "POST", b"x", FORM, "", time.time())
     open_publisher(stack.redis_url, 5).publish([stranger.to_message("faceid.callbacks")])
-    wait_until(lambda: len(message_set(redis)) == 2, what="the dead letters")
+    until(lambda: len(message_set(redis)) == 2, what="the dead letters")
 
     first = {record["reason"]: record["id"] for record in faceid("dead", "list", "--json").records}
     ran = faceid("dead", "replay", "--all")
-    wait_until(lambda: len(message_set(redis)) == 2, what="the dead letters' return")
+    until(lambda: len(message_set(redis)) == 2, what="the dead letters' return")
     again = {record["reason"]: record["id"] for record in faceid("dead", "list", "--json").records}
 
     assert set(first) == {"undecodable", "unknown_account"}
@@ -156,7 +157,7 @@ def test_an_unverified_callback_is_decided_when_replayed_after_the_secret_was_me
     stack: Stack, redis: "Redis", faceid: Faceid
 ) -> None:
     asyncio.run(post_all(stack.notify_url, [callback(104, secret="rotated")]))
-    wait_until(lambda: len(message_set(redis, "unverified")) == 1, what="the unverified callback")
+    until(lambda: len(message_set(redis, "unverified")) == 1, what="the unverified callback")
     for worker in stack.workers:
         worker.stop()
     env = stack.env | {"FACEID_API_SECRETS": f"{DEMO_SECRET},rotated"}
@@ -164,7 +165,7 @@ def test_an_unverified_callback_is_decided_when_replayed_after_the_secret_was_me
     mended.start()
     try:
         assert faceid("unverified", "replay", "--reason", "bad_signature").out == "1 replayed\n"
-        wait_until(lambda: biz_id(104) in {decision["biz_id"] for decision in decisions(redis)}, what="the decision")
+        until(lambda: biz_id(104) in {decision["biz_id"] for decision in decisions(redis)}, what="the decision")
     finally:
         mended.stop()
         for worker in stack.workers:
@@ -228,7 +229,7 @@ def test_the_status_counts_what_rests_and_where(stack: Stack, redis: "Redis", fa
     open_publisher(stack.redis_url, 5).publish(
         [Envelope.arrived("ghost", "notify", "POST", b"x", FORM, "", time.time()).to_message("faceid.callbacks")]
     )
-    wait_until(lambda: len(message_set(redis)) == 1, what="the dead letter")
+    until(lambda: len(message_set(redis)) == 1, what="the dead letter")
 
     (status,) = faceid("status", "--json").records
     shown = faceid("status")
@@ -262,7 +263,7 @@ def test_the_status_sees_live_workers_and_messages_that_nobody_takes(
     finally:
         for worker in stack.workers:
             worker.start()
-        wait_until(lambda: redis.xlen("faceid.callbacks") == 0, what="the queue's end")
+        until(lambda: redis.xlen("faceid.callbacks") == 0, what="the queue's end")
 
 
 def test_watching_the_status_prints_it_again_and_again(faceid: Faceid) -> None:

@@ -15,7 +15,8 @@ from shared.ledger.message_set import put_commands
 from shared.messaging.envelope import Envelope
 from shared.messaging.stored_message import StoredMessage
 from tests.support.commands import Faceid
-from tests.support.load import biz_id, bodies, post_all, wait_until
+from tests.support.load import biz_id, bodies, post_all
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 FORM = "application/x-www-form-urlencoded"
@@ -44,7 +45,7 @@ def published(stack: Stack, *numbers: int) -> bool:
 
 def test_the_status_tells_what_rabbitmq_tells_and_marks_the_rest_unknown(stack: Stack, faceid: Faceid) -> None:
     asyncio.run(post_all(stack.notify_url, bodies(5, first=100)))
-    wait_until(lambda: faceid("status", "--json").records[0]["results"][0]["held"] == 5, what="every decision")
+    until(lambda: faceid("status", "--json").records[0]["results"][0]["held"] == 5, what="every decision")
 
     (status,), shown = faceid("status", "--json").records, faceid("status").out
 
@@ -104,7 +105,7 @@ def test_a_replayed_dead_letter_is_decided_and_its_case_tells_of_it(stack: Stack
             redis.execute_command(*command)
 
     ran = faceid("dead", "replay", "--biz-id", biz_id(300), "--note", "mended in 1.4.2")
-    wait_until(lambda: published(stack, 300), what="the decision")
+    until(lambda: published(stack, 300), what="the decision")
 
     assert (ran.code, ran.out) == (0, "1 replayed\n")
     events = faceid("case", biz_id(300), "--json").records[0]["events"]
@@ -122,4 +123,4 @@ def test_the_status_shows_a_stage_that_nobody_runs(stack: Stack, faceid: Faceid)
     finally:
         for worker in stack.workers:
             worker.start()
-    wait_until(lambda: published(stack, 400, 401, 402), what="the rest")
+    until(lambda: published(stack, 400, 401, 402), what="the rest")

@@ -20,8 +20,8 @@ from shared.ledger.message_set import MessageSet, Name, put_commands
 from shared.messaging.envelope import Envelope
 from shared.messaging.stored_message import StoredMessage
 from tests.support.commands import Faceid
-from tests.support.load import wait_until
 from tests.support.stored_messages import SECRET_TEXT, letter, unreadable
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 VERIFIED = "faceid.verified"
@@ -223,7 +223,7 @@ def test_what_redis_refuses_stays_on_the_shelf(redis: "Redis", faceid: Faceid) -
 def test_an_interrupted_replay_goes_on_where_it_was_when_run_again(redis: "Redis", faceid: Faceid) -> None:
     put(redis, *(letter(number) for number in range(60)))
     process = faceid.start("dead", "replay", "--all", "--rate", "30/s")
-    wait_until(lambda: redis.xlen(VERIFIED) >= 5, what="the first replayed message")
+    until(lambda: redis.xlen(VERIFIED) >= 5, what="the first replayed message")
 
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
@@ -273,7 +273,7 @@ def test_an_interrupted_replay_to_rabbitmq_loses_nothing_and_repeats_a_batch_at_
     faceid = Faceid({"FACEID_REDIS_URL": redis_url, "FACEID_BROKER_URL": rabbit_url})
     put(redis, *(letter(number) for number in range(60)))
     process = faceid.start("dead", "replay", "--all", "--rate", "30/s")
-    wait_until(lambda: len(MessageSet(redis, "faceid", "dead")) <= 55, what="the first replayed message")
+    until(lambda: len(MessageSet(redis, "faceid", "dead")) <= 55, what="the first replayed message")
 
     process.send_signal(how)
     process.communicate(timeout=20)
@@ -323,7 +323,7 @@ def test_what_fails_again_meanwhile_is_not_replayed_once_more(redis: "Redis", fa
     worker = threading.Thread(target=fail_again)
     worker.start()
     ran = faceid("dead", "replay", "--all", "--rate", "60/s")
-    wait_until(lambda: len(MessageSet(redis, "faceid", "dead")) == 30, what="the last failure")
+    until(lambda: len(MessageSet(redis, "faceid", "dead")) == 30, what="the last failure")
     done.set()
     worker.join()
 

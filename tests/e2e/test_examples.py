@@ -18,7 +18,7 @@ from tests.support.npm import installed
 from tests.support.paths import DOCS, ROOT
 from tests.support.proxies import Proxy
 from tests.support.result_makers import decision, publish
-from tests.support.result_readers import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 

@@ -14,7 +14,8 @@ from deploy.local.sessions import Session
 from deploy.local.stack import Stack
 from deploy.simulator.driver.control_client import Remote
 from deploy.simulator.model.faults import Faults, ResultFault, ResultFaultKind
-from tests.support.load import decisions, wait_until
+from tests.support.load import decisions
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 
@@ -99,7 +100,7 @@ def ended(stack: Stack) -> dict[str, Ended]:
     async def run() -> dict[str, Ended]:
         played = await play(stack)
         with Redis.from_url(stack.redis_url) as redis:
-            await asyncio.to_thread(wait_until, lambda: len(decisions(redis)) >= len(CASES), 60)
+            await asyncio.to_thread(until, lambda: len(decisions(redis)) >= len(CASES), 60)
             made = {decision["biz_id"]: decision for decision in decisions(redis)}
             return {
                 name: Ended(

@@ -16,8 +16,9 @@ from shared.ledger.message_set import MessageSet
 from shared.messaging.stored_message import StoredMessage
 from tests.support.commands import Faceid
 from tests.support.hostile_bodies import BOUNDARY, MULTIPART, Genuine, biz_id, sign
-from tests.support.load import bodies, decisions, wait_until
+from tests.support.load import bodies, decisions
 from tests.support.payloads import CALLBACKS, FORM
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 
@@ -94,7 +95,7 @@ def redis(stack: Stack) -> "Iterator[Redis]":
 def statuses(stack: Stack, redis: "Redis") -> dict[str, int]:
     """The answers, when all of it has been looked at."""
     answered = asyncio.run(post_all(stack))
-    wait_until(lambda: redis.zcard("faceid:unverified") == len(answered))
+    until(lambda: redis.zcard("faceid:unverified") == len(answered))
     return answered
 
 
@@ -140,7 +141,7 @@ def test_once_the_secret_is_mended_a_replay_decides_what_was_good_and_keeps_the_
     with mended.running():
         ran = Faceid(mended.env)("unverified", "replay", "--all")
         left = {body for body, item in kept.items() if body not in bodies(GENUINE)}
-        wait_until(lambda: len(decisions(redis)) == GENUINE and redis.zcard("faceid:unverified") == len(left))
+        until(lambda: len(decisions(redis)) == GENUINE and redis.zcard("faceid:unverified") == len(left))
         again = {item.message.body: item for item in MessageSet(redis, "faceid", "unverified") if item.message}
 
     assert ran.code == 0, ran.err

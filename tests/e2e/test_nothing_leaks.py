@@ -30,9 +30,10 @@ from shared.messaging.envelope import Envelope
 from tests.support.commands import Faceid
 from tests.support.hostile_bodies import sign
 from tests.support.leaks import in_logs, search, spellings
-from tests.support.load import CALLBACKS, biz_id, decisions, wait_until
+from tests.support.load import CALLBACKS, biz_id, decisions
 from tests.support.payloads import FORM
 from tests.support.planted import EXTRA, NAME, NEEDLES, USED
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 
@@ -153,7 +154,7 @@ class Run:
         self.server.kill()
         asyncio.run(self._post_once("503"))
         self.server.start()
-        wait_until(lambda: self._metric("/readyz").startswith(b"ready"))
+        until(lambda: self._metric("/readyz").startswith(b"ready"))
 
     async def _post_once(self, status: str) -> None:
         async with http_client() as http:
@@ -229,10 +230,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     try:
         with run.stack.running():
             asyncio.run(run.play())
-            wait_until(lambda: len(decisions(run.redis)) == len(SESSIONS) + 1, seconds=60)
+            until(lambda: len(decisions(run.redis)) == len(SESSIONS) + 1, seconds=60)
             run.break_redis()
             run.spoil()
-            wait_until(lambda: len(MessageSet(run.redis, "faceid", "dead")) == 3)
+            until(lambda: len(MessageSet(run.redis, "faceid", "dead")) == 3)
             run.list_everything()
             run.misconfigure(tmp_path_factory.mktemp("misconfigured"))
         run.read_logs()

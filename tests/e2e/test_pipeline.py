@@ -21,8 +21,9 @@ from deploy.local.sessions import Session
 from deploy.local.stack import Stack
 from deploy.simulator.driver.browser import http_client
 from deploy.simulator.model.faults import Faults, ResultFault
-from tests.support.load import CALLBACKS, SIGNATURES, bodies, decisions, post, post_all, signed, timeless, wait_until
+from tests.support.load import CALLBACKS, SIGNATURES, bodies, decisions, post, post_all, signed, timeless
 from tests.support.queues import Queues, queues_of
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 ALL: tuple[str, ...] = ()
@@ -102,9 +103,9 @@ def test_the_official_example_is_rejected_exactly_once(running: MakeStack, look:
     queues = look(stack)
 
     first = asyncio.run(post_all(stack.notify_url, [EXAMPLE]))
-    wait_until(lambda: len(queues.decisions()) == 1)
+    until(lambda: len(queues.decisions()) == 1)
     again = asyncio.run(post_all(stack.notify_url, [EXAMPLE] * 5))
-    wait_until(lambda: arrivals(stack) == 6 and settled(stack, queues), what="every arrival")
+    until(lambda: arrivals(stack) == 6 and settled(stack, queues), what="every arrival")
 
     assert (first, again) == (Counter({200: 1}), Counter({200: 5}))
     (decision,) = queues.decisions()
@@ -122,13 +123,13 @@ def test_a_worker_killed_in_mid_work_loses_and_doubles_nothing(running: MakeStac
     async def load_and_kill() -> Counter[int]:
         posting = asyncio.create_task(post_all(stack.notify_url, bodies(count)))
         for number, victim in enumerate(stack.workers[:2], 1):
-            await asyncio.to_thread(wait_until, partial(published, queues, 300 * number))
+            await asyncio.to_thread(until, partial(published, queues, 300 * number))
             victim.kill()
             victim.start()
         return await posting
 
     statuses = asyncio.run(load_and_kill())
-    wait_until(lambda: published(queues, count) and settled(stack, queues), seconds=60)
+    until(lambda: published(queues, count) and settled(stack, queues), seconds=60)
 
     made = [timeless(decision) for decision in queues.decisions()]
     decided = len({decision["biz_id"] for decision in queues.decisions()})
@@ -158,13 +159,13 @@ def test_while_redis_is_down_callbacks_are_refused_at_once_and_taken_again_after
     stack.redis.pause()
     while_hung = asyncio.run(timed(stack, load[2]))
     stack.redis.resume()
-    wait_until(lambda: asyncio.run(timed(stack, load[3]))[0] == 200)
+    until(lambda: asyncio.run(timed(stack, load[3]))[0] == 200)
 
     assert while_down[0] == while_hung[0] == 503
     assert while_down[1] < 1.0
     assert while_hung[1] < 1.0
     redis = redis_of(stack)
-    wait_until(lambda: len(decisions(redis)) >= 2, what="work going on by itself")
+    until(lambda: len(decisions(redis)) >= 2, what="work going on by itself")
     assert all(program.running for program in stack.programs)
 
 
@@ -179,25 +180,25 @@ def test_while_rabbitmq_is_full_hung_or_down_callbacks_are_refused_at_once_and_t
 
     assert ready()
     private_rabbit.full(full=True)
-    wait_until(lambda: asyncio.run(timed(stack, load[1]))[0] == 503, what="the alarm's being heard of")
+    until(lambda: asyncio.run(timed(stack, load[1]))[0] == 503, what="the alarm's being heard of")
     while_full = asyncio.run(timed(stack, load[2]))
     private_rabbit.full(full=False)
-    wait_until(ready, what="the alarm's end")
+    until(ready, what="the alarm's end")
     private_rabbit.pause()
     while_hung = asyncio.run(timed(stack, load[3]))
     private_rabbit.resume()
-    wait_until(ready, what="RabbitMQ's going on")
+    until(ready, what="RabbitMQ's going on")
     private_rabbit.kill()
     while_down = asyncio.run(timed(stack, load[4]))
     private_rabbit.start()
-    wait_until(ready, what="RabbitMQ's coming back")
+    until(ready, what="RabbitMQ's coming back")
 
     for status, seconds in (while_full, while_hung, while_down):
         assert status == 503
         assert seconds < 1.0
     assert asyncio.run(post_all(stack.notify_url, load[5:])) == Counter({200: 95})
     queues = look(stack)
-    wait_until(lambda: published(queues, 96), what="work going on by itself")
+    until(lambda: published(queues, 96), what="work going on by itself")
     assert all(program.running for program in stack.programs)
 
 
@@ -225,7 +226,7 @@ def test_one_process_and_one_for_each_stage_give_the_same_decisions(
         stack = running(name, workers, url)
         queues = look(stack)
         assert asyncio.run(post_all(stack.notify_url, load)) == Counter({200: len(load)})
-        wait_until(lambda stack=stack, queues=queues: published(queues, len(load)) and settled(stack, queues))  # type: ignore[misc]
+        until(lambda stack=stack, queues=queues: published(queues, len(load)) and settled(stack, queues))  # type: ignore[misc]
         made.append(sorted({timeless(decision) for decision in queues.decisions()}))
 
     assert made[0] == made[1] == made[2]
@@ -244,7 +245,7 @@ def test_a_stopping_worker_finishes_what_it_holds(running: MakeStack) -> None:
     assert held["pending"] == 0
     assert len(decisions(redis)) + redis.xlen("faceid.callbacks") == 300
     stack.workers[0].start()
-    wait_until(lambda: len(decisions(redis)) == 300 and nothing_pending(redis))
+    until(lambda: len(decisions(redis)) == 300 and nothing_pending(redis))
 
 
 def test_queues_ledger_and_results_may_live_apart(running: MakeStack) -> None:
@@ -255,7 +256,7 @@ def test_queues_ledger_and_results_may_live_apart(running: MakeStack) -> None:
         stack = running("apart", (ALL,), FACEID_BROKER_URL=f"{base}/1", FACEID_RESULTS_URL=f"{base}/2")
         asyncio.run(post_all(stack.notify_url, bodies(100)))
         results = Redis.from_url(f"{base}/2")
-        wait_until(lambda: len(decisions(results)) == 100)
+        until(lambda: len(decisions(results)) == 100)
         assert len({decision["biz_id"] for decision in decisions(results)}) == 100
         assert len(list(redis_of(stack).scan_iter("faceid:case:*"))) == 100
     finally:
@@ -275,7 +276,7 @@ def test_a_get_return_alone_is_decided_by_getresult_after_a_while(
             pass
 
     asyncio.run(play())
-    wait_until(lambda: len(queues.decisions()) == 1)
+    until(lambda: len(queues.decisions()) == 1)
     (decision,) = queues.decisions()
     assert (decision["outcome"], decision["channels"], decision["reconciled"]) == ("APPROVED", ["return"], True)
 
@@ -289,8 +290,8 @@ def test_a_made_up_biz_id_decides_nothing(running: MakeStack) -> None:
             return (await http.get(f"{stack.return_url}?biz_id=1462259748,made-up").build().send()).status
 
     assert asyncio.run(visit()) == 200
-    wait_until(lambda: redis.zcard("faceid:delayed") == 1)
-    wait_until(lambda: nothing_pending(redis))
+    until(lambda: redis.zcard("faceid:delayed") == 1)
+    until(lambda: nothing_pending(redis))
     assert decisions(redis) == []
 
 
@@ -311,10 +312,10 @@ def test_an_account_that_can_not_be_read_pauses_and_nothing_is_spent(running: Ma
             pass
 
     asyncio.run(play(40, ResultFault(kind="authentication-error", times=None)))
-    wait_until(lambda: ("breaker_opened", "default") in alerts(redis))
+    until(lambda: ("breaker_opened", "default") in alerts(redis))
     assert decisions(redis) == []
     asyncio.run(play(0))
-    wait_until(lambda: len(decisions(redis)) == 40 and nothing_pending(redis))
+    until(lambda: len(decisions(redis)) == 40 and nothing_pending(redis))
 
     assert Counter(alerts(redis)) == Counter({("breaker_opened", "default"): 1, ("breaker_closed", "default"): 1})
     assert {decision["outcome"] for decision in decisions(redis)} == {"APPROVED"}
@@ -327,9 +328,9 @@ def test_contradicting_signed_evidence_raises_an_alert_and_flips_nothing(running
     passed, failed = (copy.deepcopy(CALLBACKS[name]) for name in ("clean-pass", "liveness-fail"))
 
     asyncio.run(post_all(stack.notify_url, [signed(passed)]))
-    wait_until(lambda: len(decisions(redis)) == 1)
+    until(lambda: len(decisions(redis)) == 1)
     asyncio.run(post_all(stack.return_url, [signed(failed)] * 3 + [signed(passed)]))
-    wait_until(lambda: nothing_pending(redis) and len(alerts(redis)) == 1)
+    until(lambda: nothing_pending(redis) and len(alerts(redis)) == 1)
 
     (decision,) = decisions(redis)
     assert decision["outcome"] == "APPROVED"
@@ -351,8 +352,8 @@ def test_a_flood_of_made_up_ids_costs_bounded_work(running: MakeStack) -> None:
                 await http.get(f"{stack.return_url}?biz_id=1462259748,made-up-{number}").build().send()
 
     asyncio.run(flood())
-    wait_until(lambda: redis.xlen("faceid.callbacks") == 0 and redis.zcard("faceid:delayed") == 20)
-    wait_until(lambda: nothing_pending(redis))
+    until(lambda: redis.xlen("faceid.callbacks") == 0 and redis.zcard("faceid:delayed") == 20)
+    until(lambda: nothing_pending(redis))
 
     cases = list(redis.scan_iter("faceid:case:*"))
     assert len(cases) == 20
@@ -378,4 +379,4 @@ def test_a_nearly_full_redis_is_refused_early_and_taken_in_again_once_there_is_r
     assert memory["used_memory"] < memory["maxmemory"]
 
     redis.config_set("maxmemory", memory["used_memory"] * 2)
-    wait_until(lambda: asyncio.run(post_all(stack.notify_url, bodies(1)))[200] == 1)
+    until(lambda: asyncio.run(post_all(stack.notify_url, bodies(1)))[200] == 1)

@@ -19,7 +19,8 @@ from shared.events.decision import Decision
 from shared.ledger.case_key import CaseKey, case_key
 from tests.support.commands import Faceid
 from tests.support.decisions import dumped, made_on, on_answer
-from tests.support.load import biz_id, bodies, post_all, wait_until
+from tests.support.load import biz_id, bodies, post_all
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 APPROVED, REJECTED = made_on(on_answer()), made_on(on_answer("liveness-fail"))
@@ -59,7 +60,7 @@ def test_what_the_workers_have_published_is_resent_byte_for_byte(tmp_path: Path)
         resend = Faceid({name: value for name, value in stack.env.items() if name.startswith("FACEID_")})
         with Redis.from_url(stack.redis_url) as client:
             asyncio.run(post_all(stack.notify_url, bodies(8, names)))
-            wait_until(lambda: len(events(client)) == 8, what="every decision")
+            until(lambda: len(events(client)) == 8, what="every decision")
             alerts = client.xlen("faceid.alerts")
             ran = resend("results", "resend", "--all", "--json")
             assert set(Counter(events(client)).values()) == {2}

@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from deploy.local.stack import Stack
-from tests.support.result_readers import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 

@@ -14,7 +14,8 @@ from deploy.local.stack import Stack
 from deploy.simulator.model.faults import Faults
 from deploy.simulator.model.scenarios import SCENARIOS
 from shared.events.cloudevent import from_event
-from tests.support.load import decisions, wait_until
+from tests.support.load import decisions
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 
@@ -111,7 +112,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]
     ):
         played = asyncio.run(play(stack))
         due = sum(bool(case.outcome) for case in CASES.values())
-        wait_until(lambda: len(decisions(redis)) >= due and idle(redis), seconds=60)
+        until(lambda: len(decisions(redis)) >= due and idle(redis), seconds=60)
         yield {name: found(redis, one.biz_id) for name, one in played.items()}
 
 

@@ -21,7 +21,8 @@ from deploy.simulator.model.faults import Faults
 from deploy.simulator.model.scenarios import SCENARIOS
 from deploy.simulator.model.settings import BASE_PATH
 from deploy.simulator.model.token_request import REQUIRED, REQUIRED_TO_COMPARE
-from tests.support.simulated import API_KEY, SECRET, World, eventually, simulated
+from tests.support.simulated import API_KEY, SECRET, World, simulated
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -408,7 +409,7 @@ async def test_the_process_serves_until_sigterm_and_says_nothing_secret() -> Non
         *(sys.executable, "-m", "deploy.simulator"), env=environment, stdout=PIPE, stderr=STDOUT
     )
     async with http_client() as http:
-        await eventually(lambda: is_answering(http, f"http://{listen}"), within_seconds=30)
+        await eventually(lambda: is_answering(http, f"http://{listen}"), seconds=30)
         arguments = {"api_key": API_KEY, "api_secret": SECRET, "biz_id": "1,x"}
         answer = await http.get(f"http://{listen}{BASE_PATH}/get_result").query(arguments).build().send()
         assert answer.status == 400

@@ -11,7 +11,8 @@ from pyreqwest.exceptions import BodyDecodeError, RequestTimeoutError
 
 from deploy.simulator.model.faults import MAY_HAVE_READ, MESSAGES, Faults, ResultFault, ResultFaultKind
 from deploy.simulator.model.refusals import HTTP_STATUS
-from tests.support.simulated import OTHER_KEY, OTHER_SECRET, World, eventually, simulated
+from tests.support.simulated import OTHER_KEY, OTHER_SECRET, World, simulated
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -17,7 +17,8 @@ from deploy.simulator.driver.browser import Browser, get_token, http_client
 from deploy.simulator.driver.control_client import Remote
 from deploy.simulator.model.faults import Faults, ResultFault
 from shared.ledger.message_set import MessageSet
-from tests.support.load import CALLBACKS, decisions, post, signed, wait_until
+from tests.support.load import CALLBACKS, decisions, post, signed
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 
@@ -99,7 +100,7 @@ def test_a_get_return_is_decided_by_getresult_wherever_its_biz_id_stands(stack: 
         return ids
 
     ids: list[str] = over_http(play)
-    wait_until(lambda: all(decided(redis, one) for one in ids))
+    until(lambda: all(decided(redis, one) for one in ids))
     assert [decided(redis, one) for one in ids] == [[("APPROVED", True)]] * len(ids)
 
 
@@ -111,13 +112,13 @@ def test_hints_leave_the_last_read_to_signed_evidence(stack: Stack, redis: "Redi
         return biz_id
 
     biz_id: str = over_http(hint)
-    wait_until(lambda: reads(redis, biz_id) == 2 and redis.zcard("faceid:delayed") == 0)
+    until(lambda: reads(redis, biz_id) == 2 and redis.zcard("faceid:delayed") == 0)
     assert decided(redis, biz_id) == []
 
     payload = copy.deepcopy(CALLBACKS["clean-pass"])
     payload["biz_info"] |= {"biz_id": biz_id}
     assert over_http(lambda http: post(http, stack.notify_url, signed(payload))) == 200
-    wait_until(lambda: bool(decided(redis, biz_id)))
+    until(lambda: bool(decided(redis, biz_id)))
     assert reads(redis, biz_id) == 3
     ((outcome, reconciled),) = decided(redis, biz_id)
     assert (outcome, reconciled) in {("APPROVED", True), ("REVIEW", True)}  # the payload is not quite the vendor's
@@ -135,5 +136,5 @@ def test_of_a_flood_of_rubbish_the_newest_is_kept_and_the_rest_counted(stack: St
 
     assert over_http(pour) == {200}
     message_set = MessageSet(redis, "faceid", "unverified")
-    wait_until(lambda: dropped() == len(flood) - CAP)
+    until(lambda: dropped() == len(flood) - CAP)
     assert {item.message.body for item in message_set if item.message} == set(flood[-CAP:])

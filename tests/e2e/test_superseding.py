@@ -19,8 +19,9 @@ from deploy.local.stack import Stack
 from deploy.simulator.model.faults import Faults, ResultFault
 from shared.events.decision import decision_id
 from tests.support.commands import Faceid
-from tests.support.load import decisions, wait_until
+from tests.support.load import decisions
 from tests.support.proxies import Proxy
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 SETTINGS = {
@@ -89,14 +90,14 @@ def test_an_answer_that_lands_when_its_worker_was_taken_for_dead_supersedes_the_
     with Proxy(port) as proxy:
         cut_off = worker(stack, "cut-off", FACEID_REDIS_URL=f"redis://127.0.0.1:{proxy.port}/0")
         biz_id = asyncio.run(play(stack, ResultFault(kind="slow", delay_ms=600)))
-        wait_until(lambda: redis.hexists(key(biz_id), "read_id"), what="the read")
+        until(lambda: redis.hexists(key(biz_id), "read_id"), what="the read")
         proxy.upstream = free_port()
         proxy.cut()
         near = [worker(stack, f"near-{number}") for number in range(2)]
-        wait_until(lambda: len(decisions(redis)) == 1, what="the decision without an answer")
+        until(lambda: len(decisions(redis)) == 1, what="the decision without an answer")
         proxy.upstream = port
-        wait_until(lambda: len(decisions(redis)) == 2, what="the decision on the answer")
-        wait_until(lambda: idle(redis), what="the end of all work")
+        until(lambda: len(decisions(redis)) == 2, what="the decision on the answer")
+        until(lambda: idle(redis), what="the end of all work")
         for one in (cut_off, *near):
             one.stop()
 
@@ -122,7 +123,7 @@ def test_a_case_is_decided_again_by_a_changed_policy(
     strict.write_text(STRICT)
     one = worker(stack, "worker")
     biz_id = asyncio.run(play(stack))
-    wait_until(lambda: len(decisions(redis)) == 1, what="the decision")
+    until(lambda: len(decisions(redis)) == 1, what="the decision")
 
     same = faceid("case", "redecide", biz_id, "--note", "just to see", "--yes")
     plan = faceid("case", "redecide", biz_id, "--note", "policy 2", "--plan", FACEID_POLICY=str(strict))
@@ -130,8 +131,8 @@ def test_a_case_is_decided_again_by_a_changed_policy(
     done = faceid(
         "case", "redecide", biz_id, "--note", "policy 2, ticket 17", "--yes", "--json", FACEID_POLICY=str(strict)
     )
-    wait_until(lambda: len(decisions(redis)) == 2, what="the new decision")
-    wait_until(lambda: idle(redis), what="the end of all work")
+    until(lambda: len(decisions(redis)) == 2, what="the new decision")
+    until(lambda: idle(redis), what="the end of all work")
     again = faceid("case", "redecide", biz_id, "--note", "again", "--yes", FACEID_POLICY=str(strict))
     one.stop()
 
@@ -158,7 +159,7 @@ def test_what_can_not_be_decided_again_says_why(stack: Stack, redis: "Redis", fa
 
     one = worker(stack, "worker")
     biz_id = asyncio.run(play(stack))
-    wait_until(lambda: len(decisions(redis)) == 1, what="the decision")
+    until(lambda: len(decisions(redis)) == 1, what="the decision")
     one.stop()
     redis.hdel(key(biz_id), "callback", "raw")
     bare = faceid("case", "redecide", biz_id, "--note", "x", "--yes")
@@ -171,15 +172,15 @@ def test_what_can_not_be_decided_again_says_why(stack: Stack, redis: "Redis", fa
 def test_a_decision_that_no_worker_has_published_yet_says_so(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
     one = worker(stack, "worker")
     biz_id = asyncio.run(play(stack, ResultFault(kind="data-destroyed")))
-    wait_until(lambda: len(decisions(redis)) == 1, what="the decision")
-    wait_until(lambda: idle(redis), what="the end of all work")
+    until(lambda: len(decisions(redis)) == 1, what="the decision")
+    until(lambda: idle(redis), what="the end of all work")
     one.stop()
     redis.hset(key(biz_id), "raw", json.dumps({"status": "CANCELLED"}))
 
     assert faceid("case", "redecide", biz_id, "--note", "x", "--yes").code == 0
     waiting = faceid("case", biz_id, "--json").records[0]
     one.start()
-    wait_until(lambda: len(decisions(redis)) == 2, what="the new decision")
+    until(lambda: len(decisions(redis)) == 2, what="the new decision")
     sent = faceid("case", biz_id, "--json").records[0]
     one.stop()
 
@@ -200,10 +201,10 @@ def test_with_queues_and_results_on_rabbitmq_a_new_revision_is_routed_by_its_out
         channel = connection.channel()
         faceid = Faceid({name: value for name, value in stack.env.items() if name.startswith("FACEID_")})
         biz_id = asyncio.run(play(stack))
-        wait_until(lambda: ledger.hexists(key(biz_id), "published"), what="the decision")
+        until(lambda: ledger.hexists(key(biz_id), "published"), what="the decision")
         note = ("--note", "policy 2", "--yes")
         assert faceid("case", "redecide", biz_id, *note, FACEID_POLICY=str(strict)).code == 0
-        wait_until(lambda: ledger.zcard("faceid:outbox") == 0, what="the new revision")
+        until(lambda: ledger.zcard("faceid:outbox") == 0, what="the new revision")
         got = [channel.basic_get("faceid.decisions", auto_ack=True) for _ in range(3)]
         told = [channel.basic_get("faceid.alerts", auto_ack=True) for _ in range(2)]
 

@@ -20,8 +20,9 @@ from deploy.simulator.driver.browser import http_client
 from shared.ledger.message_set import MessageSet
 from tests.fuzz.verifier import POLICY, outcome
 from tests.support.hostile_bodies import SECRET, Attacker, Hostile
-from tests.support.load import decisions, wait_until
+from tests.support.load import decisions
 from tests.support.payloads import posted
+from tests.support.waiting import until
 from workers.decisioning.classifier import Evidence, classify
 from workers.faceid.payload import is_final
 from workers.faceid.verification import verify
@@ -162,7 +163,7 @@ def run(stack: Stack, bodies: Sequence[Hostile]) -> tuple[Expected, Found]:
     for hostile in bodies:
         expected.add(hostile)
     statuses = asyncio.run(post_all(stack, bodies))
-    wait_until(lambda: pending(redis) == 0, seconds=300, what="an end of the work")
+    until(lambda: pending(redis) == 0, seconds=300, what="an end of the work")
     return expected, find(stack, statuses)
 
 

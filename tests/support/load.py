@@ -3,9 +3,8 @@
 import asyncio
 import copy
 import json
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha1
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -77,11 +76,3 @@ def decisions(redis: "Redis", queue: str = "faceid.decisions") -> list[dict[str,
 def timeless(decision: dict[str, Any]) -> str:
     """A decision but for its times."""
     return json.dumps({name: value for name, value in decision.items() if name not in TIMES}, sort_keys=True)
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 30.0, what: str = "it") -> None:
-    """Return when `true` says so; fails after `seconds`."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"{what} did not happen within {seconds} s"
-        time.sleep(0.02)

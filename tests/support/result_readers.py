@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import monotonic, sleep
 from typing import Any
 
 from amqp.exceptions import NotFound
@@ -65,14 +64,6 @@ def consuming(
 
 def number_of(decision: Decision) -> int:
     return int(decision.biz_id.partition(",")[2])
-
-
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Return when the condition holds; fails when it does not within the time."""
-    deadline = monotonic() + seconds
-    while not condition():
-        assert monotonic() < deadline, "it did not come to it"
-        sleep(0.005)
 
 
 def letters(url: str, queue: str) -> list[tuple[bytes, dict[str, Any]]]:

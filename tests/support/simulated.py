@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ from deploy.simulator.model.faults import Faults
 from deploy.simulator.model.settings import BASE_PATH, SimulatorSettings
 from deploy.simulator.server.app import create_app
 from deploy.simulator.server.serve import listening_socket
+from tests.support.waiting import eventually
 
 API_KEY = "test_api_key_0001"
 SECRET = "test_api_secret_0001"
@@ -183,15 +184,3 @@ async def simulated(**settings: object) -> AsyncIterator[World]:
         customer.url = customer_url
         async with http_client() as http:
             yield World(url, http, customer, clock, Remote(http, url))
-
-
-async def eventually(condition: Callable[[], bool | Awaitable[bool]], within_seconds: float = 10) -> None:
-    """Wait until the condition holds; TimeoutError when it never does."""
-    async with asyncio.timeout(within_seconds):
-        while not await _holds(condition):  # noqa: ASYNC110 - the condition is another process's or server's
-            await asyncio.sleep(0.005)
-
-
-async def _holds(condition: Callable[[], bool | Awaitable[bool]]) -> bool:
-    value = condition()
-    return value if isinstance(value, bool) else await value

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from shared.ledger.message_set import MessageSet
 from shared.messaging.errors import BrokerUnavailable
 from shared.messaging.message import Message
+from tests.support.waiting import until
 from workers.runtime import pump as pump_module
 from workers.runtime.delivery import Delivery
 from workers.runtime.pump import Pump
@@ -95,13 +96,6 @@ class Bench:
     def join(self) -> None:
         self.pump.join(5)
         assert not self.pump.is_alive()
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,23 @@
+"""Redis clients for tests. `Redis.from_url()` of redis-py 8 makes no retries, so a cut connection would end a test."""
+
+from typing import Any, Final
+
+from redis import Redis
+from redis import asyncio as redis_asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+RETRIES: Final = 50
+PAUSE: Final = 0.1
+"""Seconds between two of them."""
+
+
+def open_redis(url: str, **options: Any) -> "Redis":
+    """A client that connects again when its connection is cut."""
+    return Redis.from_url(url, **{"retry": Retry(ConstantBackoff(PAUSE), RETRIES)} | options)
+
+
+def open_async_redis(url: str, **options: Any) -> "redis_asyncio.Redis":
+    """The same for asyncio."""
+    return redis_asyncio.Redis.from_url(url, **{"retry": AsyncRetry(ConstantBackoff(PAUSE), RETRIES)} | options)
