@@ -87,7 +87,7 @@ class Stack:
             port = int(self.env[setting].rpartition(":")[2])
             program.wait(partial(is_listening, "127.0.0.1", port))
         for worker in self.workers:
-            worker.wait(partial(worker.logged, "worker started"))
+            worker.wait(partial(worker.logged, "worker.started"))
 
     def stop(self) -> None:
         """Stop all of it, the receiving end last to be served first."""
