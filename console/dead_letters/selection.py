@@ -7,12 +7,11 @@ from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Final, Self
 
-from shared.ledger.message_set import MessageSet
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import Stage
 
 if TYPE_CHECKING:
-    pass
+    from shared.ledger.message_set import MessageSet
 
 IDS_AT_ONCE: Final = 500
 Kind = tuple[Stage, str]

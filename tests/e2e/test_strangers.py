@@ -132,7 +132,7 @@ def test_of_a_flood_of_rubbish_the_newest_is_kept_and_the_rest_counted(stack: St
 
     def dropped() -> int:
         lines = stack.workers[0].log_file.read_text().splitlines()
-        return sum(json.loads(line)["count"] for line in lines if "the oldest first" in line)
+        return sum(json.loads(line)["count"] for line in lines if "unverified.trimmed" in line)
 
     assert over_http(pour) == {200}
     message_set = MessageSet(redis, "faceid", "unverified")
