@@ -1,7 +1,7 @@
 """Puts the numbers of a run into the docs: `python -m tests.bench.report`, after `make bench`.
 
-Copies the numbers and the plots to docs/, and writes every table of docs/performance.md anew; the text between the
-tables is written by hand.
+Copies the numbers and the plots to docs/explanation/, and writes every table of docs/explanation/performance.md. The
+text between the tables is written by hand.
 """
 
 import re
@@ -16,7 +16,8 @@ from tests.bench import aims
 from tests.bench.numbers import FILE, OUT, load
 from tests.support.paths import DOCS
 
-PAGE: Final = DOCS / "performance.md"
+FOLDER: Final = DOCS / "explanation"
+PAGE: Final = FOLDER / "performance.md"
 QUIET: Final = 0.1
 """Others may use this share of the machine."""
 NOTHING: Final = "Not measured yet.\n"
@@ -32,8 +33,8 @@ _BLOCK: Final = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end -->)", re.DOTA
 def main(source: Path) -> None:
     """From the run's folder into the docs."""
     for file in (source / FILE, *source.glob("*.png")):
-        shutil.copy(file, DOCS)
-    PAGE.write_text(written(PAGE.read_text(), load(DOCS)))
+        shutil.copy(file, FOLDER)
+    PAGE.write_text(written(PAGE.read_text(), load(FOLDER)))
 
 
 def written(page: str, everything: Mapping[str, Any]) -> str:

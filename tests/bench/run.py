@@ -41,7 +41,9 @@ def main() -> None:
     everything = load(wanted.out)
     plots.draw(everything, wanted.out)
     console.print(shown(aims.table(everything)))
-    console.print(f"Numbers and plots are in {wanted.out}; `python -m tests.bench.report` puts them into docs/.")
+    console.print(
+        f"Numbers and plots are in {wanted.out}; `python -m tests.bench.report` puts them into docs/explanation/."
+    )
 
 
 def arguments() -> Any:

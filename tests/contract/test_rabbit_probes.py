@@ -15,7 +15,7 @@ from tests.support.paths import DOCS
 
 pytestmark = pytest.mark.server
 SETTING = "FACEID_BROKER_URL"
-OPERATING = (DOCS / "operating.md").read_text()
+OPERATING = (DOCS / "how-to/operating.md").read_text()
 
 
 def probes(url: str, queues: tuple[str, ...] = INNER_QUEUES, seconds: float = 3.0) -> tuple[Probe, ...]:

@@ -16,7 +16,6 @@ from tests.bench.peer import HERE, ROOT, peers
 from tests.bench.vendor import request_end
 from tests.bench.watching import Uncounted, drained, percentiles, repeated
 from tests.bench.work import judged
-from tests.support.paths import DOCS
 from workers.faceid.payload import Callback
 
 
@@ -97,7 +96,7 @@ def test_a_table_in_the_docs_has_figures_on_the_right() -> None:
 
 def test_the_page_shows_the_numbers_that_are_kept_beside_it() -> None:
     page = report.PAGE.read_text()
-    assert page == report.written(page, load(DOCS))
+    assert page == report.written(page, load(report.FOLDER))
 
 
 def test_the_page_has_a_place_for_every_part() -> None:

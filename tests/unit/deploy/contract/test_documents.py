@@ -15,7 +15,7 @@ from shared.events.cloudevent import from_event, to_event
 from shared.events.decision import Effect, Outcome, ReasonCode
 from tests.support.events import COMMITTED, GOLDEN, Way, at, is_valid, validator, ways, with_value, without
 
-PAGE: Final = FOLDER.parent / "result-contract.md"
+PAGE: Final = FOLDER.parent / "reference/result-contract.md"
 SUPERSEDING: Final[dict[str, Any]] = GOLDEN["decisions/superseding"]
 
 
