@@ -8,7 +8,7 @@ from shared.streams.client import execute
 
 
 class PublishBatch:
-    """The publications of one `Producer.batch()`, sent in one pipeline at its end or whenever `max_size` wait."""
+    """The messages of one `Producer.batch()`, sent as one pipeline at its end or when it holds `max_size` messages."""
 
     def __init__(self, channel: Any, redis: Redis, max_size: int) -> None:
         self.channel = channel
@@ -16,24 +16,24 @@ class PublishBatch:
         self._max_size = max_size
 
     def publish(self, message: dict[str, Any], **kwargs: Any) -> None:
-        """Route one message into the batch."""
+        """Add a message to the batch. Raises what `flush` raises when the batch is full."""
         self.channel.basic_publish(message, publish_batch=self, **kwargs)
         if len(self._pipeline.command_stack) >= self._max_size:
             self.flush()
 
     def add(self, command: tuple[str | bytes, ...]) -> None:
-        """Take one command into the pipeline; for the channel."""
+        """Add a Redis command to the batch. The channel calls it for each queue that a message is routed to."""
         self._pipeline.execute_command(*command)
 
     def flush(self) -> None:
-        """Send what waits. Raises BatchPublishError when any of it failed: some of it may have arrived."""
+        """Send the batch. Raises BatchPublishError when a command failed: some messages may have been published."""
         try:
             execute(self._pipeline)
         except RedisError as error:
-            raise BatchPublishError("publishing failed; part of the batch may have arrived") from error
+            raise BatchPublishError("publishing failed: part of the batch may have been published") from error
 
     def discard(self) -> None:
-        """Forget what waits."""
+        """Drop the messages that were not sent."""
         self._pipeline.reset()
 
     close = discard

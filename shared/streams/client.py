@@ -1,4 +1,4 @@
-"""The Redis client behind a connection: where the server is, and how commands are sent to it."""
+"""Redis clients for a kombu connection: the server's address, time-outs, and no retries."""
 
 from typing import Any
 
@@ -17,16 +17,16 @@ from redis.retry import Retry
 from shared.streams.options import Options
 
 CONNECTION_ERRORS = (RedisConnectionError, RedisTimeoutError, ReadOnlyError)
-"""The server is away, or no longer the primary: the same call may be made again later."""
+"""Redis is unreachable, or no longer the primary. The same call may succeed later."""
 
-RAW_REPLIES = ("XREADGROUP", "XPENDING", "XCLAIM", "XRANGE")
+UNPARSED_REPLIES = ("XREADGROUP", "XPENDING", "XCLAIM", "XRANGE")
 
 
 def new_client(connection: Connection, options: Options) -> Redis:
-    """A client with a pool of its own; it connects when first used.
+    """A client with its own connection pool. It connects at its first command.
 
-    Nothing is sent twice: a retried XADD could double a message. A stale pooled connection is noticed and replaced
-    before a command goes out, by redis-py itself.
+    No command is retried: a second XADD could publish a message twice. redis-py replaces a pooled connection that the
+    server has closed before it sends a command on it.
     """
     settings: dict[str, Any] = {
         "socket_timeout": options.socket_timeout,
@@ -36,15 +36,13 @@ def new_client(connection: Connection, options: Options) -> Redis:
         "retry": Retry(NoBackoff(), 0, CONNECTION_ERRORS),
     }
     client = Redis(connection_pool=ConnectionPool(**settings))
-    for command in RAW_REPLIES:
-        client.set_response_callback(command, _as_it_came)
+    for command in UNPARSED_REPLIES:
+        client.set_response_callback(command, _unparsed)
     return client
 
 
 def new_async_pool(connection: Connection, connect_timeout: float) -> asynchronous.ConnectionPool:
-    """Connections to the same server for an asyncio loop. None limits the wait for a reply: that is left to a timeout
-    around all the replies of a batch.
-    """
+    """A pool of asyncio connections to the same server. No time-out on a reply: callers limit a whole batch instead."""
     settings: dict[str, Any] = {
         **server_address(connection),
         "socket_timeout": None,
@@ -58,9 +56,10 @@ def new_async_pool(connection: Connection, connect_timeout: float) -> asynchrono
 
 
 def server_address(connection: Connection) -> dict[str, Any]:
-    """What redis-py needs to reach the server of a kombu connection, from its URL or its single fields.
+    """redis-py's connection arguments for the server of a kombu connection, from its URL or its fields.
 
-    Takes `redis://`, `rediss://` and `unix://`; the query may hold any option of redis-py, such as `ssl_ca_certs`.
+    Accepts `redis://`, `rediss://` and `unix://`. The URL's query may hold any connection option of redis-py, such as
+    `ssl_ca_certs`.
     """
     address: dict[str, Any] = {"username": connection.userid, "password": connection.password}
     if "://" in (connection.hostname or ""):
@@ -72,14 +71,15 @@ def server_address(connection: Connection) -> dict[str, Any]:
         address["connection_class"] = SSLConnection
         address |= connection.ssl if isinstance(connection.ssl, dict) else {}
     if isinstance(level := address.get("ssl_cert_reqs"), str):
-        address["ssl_cert_reqs"] = level.lower().removeprefix("cert_")  # kombu and Celery say CERT_NONE
+        address["ssl_cert_reqs"] = level.lower().removeprefix("cert_")  # kombu and Celery write CERT_NONE
     return address
 
 
 def execute(pipeline: Pipeline) -> list[Any]:
-    """Run a pipeline and return its replies; raises the first error among them.
+    """Run a pipeline and return its replies. Raises the first error among them.
 
-    A primary that became a replica answers READONLY for as long as the connection lives, so connections are closed.
+    After READONLY all connections are closed: the server has become a replica, and a new connection may reach the new
+    primary.
     """
     try:
         return pipeline.execute()
@@ -88,5 +88,5 @@ def execute(pipeline: Pipeline) -> list[Any]:
         raise
 
 
-def _as_it_came(reply: Any, **_options: Any) -> Any:
+def _unparsed(reply: Any, **_options: Any) -> Any:
     return reply

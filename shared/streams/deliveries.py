@@ -12,77 +12,79 @@ _log = getLogger(__name__)
 
 
 class Deliveries(virtual.QoS):
-    """The deliveries that a channel holds, and what was decided about those it no longer does.
+    """The deliveries that a channel holds, and the settlements that are still to be sent.
 
-    Any thread may settle: a decision is only noted here, the channel sends it.
+    Any thread may settle a delivery: the settlement is only recorded here, and the channel sends it later.
     """
 
     def __init__(self, channel: Any, prefetch_count: int = 0) -> None:
         super().__init__(channel, prefetch_count)  # type: ignore[no-untyped-call]
         self._held: dict[str, Delivery] = {}
         self.acked: deque[Delivery] = deque()
+        """Acknowledged, not yet sent."""
         self.returned: deque[Delivery] = deque()
+        """To be handed back, not yet sent."""
 
     def hold(self, deliveries: Iterable[Delivery]) -> None:
-        """Count these as ours from now on."""
+        """Record that this channel holds these deliveries."""
         self._held.update((delivery.tag, delivery) for delivery in deliveries)
 
     def held(self) -> list[Delivery]:
-        """Those that are ours, as far as we know."""
-        return [delivery for delivery in list(self._held.values()) if not delivery.lost]
+        """The deliveries that are not settled and whose lease is not known to be lost."""
+        return [delivery for delivery in list(self._held.values()) if not delivery.lease_lost]
 
     def held_ids(self, queue: str) -> set[bytes]:
-        """The entries of a queue among them, with those whose settlement is still to be sent."""
-        open_ = (*self.held(), *self.acked.copy(), *self.returned.copy())
-        return {delivery.entry_id for delivery in open_ if delivery.queue == queue}
+        """The entry ids of a queue that are held, or settled with the settlement not yet sent."""
+        unsettled = (*self.held(), *self.acked.copy(), *self.returned.copy())
+        return {delivery.entry_id for delivery in unsettled if delivery.queue == queue}
 
     def find(self, tag: str) -> Delivery | None:
-        """The delivery, unless it is settled or lost."""
+        """The delivery of this tag. None when it is settled or its lease is lost."""
         delivery = self._held.get(tag)
-        return None if delivery is None or delivery.lost else delivery
+        return None if delivery is None or delivery.lease_lost else delivery
 
     def forget(self, tag: str) -> Delivery | None:
-        """Take the delivery out; None when it is not there or was lost."""
+        """Remove and return the delivery of this tag. None when it is settled or its lease is lost."""
         delivery = self._held.pop(tag, None)
-        return None if delivery is None or delivery.lost else delivery
+        return None if delivery is None or delivery.lease_lost else delivery
 
     @property
     def busy(self) -> bool:
-        """Whether something is held or noted, so that nobody should wait long for new messages."""
+        """Whether a delivery is held or a settlement is waiting: then a read for new messages must not wait long."""
         return bool(self._held or self.acked or self.returned)
 
-    def room(self, most: int) -> int:
-        """How many more may be taken, at most `most`."""
+    def capacity(self, most: int) -> int:
+        """How many more deliveries the prefetch count allows, at most `most`. Without a prefetch count: `most`."""
         return min(most, max(self.prefetch_count - len(self._held), 0)) if self.prefetch_count else most
 
-    # From here on kombu's own interface.
+    # The methods below are the interface of kombu's QoS.
 
     def can_consume(self) -> bool:
         """Whether the prefetch count allows another message."""
-        return self.room(1) > 0
+        return self.capacity(1) > 0
 
     def can_consume_max_estimate(self) -> int | None:
-        """How many more messages the prefetch count allows; None without one."""
-        return self.room(self.prefetch_count) if self.prefetch_count else None
+        """How many more messages the prefetch count allows. None without a prefetch count."""
+        return self.capacity(self.prefetch_count) if self.prefetch_count else None
 
     def append(self, message: Any, delivery_tag: str) -> None:
-        """Nothing to do: a delivery is held from the moment it is read."""
+        """Do nothing: `hold` has recorded the delivery when it was read."""
 
     def get(self, delivery_tag: str) -> Delivery:
-        """The delivery; raises KeyError when it is not held."""
+        """The delivery of this tag. Raises KeyError when it is not held."""
         return self._held[delivery_tag]
 
     def ack(self, delivery_tag: str, multiple: bool = False) -> None:
-        """Note that the message, or with `multiple` every message up to it, is done."""
+        """Record that the message is acknowledged, with `multiple` also every message received before it."""
         tags = self._up_to(delivery_tag) if multiple else [delivery_tag]
-        self.acked.extend(done for tag in tags if (done := self.forget(tag)))
+        self.acked.extend(delivery for tag in tags if (delivery := self.forget(tag)))
 
     def _up_to(self, tag: str) -> list[str]:
         tags = list(self._held)
         return tags[: tags.index(tag) + 1] if tag in tags else []
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Note that the message goes back to the queue, or is to be deleted."""
+        """Record that the message goes back to the queue (`requeue`) or is to be deleted."""
         if (delivery := self.forget(delivery_tag)) is None:
             return
         if requeue:
@@ -92,15 +94,15 @@ class Deliveries(virtual.QoS):
             self.acked.append(delivery)
 
     def restore_unacked(self) -> None:
-        """Hand back everything that is held."""
+        """Hand back every held delivery. Raises a connection error."""
         for tag in list(self._held):
             self.reject(tag, requeue=True)
         self.channel.flush()
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
-        """The same at close or exit, where kombu calls it. Without a server the leases just end."""
+        """Hand back every held delivery at close or exit. Without a server the leases end by themselves."""
         self._on_collect.cancel()
         try:
-            self.channel.leave()
+            self.channel.leave_groups()
         except RedisError as error:
-            _log.warning("left without telling the server (%s)", type(error).__name__)
+            _log.warning("closed without handing messages back: Redis is unreachable (%s)", type(error).__name__)

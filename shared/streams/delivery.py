@@ -5,45 +5,50 @@ from time import monotonic
 from typing import Final
 
 PROBATION_SECONDS: Final = 0.05
-"""How long an entry over which a consumer died is in work alone: what kills does so at once."""
+"""How long an abandoned entry is worked on alone. An entry that crashes its consumer does so at once."""
 
 _serial = count(1)
 
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """One entry in the hands of one consumer."""
+    """One entry, delivered to one consumer."""
 
     queue: str
     entry_id: bytes
     fields: Sequence[bytes]
-    """Names and values of the entry in turn, as they stand in the stream."""
-    earlier: int = 0
-    """How often the entry was delivered before."""
-    suspicious: bool = False
-    """A consumer died or fell silent over it."""
-    since: float = field(default_factory=monotonic)
-    """When it came, in seconds of the monotonic clock."""
-    lost: bool = False
-    """The lease ended and the entry is no longer this consumer's."""
+    """Names and values of the entry in turn, as they are in the stream."""
+    delivery_count: int = 0
+    """Earlier deliveries of the entry: 0 at the first."""
+    abandoned: bool = False
+    """Taken over because its last consumer let the lease end: it crashed or hung, perhaps because of this entry."""
+    received_at: float = field(default_factory=monotonic)
+    """When this consumer received it, in seconds of the monotonic clock."""
+    lease_lost: bool = False
+    """The lease has ended and another consumer may have the entry."""
     tag: str = field(init=False)
+    """Identifies this delivery: a second delivery of the same entry has another tag."""
 
     @property
     def on_probation(self) -> bool:
-        """Whether it may still turn out to be what kills consumers; after two of them it is until it is settled."""
-        return self.suspicious and (self.earlier > 1 or monotonic() - self.since < PROBATION_SECONDS)
+        """Whether this entry may still crash its consumer.
+
+        True for `PROBATION_SECONDS` after an abandoned entry was received; after two earlier deliveries, until it is
+        settled.
+        """
+        return self.abandoned and (self.delivery_count > 1 or monotonic() - self.received_at < PROBATION_SECONDS)
 
     def __post_init__(self) -> None:
-        # The same entry may come to a consumer twice; its first delivery must not settle the second unseen.
+        # One consumer may get an entry twice. Acknowledging the first delivery must not settle the second.
         self.tag = f"{self.entry_id.decode()}/{next(_serial)}"
 
 
 CHUNK: Final = 1000
-"""Entries named in one command, so that no command holds up the server for long."""
+"""Most entries named in one command, so that no command blocks the server for long."""
 
 
 def by_queue(deliveries: Iterable[Delivery]) -> Iterator[tuple[str, list[Delivery]]]:
-    """The deliveries of each queue, in chunks."""
+    """The deliveries grouped by queue, in chunks of at most `CHUNK`."""
 
     def queue_of(delivery: Delivery) -> str:
         return delivery.queue

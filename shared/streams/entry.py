@@ -1,4 +1,4 @@
-"""How a message stands in a stream, and how it is read from there whatever somebody wrote."""
+"""Write a message as a stream entry, and read a message from an entry, whatever its bytes are."""
 
 import json as stdlib_json
 from collections.abc import Mapping
@@ -11,55 +11,55 @@ from kombu.utils import json
 from shared.streams.delivery import Delivery
 
 UNDECODABLE: Final = "x-undecodable"
-"""Header of a message that could not be read from its entry; it says why."""
+"""Header of a message whose entry could not be decoded. Its value says why."""
 
 DELIVERY_COUNT: Final = "x-delivery-count"
-"""Header with the number of earlier deliveries, absent on the first, as RabbitMQ's quorum queues have it."""
+"""Header with the number of earlier deliveries. Absent on the first, as with RabbitMQ's quorum queues."""
 
-_USUAL: Final = {"priority": 0, "delivery_mode": 2}
+_DEFAULT_PROPERTIES: Final = {"priority": 0, "delivery_mode": 2}
 _KOMBU_TYPE: Final = '"__type__"'
-"""How kombu marks a date, a UUID or bytes in JSON; without one the plain reader will do, in a tenth of the time."""
+"""Marks a date, a UUID or bytes in kombu's JSON. Text without it is read by json.loads, ten times as fast."""
 _to_json: Final = json.JSONEncoder().encode
-_OURS: Final = frozenset({"body_encoding", "delivery_tag", "delivery_info"})
+_PER_DELIVERY: Final = frozenset({"body_encoding", "delivery_tag", "delivery_info"})
 
 
 def entry_fields(message: Mapping[str, Any]) -> list[str | bytes]:
-    """Names and values in turn for XADD, from kombu's dictionary of a message."""
+    """The field names and values for XADD, in turn, of a kombu message dictionary."""
     fields: list[str | bytes] = ["body", message["body"]]
     if content_type := message["content-type"]:
         fields += ("content_type", content_type)
     if (content_encoding := message["content-encoding"] or "utf-8") != "utf-8":
         fields += ("content_encoding", content_encoding)
     fields += ("headers", _to_json(message["headers"]))
-    if properties := _worth_keeping(message["properties"]):
+    if properties := _stored_properties(message["properties"]):
         fields += ("properties", _to_json(properties))
     return fields
 
 
 def plain_fields(body: bytes, content_type: str, headers: bytes) -> tuple[str | bytes, ...]:
-    """The same for a message that is no more than this; `headers` are JSON already."""
+    """The field names and values for XADD of a message without other properties. `headers` is JSON."""
     kind = ("content_type", content_type) if content_type else ()
     return ("body", body, *kind, "headers", headers)
 
 
-def _worth_keeping(properties: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {
+def _stored_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
+    stored = {
         name: value
         for name, value in properties.items()
-        if name not in _OURS and value is not None and _USUAL.get(name) != value
+        if name not in _PER_DELIVERY and value is not None and _DEFAULT_PROPERTIES.get(name) != value
     }
     route = properties.get("delivery_info", {})
     if route.get("exchange"):
-        kept["delivery_info"] = {"exchange": route["exchange"], "routing_key": route["routing_key"]}
-    return kept
+        stored["delivery_info"] = {"exchange": route["exchange"], "routing_key": route["routing_key"]}
+    return stored
 
 
 class Message(virtual.Message):
-    """A message as it was read from its entry.
+    """A kombu message that was read from a stream entry.
 
-    One that cannot be read is handed on all the same: its `undecodable` is the error (and None otherwise), `decode`
-    raises it, so that a consumer's `on_decode_error` is called, and the header `x-undecodable` says why. The body
-    then is the field's raw bytes, or nothing when there is no such field.
+    A message that can't be decoded is delivered too. Its `undecodable` is the error (otherwise None). `decode` raises
+    that error, so kombu calls the consumer's `on_decode_error`. The header `x-undecodable` says why. The body is then
+    the raw bytes of the field `body`, or empty when there is no such field.
     """
 
     def __init__(self, payload: Mapping[str, Any], channel: Any = None, **kwargs: Any) -> None:
@@ -67,8 +67,8 @@ class Message(virtual.Message):
         self.undecodable: Exception | None = payload["undecodable"]
         super().__init__(payload, channel=channel, **kwargs)  # type: ignore[no-untyped-call]
         if self.errors:
-            # kombu found that the body does not decompress. Left in `errors` it would leave drain_events of a consumer
-            # that looks at messages by itself.
+            # kombu could not decompress the body. It raises what is in `errors` from drain_events when the consumer
+            # has no `on_decode_error`.
             self.undecodable = DecodeError("body: does not decompress")
             self.headers[UNDECODABLE] = str(self.undecodable)
             self.body, self.errors = self.fields[b"body"], []
@@ -80,16 +80,16 @@ class Message(virtual.Message):
 
 
 def payload_of(delivery: Delivery) -> dict[str, Any]:
-    """What kombu makes a message of."""
+    """The dictionary from which kombu makes the message of a delivery."""
     fields = dict(zip(delivery.fields[::2], delivery.fields[1::2], strict=True))
     undecodable: Exception | None = None
     try:
-        payload = _readable(fields)
+        payload = _decoded(fields)
     except DecodeError as error:
         undecodable = error
         payload = {"body": fields.get(b"body", b""), "headers": {UNDECODABLE: str(error)}, "properties": {}}
-    if delivery.earlier:
-        payload["headers"][DELIVERY_COUNT] = delivery.earlier
+    if delivery.delivery_count:
+        payload["headers"][DELIVERY_COUNT] = delivery.delivery_count
     properties = payload["properties"]
     properties["delivery_tag"] = delivery.tag
     properties["delivery_info"] = {
@@ -97,13 +97,13 @@ def payload_of(delivery: Delivery) -> dict[str, Any]:
         "routing_key": delivery.queue,
         **properties.get("delivery_info", {}),
         "priority": properties.get("priority", 0),
-        "redelivered": delivery.earlier > 0,
+        "redelivered": delivery.delivery_count > 0,
     }
     payload["fields"], payload["undecodable"] = fields, undecodable
     return payload
 
 
-def _readable(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+def _decoded(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
     if b"body" not in fields:
         raise DecodeError("body: missing")
     headers, properties = _object(fields, b"headers"), _object(fields, b"properties")
@@ -118,7 +118,7 @@ def _readable(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
         "content-type": _text(fields, b"content_type"),
         "content-encoding": _text(fields, b"content_encoding") or "utf-8",
         "headers": headers,
-        "properties": {**_USUAL, **properties},
+        "properties": {**_DEFAULT_PROPERTIES, **properties},
     }
 
 
@@ -135,7 +135,7 @@ def _object(fields: Mapping[bytes, bytes], name: bytes) -> dict[str, Any]:
     try:
         text = fields[name].decode()
         value = json.loads(text) if _KOMBU_TYPE in text else stdlib_json.loads(text)
-    except Exception:  # a stranger's JSON may fail as ValueError, as RecursionError or inside a type of kombu's
+    except Exception:  # invalid JSON may raise ValueError, RecursionError, or any error of kombu's types
         raise DecodeError(f"{name.decode()}: not JSON") from None
     if not isinstance(value, dict):
         raise DecodeError(f"{name.decode()}: not a JSON object")

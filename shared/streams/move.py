@@ -6,44 +6,44 @@ from redis.exceptions import ResponseError
 
 from shared.streams.delivery import Delivery
 
-Word = bytes | str | int
+Argument = bytes | str | int
 
-MAX_WORDS: Final = 7000
-"""Lua hands a function at most 8000 arguments."""
+MAX_COMMAND_ARGUMENTS: Final = 7000
+"""Redis's Lua passes at most 8000 arguments to a function (LUAI_MAXCSTACK)."""
 
-MAX_CALL_WORDS: Final = 20_000
-"""Beyond it a batch is cut into several calls, so that none holds up the server for long."""
+MAX_CALL_ARGUMENTS: Final = 20_000
+"""A larger batch is split into several script calls, so that no call blocks the server for long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Settles one message and runs commands in the same step.
+    """Acknowledge one message and run Redis commands in the same step.
 
-    With `once` (key, field, value of a hash) the commands run only if the field was not set yet; the message is
-    settled either way. Raises ValueError for an empty command or one of more than 7000 words.
+    With `once` (key, field and value of a hash) the commands run only if the field was not set yet. The message is
+    acknowledged in both cases. Raises ValueError for a command without arguments or with more than 7000.
     """
 
     delivery_tag: str
-    commands: tuple[tuple[Word, ...], ...] = ()
-    once: tuple[Word, Word, Word] | None = None
+    commands: tuple[tuple[Argument, ...], ...] = ()
+    once: tuple[Argument, Argument, Argument] | None = None
 
     def __post_init__(self) -> None:
-        if not all(0 < len(command) <= MAX_WORDS for command in self.commands):
-            raise ValueError(f"a command of a move has 1 to {MAX_WORDS} words")
+        if not all(0 < len(command) <= MAX_COMMAND_ARGUMENTS for command in self.commands):
+            raise ValueError(f"a command of a move needs 1 to {MAX_COMMAND_ARGUMENTS} arguments")
 
-    def words(self, entry_id: bytes) -> list[Word]:
-        """The arguments of this move in the script."""
-        words: list[Word] = [entry_id, *((1, *self.once) if self.once else (0,)), len(self.commands)]
+    def arguments(self, entry_id: bytes) -> list[Argument]:
+        """The arguments of this move in `scripts.MOVE`."""
+        arguments: list[Argument] = [entry_id, *((1, *self.once) if self.once else (0,)), len(self.commands)]
         for command in self.commands:
-            words += (len(command), *command)
-        return words
+            arguments += (len(command), *command)
+        return arguments
 
 
 class MoveRefused(ResponseError):
-    """Redis refused a command of a move, as for a key of the wrong type.
+    """Redis refused a command of a move, for example because a key has the wrong type.
 
-    The message of that move is held as before, its `once` field is unset, and commands that came before the refused
-    one have been run. `results` has for each move of the batch True, False, or None for a refused one.
+    The message of that move is still held and its `once` field is not set. Commands before the refused one have run.
+    `results` has for each move of the batch True (settled), False (the lease was lost) or None (refused).
     """
 
     def __init__(self, reason: str, results: Sequence[bool | None]) -> None:
@@ -52,22 +52,22 @@ class MoveRefused(ResponseError):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class MoveCall:
     """Moves that go to Redis in one script call."""
 
     deliveries: list[Delivery]
-    words: list[Word]
+    arguments: list[Argument]
 
 
-def calls(pairs: Iterable[tuple[Move, Delivery]]) -> Iterator[Call]:
-    """The moves in as few calls as their size allows, never cut inside a move."""
-    call = Call([], [])
+def split_into_calls(pairs: Iterable[tuple[Move, Delivery]]) -> Iterator[MoveCall]:
+    """Divide moves into script calls of at most `MAX_CALL_ARGUMENTS`. A larger move gets a call of its own."""
+    call = MoveCall([], [])
     for move, delivery in pairs:
-        words = move.words(delivery.entry_id)
-        if call.words and len(call.words) + len(words) > MAX_CALL_WORDS:
+        arguments = move.arguments(delivery.entry_id)
+        if call.arguments and len(call.arguments) + len(arguments) > MAX_CALL_ARGUMENTS:
             yield call
-            call = Call([], [])
+            call = MoveCall([], [])
         call.deliveries.append(delivery)
-        call.words.extend(words)
+        call.arguments.extend(arguments)
     if call.deliveries:
         yield call

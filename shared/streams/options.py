@@ -6,22 +6,24 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What may be set in `transport_options`; other keys there are kombu's own."""
+    """The transport's own keys in `transport_options`. Other keys are kombu's. Raises ValueError for a number that
+    is not above 0.
+    """
 
     group: str = "kombu"
-    """Consumer group; groups do not share messages, so all consumers of a queue name the same one."""
+    """The consumer group. Each group gets every message, so all consumers that share the work name the same group."""
     lease_seconds: float = 30.0
-    """How long a silent consumer keeps what it has read."""
+    """How long a message stays with a consumer that does not renew its lease."""
     consumer: str = field(default_factory=socket.gethostname)
-    """First part of the consumer's name; process id and a random part follow."""
+    """First part of the consumer's name. The process id and a random part are appended."""
     batch_size: int = 100
-    """The most entries read from one stream at once."""
+    """Most entries read from one stream by one command."""
     key_prefix: str = ""
     """Put before the queue's name to make the stream's key."""
     keep_settled: bool = False
-    """Leave settled entries in the stream, for groups that have still to read them: somebody else has to trim it."""
+    """Leave acknowledged entries in the stream for other groups. Something else then has to trim the stream."""
     socket_timeout: float = 5.0
-    """Seconds to wait for a reply; a blocking read stays well below it."""
+    """Seconds to wait for a reply. A blocking read waits at most half as long."""
     socket_connect_timeout: float = 5.0
     """Seconds to wait for a connection."""
 
@@ -31,7 +33,7 @@ class Options:
                 raise ValueError(f"transport option {name} must be above 0")
 
     @classmethod
-    def chosen_from(cls, transport_options: Mapping[str, Any]) -> Self:
-        """The options named there, the defaults for the rest. Raises ValueError for one out of range."""
+    def from_transport_options(cls, transport_options: Mapping[str, Any]) -> Self:
+        """The options in a kombu connection's `transport_options`. Raises ValueError for a value out of range."""
         names = {option.name for option in fields(cls)}
         return cls(**{name: value for name, value in transport_options.items() if name in names})

@@ -1,19 +1,19 @@
-"""The Lua scripts. Each acts only on entries that the named consumer still holds, and each allows a full Redis.
+"""The Lua scripts. Each changes only entries that the named consumer still holds, and works on a full Redis too.
 
-They are sent as text (EVAL): Redis caches them, and nothing has to be loaded again after a restart.
+They are sent as text (EVAL). Redis caches them, so nothing has to be loaded again after a restart.
 """
 
 from typing import Final
 
 HANDED_BACK: Final = "handed-back"
-"""Consumer that owns what was handed back: it never reads, so anybody may take its entries."""
+"""Name of the consumer that entries are handed back to. It never reads, so every consumer may take its entries."""
 
 _LONG_IDLE_MS: Final = 365 * 24 * 3600 * 1000
 
 _HELD: Final = """
 local group, consumer = ARGV[1], ARGV[2]
 
--- The entry's row in the pending list when the consumer holds it; a lost group holds nothing.
+-- The entry's row in the pending list if the consumer holds it, else nil. Also nil when the group is gone.
 local function held(stream, id)
   local rows = redis.pcall('XPENDING', stream, group, id, id, 1, consumer)
   return not rows.err and rows[1]
@@ -23,9 +23,9 @@ end
 ACK: Final = (
     _HELD
     + """
--- Settle entries: acknowledge and, unless they are kept, delete.
+-- Acknowledge entries, and delete them unless they are to be kept.
 -- KEYS  stream
--- ARGV  group, consumer, 1 to keep them or 0, entry ids
+-- ARGV  group, consumer, 1 to keep the entries or 0, entry ids
 for i = 4, #ARGV do
   if held(KEYS[1], ARGV[i]) then
     redis.call('XACK', KEYS[1], group, ARGV[i])
@@ -38,24 +38,24 @@ end
 RENEW: Final = (
     _HELD
     + """
--- Begin the leases anew; returns the ids of the entries that are still the consumer's.
+-- Renew leases. Returns the ids of the entries that the consumer still holds.
 -- KEYS  stream
 -- ARGV  group, consumer, entry ids
-local kept = {}
+local renewed = {}
 for i = 3, #ARGV do
   if held(KEYS[1], ARGV[i]) then
     local claimed = redis.call('XCLAIM', KEYS[1], group, consumer, 0, ARGV[i], 'JUSTID')
-    kept[#kept + 1] = claimed[1]
+    renewed[#renewed + 1] = claimed[1]
   end
 end
-return kept
+return renewed
 """
 )
 
 HAND_BACK: Final = (
     _HELD
     + f"""
--- Let anybody take the entries at once; their delivery counts stay.
+-- Hand entries back: every consumer may take them at once. Their delivery counts stay.
 -- KEYS  stream
 -- ARGV  group, consumer, entry ids
 for i = 3, #ARGV do
@@ -69,25 +69,25 @@ end
 MOVE: Final = (
     _HELD
     + """
--- Settle entries and run what follows from each; returns for each 1 (settled), 0 (not the consumer's) or an error.
+-- Acknowledge entries and run the commands of each. Returns for each 1 (done), 0 (not held) or an error.
 -- KEYS  the stream of each entry
 -- ARGV  group, consumer, 1 to keep settled entries or 0, then for each entry: its id; 0, or 1 and the key, field and
---       value to be set once; the number of commands; for each command the number of its words and the words
--- The keys written by the commands are not declared: one Redis, not a cluster.
+--       value to be set once; the number of commands; for each command the number of its arguments, and these
+-- The keys that the commands write are not declared, so this does not run on Redis Cluster.
 local at = 3
-local function take()
+local function next_argument()
   at = at + 1
   return ARGV[at]
 end
 
-local function follow(once, commands)
+local function run(once, commands)
   if once then
     local new = redis.pcall('HSETNX', once[1], once[2], once[3])
     if new == 0 then return nil end
     if new ~= 1 then return new.err end
   end
-  for _, words in ipairs(commands) do
-    local reply = redis.pcall(unpack(ARGV, words[1], words[2]))
+  for _, range in ipairs(commands) do
+    local reply = redis.pcall(unpack(ARGV, range[1], range[2]))
     if type(reply) == 'table' and reply.err then
       if once then redis.call('HDEL', once[1], once[2]) end
       return reply.err
@@ -97,23 +97,23 @@ end
 
 local results = {}
 for i, stream in ipairs(KEYS) do
-  local id, once, commands = take(), nil, {}
-  if take() == '1' then once = {take(), take(), take()} end
-  for n = 1, tonumber(take()) do
-    local words = tonumber(take())
-    commands[n] = {at + 1, at + words}
-    at = at + words
+  local id, once, commands = next_argument(), nil, {}
+  if next_argument() == '1' then once = {next_argument(), next_argument(), next_argument()} end
+  for n = 1, tonumber(next_argument()) do
+    local arguments = tonumber(next_argument())
+    commands[n] = {at + 1, at + arguments}
+    at = at + arguments
   end
   local row = held(stream, id)
-  -- Acknowledging first is what lets the commands add to a full Redis: a script that has written may go on.
+  -- XACK comes first: Redis lets a script that has written go on when maxmemory is reached.
   if row and redis.call('XACK', stream, group, id) == 1 then
-    local fault = follow(once, commands)
-    if fault then
+    local refusal = run(once, commands)
+    if refusal then
       redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', row[4], 'FORCE', 'JUSTID')
     elseif ARGV[3] == '0' then
       redis.call('XDEL', stream, id)
     end
-    results[i] = fault or 1
+    results[i] = refusal or 1
   else
     results[i] = 0
   end
@@ -122,10 +122,10 @@ return results
 """
 )
 
-RETIRE: Final = """
--- Remove consumers that hold nothing and have been silent; returns how many.
+REMOVE_IDLE_CONSUMERS: Final = """
+-- Remove consumers that hold no entry and sent no command for some time. Returns how many.
 -- KEYS  stream
--- ARGV  group, milliseconds of silence, the only consumer to look at (or nothing)
+-- ARGV  group, idle time in milliseconds, name of the only consumer to remove ("" for any)
 local consumers = redis.pcall('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])
 local removed = 0
 for _, row in ipairs(consumers.err and {} or consumers) do

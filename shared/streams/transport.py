@@ -10,12 +10,12 @@ from shared.streams.channel import Channel
 from shared.streams.client import CONNECTION_ERRORS, new_client
 from shared.streams.options import Options
 
-SHORTEST_PASS = 0.005
-"""Seconds between two looks when nothing can be waited for: the prefetch count is used up."""
+POLL_INTERVAL = 0.005
+"""Seconds between two reads that do not block, because the prefetch count is used up."""
 
 
 class Transport(virtual.Transport):
-    """Kombu's way to Redis Streams. Raises ValueError for a faulty option or more than one URL."""
+    """The kombu transport. Raises ValueError for an option out of range or for more than one URL."""
 
     Channel = Channel
     can_parse_url = True
@@ -28,34 +28,34 @@ class Transport(virtual.Transport):
     connection_errors: Any = (*virtual.Transport.connection_errors, *CONNECTION_ERRORS, OSError)
     recoverable_connection_errors = connection_errors
     channel_errors: Any = (*virtual.Transport.channel_errors, ResponseError, DataError, InvalidResponse)
-    # A refused command would be refused again; kombu repeats recoverable ones without a pause.
+    # Redis would refuse the command again, and kombu retries recoverable errors without a pause.
     recoverable_channel_errors = ()
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)  # type: ignore[no-untyped-call]
         if len(client.alt) > 1:
-            raise ValueError("give one broker URL: kombu would fail over to its own Redis transport")
-        self.options = Options.chosen_from(client.transport_options)
+            raise ValueError("give one broker URL: with several, kombu fails over to its own Redis transport")
+        self.options = Options.from_transport_options(client.transport_options)
         self.redis = new_client(client, self.options)
 
     @property
     def socket_timeout(self) -> float:
-        """Seconds to wait for a reply; the URL may have set another one than the options."""
+        """Seconds to wait for a reply, from the URL's query or else from the options."""
         return float(self.redis.connection_pool.connection_kwargs["socket_timeout"])
 
     def establish_connection(self) -> "Transport":
-        """Make sure that the server answers. Raises a connection error when it does not."""
+        """Check that Redis answers a PING. Raises a connection error when it does not."""
         self.redis.ping()
         super().establish_connection()  # type: ignore[no-untyped-call]
         return self
 
     def close_connection(self, connection: Any) -> None:
-        """Close the channels, then the sockets."""
+        """Close the channels, then the connections to Redis."""
         super().close_connection(connection)  # type: ignore[no-untyped-call]
         self.redis.connection_pool.disconnect()
 
     def drain_events(self, connection: Any, timeout: float | None = None, **_kwargs: Any) -> None:
-        """Hand on what comes within `timeout` seconds, one message or many; raises TimeoutError when nothing does."""
+        """Deliver the messages that are ready, waiting up to `timeout` seconds. Raises TimeoutError when none came."""
         deadline = None if timeout is None else monotonic() + timeout
         left = timeout
         while True:
@@ -66,7 +66,7 @@ class Transport(virtual.Transport):
                 pass
             else:
                 return
-            pause = SHORTEST_PASS - (monotonic() - started)
+            pause = POLL_INTERVAL - (monotonic() - started)
             if deadline is not None:
                 left = deadline - monotonic()
                 if left <= 0:

@@ -221,10 +221,10 @@ with connect(sys.argv[1]) as connection:
     publish(connection, "q", 1, 2)
     reader = Reader(connection, "q", prefetch=2)
     reader.receive(2)
-    name = reader.channel._inbox.member.name
+    name = reader.channel._reader.consumer.name
     pid = os.fork()
     if pid == 0:
-        assert reader.channel._inbox.member.name != name
+        assert reader.channel._reader.consumer.name != name
         assert reader.channel.qos.prefetch_count == 2
         assert reader.channel.move([Move(tag) for tag in reader.tags]) == [False, False]
         reader.messages.clear()
@@ -233,7 +233,7 @@ with connect(sys.argv[1]) as connection:
         connection.release()
         os._exit(0)
     assert os.waitpid(pid, 0)[1] == 0
-    assert reader.channel._inbox.member.name == name
+    assert reader.channel._reader.consumer.name == name
     assert reader.channel.move([Move(tag) for tag in reader.tags]) == [True, True]
 """
     subprocess.run([sys.executable, "-c", script, redis_url], check=True, timeout=20)

@@ -107,7 +107,7 @@ def test_only_one_of_two_takes_a_message_over(
     consumer: Reader, other: Reader, connection: Connection, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_pending(redis, fill_group(connection, redis, 1), 1)
-    late = consumer.channel._inbox.member
+    late = consumer.channel._reader.consumer
     overdue = late._pending("q", "IDLE", 1, "-", "+", 10)
     other.receive(1)
     monkeypatch.setattr(late, "_pending", lambda *_criteria: overdue)
@@ -179,7 +179,7 @@ def test_takeovers_come_one_at_a_time_the_least_suspect_first(
     set_pending(redis, entry_ids[:3], 2)
     set_pending(redis, entry_ids[3:], 1)
     other.receive(3)
-    came = [delivery.since for delivery in other.channel.qos.held()]
+    came = [delivery.received_at for delivery in other.channel.qos.held()]
     assert [message.payload for message in other.messages[:3]] == [3, 4, 5]
     assert min(later - earlier for earlier, later in pairwise(sorted(came))) >= PROBATION_SECONDS
     for n in range(3):
@@ -245,7 +245,7 @@ def test_a_queue_deleted_under_a_waiting_consumer_lives_again(
 
 def fail_once(consumer: Reader, monkeypatch: pytest.MonkeyPatch, method: str, after: bool) -> None:
     """Have one drain fail with a connection error, before the command reaches the server or after."""
-    member = consumer.channel._inbox.member
+    member = consumer.channel._reader.consumer
     command = getattr(member, method)
 
     def fail(*args: Any) -> None:
@@ -290,7 +290,7 @@ def test_what_could_not_be_settled_is_settled_later_and_not_delivered_again(
     publish(connection, "q", 1, 2)
     for message in consumer.receive(2):
         message.ack()
-    assert consumer.channel._inbox.member.recover("q", consumer.channel.qos.held_ids("q")) == []
+    assert consumer.channel._reader.consumer.recover("q", consumer.channel.qos.held_ids("q")) == []
     fail_once(consumer, monkeypatch, "settle", after)
     consumer.drain(2 * LEASE)
     assert (len(consumer.messages), redis.xlen("q")) == (2, 0)
@@ -302,10 +302,10 @@ def test_dead_consumers_are_removed_when_they_hold_nothing(connection: Connectio
         redis.xgroup_createconsumer("q", "kombu", name)
     set_pending(redis, [rows(redis)[0][0]], 1, "dead and holding")
     sleep(0.05)
-    member = connection.channel()._inbox.member
-    member.retire("q", idle_seconds=0.04)
+    member = connection.channel()._reader.consumer
+    member.remove_idle_consumers("q", idle_seconds=0.04)
     assert names(redis.xinfo_consumers("q", "kombu")) == {"dead and holding"}
-    member.retire("no such queue", idle_seconds=0)
+    member.remove_idle_consumers("no such queue", idle_seconds=0)
 
 
 def test_a_draining_consumer_removes_dead_ones(any_redis_url: str, connection: Connection, redis: Redis) -> None:
@@ -318,4 +318,4 @@ def test_a_draining_consumer_removes_dead_ones(any_redis_url: str, connection: C
 @pytest.mark.parametrize("option", ["lease_seconds", "batch_size", "socket_timeout", "socket_connect_timeout"])
 def test_an_option_out_of_range_is_named(option: str) -> None:
     with pytest.raises(ValueError, match=option):
-        Options.chosen_from({option: 0, "max_retries": 3})
+        Options.from_transport_options({option: 0, "max_retries": 3})

@@ -8,7 +8,7 @@ from kombu.connection import Connection
 from redis import Redis
 
 from shared.streams import Move, MoveRefused
-from shared.streams.move import MAX_CALL_WORDS, MAX_WORDS
+from shared.streams.move import MAX_CALL_ARGUMENTS, MAX_COMMAND_ARGUMENTS
 from tests.support.stream_clients import Reader, connect, names, publish, reader
 
 
@@ -186,7 +186,7 @@ def test_a_close_hands_back_what_is_held(any_redis_url: str, connection: Connect
     publish(connection, "q", *range(150))
     with reader(any_redis_url, "q", lease_seconds=30) as consumer:
         consumer.receive(150)
-        name = consumer.channel._inbox.member.name
+        name = consumer.channel._reader.consumer.name
         assert name in names(redis.xinfo_consumers("q", "kombu"))
     assert name not in names(redis.xinfo_consumers("q", "kombu"))
     with reader(any_redis_url, "q") as other:
@@ -255,7 +255,7 @@ def test_a_connection_error_leaves_the_messages_held(
     (message,) = consumer.receive(1)
     move = Move(message.delivery_tag, (consumer.channel.entry_command("out", "x"),))
     with monkeypatch.context() as patch:
-        patch.setattr(consumer.channel._inbox.member, "move", raise_connection_error)
+        patch.setattr(consumer.channel._reader.consumer, "move", raise_connection_error)
         with pytest.raises(ConnectionError):
             consumer.channel.move([move])
     assert consumer.channel.move([move]) == [True]
@@ -331,19 +331,19 @@ def test_a_large_batch_is_moved_whole_in_several_calls(
 ) -> None:
     count = 600
     sizes: list[int] = []
-    move = consumer.channel._inbox.member.move
+    move = consumer.channel._reader.consumer.move
 
     def noting_the_size(call: Any) -> Any:
-        sizes.append(len(call.words))
+        sizes.append(len(call.arguments))
         return move(call)
 
-    monkeypatch.setattr(consumer.channel._inbox.member, "move", noting_the_size)
+    monkeypatch.setattr(consumer.channel._reader.consumer, "move", noting_the_size)
     publish(connection, "q", *range(count))
     addition = consumer.channel.entry_command("out", "x")
     moves = [Move(message.delivery_tag, (addition,) * 7) for message in consumer.receive(count)]
     assert consumer.channel.move(moves) == [True] * count
     assert len(sizes) > 1
-    assert max(sizes) <= MAX_CALL_WORDS
+    assert max(sizes) <= MAX_CALL_ARGUMENTS
     assert (redis.xlen("out"), redis.xlen("q")) == (count * 7, 0)
 
 
@@ -352,10 +352,10 @@ def test_a_long_command_is_run_and_a_longer_one_is_refused_at_once(
 ) -> None:
     publish(connection, "q", 1)
     (message,) = consumer.receive(1)
-    members = range(MAX_WORDS - 2)
+    members = range(MAX_COMMAND_ARGUMENTS - 2)
     assert consumer.channel.move([Move(message.delivery_tag, (("SADD", "s", *members),))]) == [True]
     assert redis.scard("s") == len(members)
     with pytest.raises(ValueError, match="7000"):
-        Move("any", (("SADD", "s", *range(MAX_WORDS)),))
+        Move("any", (("SADD", "s", *range(MAX_COMMAND_ARGUMENTS)),))
     with pytest.raises(ValueError, match="1 to"):
         Move("any", ((),))

@@ -154,7 +154,7 @@ def _read(entry: Entry, queue: str, channel: Channel) -> Delivery:
         return _read_odd(entry, queue, channel)
     if not fields.keys() <= OUR_FIELDS or not isinstance(headers, dict) or not headers.keys().isdisjoint(KOMBU_HEADERS):
         return _read_odd(entry, queue, channel)
-    return Delivery(entry.tag, queue, headers, content_type, body, entry.earlier)
+    return Delivery(entry.tag, queue, headers, content_type, body, entry.delivery_count)
 
 
 def _read_odd(entry: Entry, queue: str, channel: Channel) -> Delivery:
@@ -162,4 +162,6 @@ def _read_odd(entry: Entry, queue: str, channel: Channel) -> Delivery:
     fault = "" if message.undecodable is None else str(message.undecodable)
     fields = tuple(message.fields.items()) if fault else ()
     body = message.body if isinstance(message.body, bytes) else message.body.encode()
-    return Delivery(entry.tag, queue, message.headers, message.content_type or "", body, entry.earlier, fault, fields)
+    return Delivery(
+        entry.tag, queue, message.headers, message.content_type or "", body, entry.delivery_count, fault, fields
+    )

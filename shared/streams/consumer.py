@@ -11,25 +11,29 @@ from redis.exceptions import ResponseError
 from shared.streams import scripts
 from shared.streams.client import execute
 from shared.streams.delivery import CHUNK, Delivery, by_queue
-from shared.streams.move import Call
+from shared.streams.move import MoveCall
 from shared.streams.options import Options
 
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """A row of the group's pending list."""
+    """A row of the group's pending entries list (XPENDING)."""
 
     entry_id: bytes
     consumer: bytes
     deliveries: int
 
     @property
-    def suspicious(self) -> bool:
+    def abandoned(self) -> bool:
         return self.consumer != scripts.HANDED_BACK.encode()
 
 
-class Member:
-    """One consumer of the group: the commands that it sends to Redis, under a name of its own."""
+class GroupConsumer:
+    """One consumer of the consumer group: the commands that it sends to Redis under its own name.
+
+    Every method raises a connection error when Redis is unreachable. Settling an entry that this consumer no longer
+    holds has no effect.
+    """
 
     def __init__(self, redis: Redis, options: Options) -> None:
         self.name = f"{options.consumer}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -39,11 +43,11 @@ class Member:
         self._keep = int(options.keep_settled)
 
     def key(self, queue: str) -> str:
-        """The stream of a queue."""
+        """The key of a queue's stream."""
         return self._options.key_prefix + queue
 
     def make_group(self, queue: str) -> None:
-        """Make the stream and its group where missing. The group starts at 0: what is in the stream is unsettled."""
+        """Create the stream and the group if they are missing. A new group starts at the stream's first entry."""
         try:
             self._redis.xgroup_create(self.key(queue), self._options.group, id="0", mkstream=True)
         except ResponseError as error:
@@ -51,39 +55,39 @@ class Member:
                 raise
 
     def read(self, queues: Sequence[str], count: int, block_ms: int | None = None) -> list[Delivery]:
-        """New entries, up to `count` of each queue; without `block_ms` it does not wait."""
-        waiting = () if block_ms is None else ("BLOCK", block_ms)
+        """New entries, at most `count` of each queue. Waits up to `block_ms` for one; None: does not wait."""
+        block = () if block_ms is None else ("BLOCK", block_ms)
         keys = {self.key(queue).encode(): queue for queue in queues}
-        command = ("XREADGROUP", "GROUP", self._options.group, self.name, "COUNT", count, *waiting, "STREAMS")
+        command = ("XREADGROUP", "GROUP", self._options.group, self.name, "COUNT", count, *block, "STREAMS")
         reply = self._in_group(queues, *command, *keys, *(">" for _ in keys))
         return [Delivery(keys[key], entry_id, fields) for key, entries in reply for entry_id, fields in entries]
 
     def take_over(self, queue: str, most: int, held: AbstractSet[bytes]) -> tuple[list[Delivery], bool]:
-        """Entries whose lease ended or that were handed back, and whether more may be waiting for that.
+        """Take entries whose lease has ended or that were handed back; also returns whether more may be waiting.
 
-        What was handed back comes together. An entry over which a consumer died or fell silent comes alone, since it
-        may kill this one too, and would take its neighbours with it for another lease; the least suspect comes first.
+        Entries that were handed back come together. An abandoned entry comes alone: if it crashes this consumer too,
+        no other entry has to wait for another lease. The abandoned entry with the fewest deliveries comes first.
         """
         overdue = self._pending(queue, "IDLE", self._lease_ms, "-", "+", most)
         rows = [row for row in overdue if row.entry_id not in held]
-        poison_guard = sorted((row for row in rows if row.suspicious), key=lambda row: row.deliveries)
-        chosen = {row.entry_id: row for row in [row for row in rows if not row.suspicious] or poison_guard[:1]}
+        abandoned = sorted((row for row in rows if row.abandoned), key=lambda row: row.deliveries)
+        chosen = {row.entry_id: row for row in [row for row in rows if not row.abandoned] or abandoned[:1]}
         if not chosen:
             return [], False
         group = (self.key(queue), self._options.group, self.name)
-        # Only one of several members gets an entry: the claim asks once more how long it was silent.
+        # XCLAIM checks the idle time again, so only one of several consumers gets an entry.
         claimed = self._in_group([queue], "XCLAIM", *group, self._lease_ms, *chosen)
         taken = [
-            Delivery(queue, entry[0], entry[1], chosen[entry[0]].deliveries, chosen[entry[0]].suspicious)
+            Delivery(queue, entry[0], entry[1], chosen[entry[0]].deliveries, chosen[entry[0]].abandoned)
             for entry in claimed
-            if entry and entry[1]  # nothing where the entry was deleted: Redis 7 drops it, others answer nil
+            if entry and entry[1]  # of a deleted entry Redis 7 returns nothing, other versions return nil
         ]
-        gone = set(chosen) - {delivery.entry_id for delivery in taken}
-        self.settle([Delivery(queue, entry_id, ()) for entry_id in gone], [])
+        deleted = set(chosen) - {delivery.entry_id for delivery in taken}
+        self.settle([Delivery(queue, entry_id, ()) for entry_id in deleted], [])
         return taken, len(chosen) < len(rows) or len(overdue) == most
 
     def recover(self, queue: str, held: AbstractSet[bytes]) -> list[Delivery]:
-        """Entries that are ours without our knowledge, because the reply that brought them was lost."""
+        """Entries that Redis has assigned to this consumer in a reply that was lost. `held`: the known ones."""
         recovered: list[Delivery] = []
         start = "-"
         while rows := self._pending(queue, start, "+", CHUNK, self.name):
@@ -99,41 +103,41 @@ class Member:
             Delivery(queue, row.entry_id, entries[0][1] if entries else (), row.deliveries - 1)
             for row, entries in zip(rows, pipeline.execute(), strict=True)
         ]
-        self.settle([delivery for delivery in found if not delivery.fields], [])  # deleted meanwhile
+        self.settle([delivery for delivery in found if not delivery.fields], [])  # deleted since they were read
         return [delivery for delivery in found if delivery.fields]
 
     def renew(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
-        """Begin the leases anew; returns the deliveries that were lost before."""
+        """Renew the leases. Returns the deliveries whose lease was already lost."""
         lost: list[Delivery] = []
         for queue, chunk in by_queue(deliveries):
-            kept = set(self._run(scripts.RENEW, queue, chunk))
-            lost += [delivery for delivery in chunk if delivery.entry_id not in kept]
+            renewed = set(self._run(scripts.RENEW, queue, chunk))
+            lost += [delivery for delivery in chunk if delivery.entry_id not in renewed]
         return lost
 
     def settle(self, acked: Iterable[Delivery], returned: Iterable[Delivery]) -> None:
-        """Acknowledge the first, hand back the second; those no longer ours stay as they are."""
-        pipeline = self._redis.pipeline(transaction=False)  # MULTI is refused by a full Redis
-        for script, words, deliveries in (
+        """Acknowledge the deliveries `acked` and hand back the deliveries `returned`."""
+        pipeline = self._redis.pipeline(transaction=False)  # a Redis that has reached maxmemory refuses MULTI
+        for script, arguments, deliveries in (
             (scripts.ACK, (*self._names, self._keep), acked),
             (scripts.HAND_BACK, self._names, returned),
         ):
             for queue, chunk in by_queue(deliveries):
-                pipeline.eval(script, 1, self.key(queue), *words, *(d.entry_id for d in chunk))
+                pipeline.eval(script, 1, self.key(queue), *arguments, *(delivery.entry_id for delivery in chunk))
         if pipeline.command_stack:
             execute(pipeline)
 
-    def move(self, call: Call) -> list[int | bytes]:
-        """For each delivery 1 where it was ours and is settled, 0 where not, or why a command was refused."""
+    def move(self, call: MoveCall) -> list[int | bytes]:
+        """Run moves. For each: 1 settled, 0 the lease was lost, or the error of the command that was refused."""
         keys = [self.key(delivery.queue) for delivery in call.deliveries]
         reply: list[int | bytes] = self._redis.eval(
-            scripts.MOVE, len(keys), *keys, *self._names, self._keep, *call.words
+            scripts.MOVE, len(keys), *keys, *self._names, self._keep, *call.arguments
         )
         return reply
 
-    def retire(self, queue: str, idle_seconds: float = 0, only: str = "") -> None:
-        """Remove members that hold nothing and have been silent for so long."""
-        silent_ms = int(idle_seconds * 1000)
-        self._redis.eval(scripts.RETIRE, 1, self.key(queue), self._options.group, silent_ms, only)
+    def remove_idle_consumers(self, queue: str, idle_seconds: float = 0, only: str = "") -> None:
+        """Remove consumers that hold no entry and sent no command for `idle_seconds`. `only`: this consumer alone."""
+        idle_ms = int(idle_seconds * 1000)
+        self._redis.eval(scripts.REMOVE_IDLE_CONSUMERS, 1, self.key(queue), self._options.group, idle_ms, only)
 
     @property
     def _names(self) -> tuple[str, str]:
@@ -149,7 +153,7 @@ class Member:
         return [_Pending(entry_id, consumer, deliveries) for entry_id, consumer, _idle, deliveries in rows]
 
     def _in_group(self, queues: Iterable[str], *command: Any) -> list[Any]:
-        """Run a command of the group; when the group is gone (a restart, FLUSHALL), make it and answer nothing."""
+        """Run a command of the group. If the group is gone (Redis lost its data), create it and return nothing."""
         try:
             return self._redis.execute_command(*command) or []
         except ResponseError as error:
