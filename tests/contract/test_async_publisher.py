@@ -29,7 +29,7 @@ async def publishing(url: str, seconds: float = PATIENT) -> AsyncIterator[AsyncP
     await publisher.close()
 
 
-async def test_a_batch_is_there_in_its_order_and_each_post_of_it_is_told_so(any_redis_url: str) -> None:
+async def test_a_batch_is_stored_in_order_and_each_message_gets_its_result(any_redis_url: str) -> None:
     async with publishing(any_redis_url) as publisher:
         numbers = [b"%d" % number for number in range(200)]
         assert list(await publisher.publish(messages(*numbers))) == [None] * 200
@@ -39,7 +39,7 @@ async def test_a_batch_is_there_in_its_order_and_each_post_of_it_is_told_so(any_
 
 
 @pytest.mark.parametrize("content_type", ["text/odd; x=é", ""])
-async def test_a_post_is_read_as_it_was_written(any_redis_url: str, content_type: str) -> None:
+async def test_a_consumer_reads_the_message_that_was_published(any_redis_url: str, content_type: str) -> None:
     headers: dict[str, str | int | float] = {
         "id": "i",
         "query": 'a="é\x7f\\',
@@ -55,7 +55,7 @@ async def test_a_post_is_read_as_it_was_written(any_redis_url: str, content_type
         assert (message.content_type or "") == content_type
 
 
-async def test_one_that_is_refused_is_told_alone(any_redis_url: str) -> None:
+async def test_a_refused_message_does_not_affect_the_others_of_its_batch(any_redis_url: str) -> None:
     with Redis.from_url(any_redis_url) as redis:
         redis.set("p.other", "no stream")
         first, second = messages(b"first", b"second")
@@ -65,7 +65,7 @@ async def test_one_that_is_refused_is_told_alone(any_redis_url: str) -> None:
         assert bodies(redis) == [b"first", b"second"]
 
 
-async def test_the_depth_is_that_of_all_queues_together_and_a_server_without_a_limit_is_not_full(
+async def test_depth_sums_all_queues_and_a_server_without_a_memory_limit_is_not_full(
     any_redis_url: str,
 ) -> None:
     async with publishing(any_redis_url) as publisher:
@@ -74,7 +74,7 @@ async def test_the_depth_is_that_of_all_queues_together_and_a_server_without_a_l
         assert await publisher.fullness() == 0
 
 
-async def test_a_server_that_is_not_there_is_told_at_once() -> None:
+async def test_a_server_that_refuses_connections_is_reported_at_once() -> None:
     async with publishing("redis://127.0.0.1:1/0") as publisher:
         for _ in range(2):
             began = monotonic()
@@ -84,13 +84,13 @@ async def test_a_server_that_is_not_there_is_told_at_once() -> None:
             assert monotonic() - began < PATIENT / 2
 
 
-async def test_what_was_answered_before_the_connection_broke_is_stored_and_only_that() -> None:
+async def test_only_messages_answered_before_the_connection_broke_count_as_stored() -> None:
     async with _answering(2) as url, publishing(url) as publisher:
         answers = await publisher.publish(messages(b"1", b"2", b"3", b"4"))
     assert [type(answer) for answer in answers] == [type(None)] * 2 + [NotStored] * 2
 
 
-async def test_a_reply_that_comes_too_late_is_not_taken_for_that_of_the_next_batch() -> None:
+async def test_a_late_reply_is_not_taken_for_a_reply_to_the_next_batch() -> None:
     late = asyncio.Event()
     async with _answering(1, then=late.wait) as url, publishing(url, SECONDS) as publisher:
         assert [type(a) for a in await publisher.publish(messages(b"1", b"2"))] == [type(None), NotStored]
@@ -99,7 +99,7 @@ async def test_a_reply_that_comes_too_late_is_not_taken_for_that_of_the_next_bat
 
 
 @pytest.mark.server
-async def test_a_server_that_hangs_is_told_within_the_timeout_and_one_that_is_back_is_used_again(
+async def test_publishing_to_a_hanging_server_times_out_and_works_again_after_it_recovers(
     private_server: RedisServer,
 ) -> None:
     async with publishing(private_server.url, SECONDS) as publisher:
@@ -121,7 +121,7 @@ async def test_a_server_that_hangs_is_told_within_the_timeout_and_one_that_is_ba
 
 
 @pytest.mark.server
-async def test_a_connection_that_was_lost_while_nothing_was_sent_is_replaced_unseen(
+async def test_a_connection_that_was_lost_while_idle_is_replaced(
     private_server: RedisServer,
 ) -> None:
     async with publishing(private_server.url) as publisher:
@@ -133,7 +133,7 @@ async def test_a_connection_that_was_lost_while_nothing_was_sent_is_replaced_uns
 
 
 @pytest.mark.server
-async def test_a_full_server_is_told_and_one_with_room_again_is_used(private_server: RedisServer) -> None:
+async def test_a_full_server_is_reported_and_used_again_when_it_has_room(private_server: RedisServer) -> None:
     async with publishing(private_server.url) as publisher:
         await publisher.publish(messages(b"before"))
         private_server.config_set("maxmemory", 1)
@@ -169,7 +169,7 @@ async def _answering(most: int, then: Callable[[], Awaitable[Any]] | None = None
 
 
 @pytest.mark.server
-async def test_the_replies_of_a_batch_that_was_given_up_are_not_taken_for_those_of_the_next(
+async def test_replies_to_a_cancelled_batch_are_not_taken_for_replies_to_the_next(
     private_server: RedisServer,
 ) -> None:
     async with publishing(private_server.url) as publisher:

@@ -84,7 +84,7 @@ def test_every_example_is_valid_in_the_documents_own_schemas(noun: str) -> None:
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_every_message_goes_where_the_document_says(name: str) -> None:
+def test_every_message_goes_to_the_documented_queue_and_topic(name: str) -> None:
     post = to_message(from_event(GOLDEN[name]), "faceid")
     noun = name.split("/")[1]  # decisions, alerts
     by_queue, by_topic = DOCUMENT["channels"][noun], DOCUMENT["channels"][f"{noun}ByTopic"]
@@ -96,7 +96,7 @@ def test_every_message_goes_where_the_document_says(name: str) -> None:
         assert value in by_topic["parameters"][parameter].get("enum", [value])
 
 
-def test_ajv_accepts_every_golden_message_as_what_it_is_and_as_nothing_else(node_packages: Path) -> None:
+def test_ajv_accepts_every_golden_message_in_its_own_schema_only(node_packages: Path) -> None:
     schemas = {name: json.loads(body) for name, body in committed().items() if name.startswith("schemas/")}
     messages = {name: json.loads(body) for name, body in GOLDEN.items()}
     data = {f"{name} data": message["data"] for name, message in messages.items()}
@@ -107,7 +107,7 @@ def test_ajv_accepts_every_golden_message_as_what_it_is_and_as_nothing_else(node
         assert accepted[f"schemas/{noun}.v1.json"] == [f"{name} data" for name in events]
 
 
-def test_an_entry_on_redis_is_as_the_document_says(fake_redis_url: str) -> None:
+def test_an_entry_on_redis_has_the_documented_fields(fake_redis_url: str) -> None:
     publisher = open_publisher(fake_redis_url, timeout=5.0)
     posts = [to_message(from_event(body), "faceid") for body in GOLDEN.values()]
     publisher.publish(posts)
@@ -125,7 +125,7 @@ def test_an_entry_on_redis_is_as_the_document_says(fake_redis_url: str) -> None:
 
 
 @pytest.mark.server
-def test_a_message_on_rabbitmq_is_as_the_document_says(rabbit_url: str) -> None:
+def test_a_message_on_rabbitmq_has_the_documented_properties(rabbit_url: str) -> None:
     publisher = open_publisher(rabbit_url, timeout=10.0)
     sent = [to_message(from_event(body), "faceid") for body in GOLDEN.values()]
     publisher.publish(sent)
@@ -147,7 +147,7 @@ def test_a_message_on_rabbitmq_is_as_the_document_says(rabbit_url: str) -> None:
                 assert properties.expiration == str(said["expiration"])
 
 
-def test_it_names_no_real_host() -> None:
+def test_the_document_names_no_real_host() -> None:
     assert {server["host"].partition(":")[0] for server in DOCUMENT["servers"].values()} == {
         "rabbitmq.example",
         "redis.example",

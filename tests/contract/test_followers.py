@@ -26,7 +26,7 @@ def numbers(follower: Follower) -> list[str | None]:
     return [arrived.decision.biz_no for arrived in follower.arrived if arrived.decision.biz_no != "0"]
 
 
-async def test_a_follower_notes_each_decision_that_comes_once_and_leaves_it_for_others(url: str) -> None:
+async def test_every_follower_receives_each_new_decision_once(url: str) -> None:
     started = time.time()
     publish(url, decision(1))
     first, second = open_follower(url, PREFIX), open_follower(url, PREFIX)
@@ -58,5 +58,5 @@ async def test_a_follower_notes_each_decision_that_comes_once_and_leaves_it_for_
         ("sqs://", False),
     ],
 )
-def test_what_can_only_be_consumed_is_not_followed(url: str, can: bool) -> None:
+def test_only_engines_that_can_be_read_without_consuming_are_followed(url: str, can: bool) -> None:
     assert can_follow(url) == can

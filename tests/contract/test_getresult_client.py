@@ -91,7 +91,7 @@ def log() -> Iterator[io.StringIO]:
     assert SECRET not in stream.getvalue()
 
 
-async def test_it_asks_with_the_newest_secret_and_the_biz_id_as_it_is() -> None:
+async def test_a_read_sends_the_newest_secret_and_the_unchanged_biz_id() -> None:
     vendor = Vendor(says(200, b'{"status": "OK"}'))
     async with vendor.open():
         assert await read(vendor.port) == Answered(b'{"status": "OK"}')
@@ -120,27 +120,27 @@ async def test_it_asks_with_the_newest_secret_and_the_biz_id_as_it_is() -> None:
     ],
     ids=["refused", "unread", "odd header", "error", "half", "dropped", "no HTTP", "redirect"],
 )
-async def test_each_way_to_go_wrong_has_its_meaning_and_is_not_tried_again(talk: Talk, meaning: Answer) -> None:
+async def test_each_kind_of_failure_has_its_own_answer_and_is_not_retried(talk: Talk, meaning: Answer) -> None:
     vendor = Vendor(talk)
     async with vendor.open():
         assert await read(vendor.port) == meaning
     assert len(vendor.requests) == 1
 
 
-async def test_a_call_that_takes_too_long_may_have_been_a_read() -> None:
+async def test_a_call_that_times_out_may_have_been_a_read() -> None:
     vendor = Vendor(hangs)
     async with vendor.open():
         assert await read(vendor.port, patience=0.1) == Failed("TIMEOUT")
     assert len(vendor.requests) == 1
 
 
-async def test_a_refused_connection_costs_nothing() -> None:
+async def test_a_refused_connection_costs_no_read() -> None:
     with closing(create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
     assert await read(port) == Unread("NO_CONNECTION")
 
 
-async def test_a_connection_that_never_comes_about_costs_nothing() -> None:
+async def test_a_connection_that_times_out_costs_no_read() -> None:
     with closing(create_server(("127.0.0.1", 0), backlog=1)) as full:
         port = full.getsockname()[1]
         waiting = [asyncio.create_task(asyncio.open_connection("127.0.0.1", port)) for _ in range(4)]
@@ -150,7 +150,7 @@ async def test_a_connection_that_never_comes_about_costs_nothing() -> None:
             task.cancel()
 
 
-async def test_too_many_calls_at_once_may_be_over_in_a_moment() -> None:
+async def test_a_call_that_exceeds_the_concurrency_limit_is_retried() -> None:
     too_many = says(403, b'{"error_message": "CONCURRENCY_LIMIT_EXCEEDED"}')
     vendor = Vendor(too_many, too_many, says(200, b"{}"))
     async with vendor.open():
@@ -158,7 +158,7 @@ async def test_too_many_calls_at_once_may_be_over_in_a_moment() -> None:
     assert len(vendor.requests) == 3
 
 
-async def test_after_three_tries_it_gives_up_for_now() -> None:
+async def test_a_read_gives_up_after_three_attempts() -> None:
     vendor = Vendor(says(403, b'{"error_message": "CONCURRENCY_LIMIT_EXCEEDED"}', b"retry-after: 2"))
     async with vendor.open():
         assert await read(vendor.port) == Unread("CONCURRENCY_LIMIT_EXCEEDED", 2)
@@ -175,7 +175,7 @@ async def test_a_proxy_of_the_environment_never_sees_the_secret(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("talk", [drops, hangs, babbles, says(200, b"{}"), says(403, SECRET.encode())])
-async def test_the_secret_is_in_no_form_of_what_remains(talk: Talk) -> None:
+async def test_the_secret_appears_in_no_answer_and_no_representation(talk: Talk) -> None:
     vendor = Vendor(talk)
     async with vendor.open():
         answer = await read(vendor.port, patience=0.1)

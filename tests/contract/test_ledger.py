@@ -91,29 +91,31 @@ def outbox(redis: "Redis") -> list[StoredMessage]:
 # Arrivals
 
 
-async def test_of_many_signed_items_at_once_one_carries_the_case(ledgers: list[Ledger], redis: "Redis") -> None:
+async def test_of_many_signed_items_at_once_one_owns_the_case(ledgers: list[Ledger], redis: "Redis") -> None:
     arrivals = await crowd(ledgers, lambda ledger, number: arrive(ledger, f"item-{number}"))
     assert Counter(arrival.verdict for arrival in arrivals) == {"own": 1, "joined": 49}
     assert case(redis)["count:notify"] == "50"
 
 
-async def test_of_many_hints_at_once_one_looks(ledgers: list[Ledger]) -> None:
+async def test_of_many_unsigned_returns_at_once_one_rechecks_the_case(ledgers: list[Ledger]) -> None:
     arrivals = await crowd(ledgers, lambda ledger, number: hint(ledger, f"item-{number}"))
     assert Counter(arrival.verdict for arrival in arrivals) == {"recheck": 1, "joined": 49}
 
 
-async def test_an_item_that_comes_again_counts_once_and_is_told_the_same(ledgers: list[Ledger], redis: "Redis") -> None:
+async def test_an_item_that_arrives_again_counts_once_and_gets_the_same_verdict(
+    ledgers: list[Ledger], redis: "Redis"
+) -> None:
     arrivals = await crowd(ledgers, lambda ledger, _: arrive(ledger))
     assert {arrival.verdict for arrival in arrivals} == {"own"}
     assert case(redis)["count:notify"] == "1"
 
 
-async def test_the_channels_heard_from_are_told(ledger: Ledger) -> None:
+async def test_an_arrival_returns_the_channels_seen_so_far(ledger: Ledger) -> None:
     assert (await arrive(ledger, "a", channel="return")).channels == ("return",)
     assert (await arrive(ledger, "b", channel="notify")).channels == ("notify", "return")
 
 
-async def test_a_signed_item_watches_an_open_case_beside_a_hint_that_looks(ledger: Ledger) -> None:
+async def test_one_signed_and_one_unsigned_item_recheck_an_open_case(ledger: Ledger) -> None:
     assert (await hint(ledger)).verdict == "recheck"
     assert (await arrive(ledger, "signed", fingerprint="")).verdict == "recheck"
     assert (await hint(ledger, "another")).verdict == "joined"
@@ -124,7 +126,7 @@ async def test_a_signed_item_watches_an_open_case_beside_a_hint_that_looks(ledge
     ]
 
 
-async def test_a_signed_final_item_takes_the_case_from_those_that_look(ledger: Ledger) -> None:
+async def test_a_signed_final_item_takes_the_case_from_items_that_recheck_it(ledger: Ledger) -> None:
     await hint(ledger)
     assert (await arrive(ledger, "signed", fingerprint="")).verdict == "recheck"
     assert (await arrive(ledger, "final")).verdict == "own"
@@ -134,7 +136,7 @@ async def test_a_signed_final_item_takes_the_case_from_those_that_look(ledger: L
     ]
 
 
-async def test_a_decided_case_is_carried_until_its_decision_is_out(ledger: Ledger, redis: "Redis") -> None:
+async def test_a_decided_case_is_owned_until_its_decision_is_published(ledger: Ledger, redis: "Redis") -> None:
     await arrive(ledger)
     await ledger.commit(CASE, b"{}")
     assert (await arrive(ledger)).verdict == "own"
@@ -142,7 +144,9 @@ async def test_a_decided_case_is_carried_until_its_decision_is_out(ledger: Ledge
     assert [(await arrive(ledger)).verdict, (await hint(ledger)).verdict] == ["decided", "decided"]
 
 
-async def test_when_its_item_has_died_another_may_carry_the_case(ledger: Ledger, redis: "Redis") -> None:
+async def test_another_item_may_own_the_case_after_its_owner_became_a_dead_letter(
+    ledger: Ledger, redis: "Redis"
+) -> None:
     for first, second in (("owner", "other"), ("other", "third")):
         assert (await arrive(ledger, first)).verdict == "own"
         redis.execute_command(*release_command("p", CASE))
@@ -152,7 +156,7 @@ async def test_when_its_item_has_died_another_may_carry_the_case(ledger: Ledger,
     assert [(await hint(ledger)).verdict, (await arrive(ledger, "s", fingerprint="")).verdict] == ["recheck", "recheck"]
 
 
-async def test_arrivals_are_noted_one_by_one_up_to_a_limit_and_then_counted(ledger: Ledger, redis: "Redis") -> None:
+async def test_arrivals_are_recorded_up_to_a_limit_and_then_only_counted(ledger: Ledger, redis: "Redis") -> None:
     for number in range(NOTED_ARRIVALS + 10):
         await arrive(ledger, f"item-{number}")
     noted = [name for name in case(redis) if name.startswith("arrival:")]
@@ -176,13 +180,15 @@ async def test_cases_of_accounts_and_odd_ids_are_kept_apart(ledger: Ledger, redi
 # What lives how long
 
 
-async def test_a_signed_case_is_remembered_as_long_as_it_is_set(ledger: Ledger, redis: "Redis") -> None:
+async def test_a_signed_case_is_kept_for_the_retention_time(ledger: Ledger, redis: "Redis") -> None:
     await arrive(ledger, biz_no="n1")
     for key in (KEY, "p:biz_no:{default}:n1"):
         assert 29.9 * DAY < redis.ttl(key) <= 30 * DAY
 
 
-async def test_a_case_of_hints_is_soon_forgotten_and_a_signed_item_keeps_it(ledger: Ledger, redis: "Redis") -> None:
+async def test_a_case_with_unsigned_returns_only_expires_soon_unless_a_signed_item_arrives(
+    ledger: Ledger, redis: "Redis"
+) -> None:
     await hint(ledger)
     assert 590 < redis.ttl(KEY) <= 600
     redis.expire(KEY, 100)
@@ -192,14 +198,14 @@ async def test_a_case_of_hints_is_soon_forgotten_and_a_signed_item_keeps_it(ledg
     assert redis.ttl(KEY) > 29 * DAY
 
 
-async def test_reads_are_remembered_for_longer_than_faceid_keeps_the_result(ledger: Ledger, redis: "Redis") -> None:
+async def test_the_count_of_reads_outlives_the_result_at_faceid(ledger: Ledger, redis: "Redis") -> None:
     await hint(ledger)
     await reserve_read(ledger)
     assert DAY - 10 < redis.ttl(KEY) <= DAY
 
 
 @pytest.mark.parametrize("how", ["answered", "refused", "given_back", "failed"])
-async def test_nothing_is_kept_for_ever_by_a_case_that_expired_meanwhile(
+async def test_a_read_that_finishes_after_its_case_expired_leaves_no_key_without_ttl(
     how: str, ledger: Ledger, redis: "Redis"
 ) -> None:
     await reserve_read(ledger, "late")
@@ -212,7 +218,7 @@ async def test_nothing_is_kept_for_ever_by_a_case_that_expired_meanwhile(
 # Reads
 
 
-async def test_of_many_reservations_at_once_exactly_one_goes(ledgers: list[Ledger], redis: "Redis") -> None:
+async def test_of_many_reads_asked_for_at_once_exactly_one_is_permitted(ledgers: list[Ledger], redis: "Redis") -> None:
     permits = await crowd(ledgers, lambda ledger, _: reserve_read(ledger))
     assert Counter(permit.verdict for permit in permits) == {"go": 1, "wait": 49}
     waits = {permit.code for permit in permits if permit.verdict == "wait"}
@@ -220,7 +226,7 @@ async def test_of_many_reservations_at_once_exactly_one_goes(ledgers: list[Ledge
     assert all(0 < permit.seconds <= 40 for permit in permits if permit.verdict == "wait")
 
 
-async def test_however_many_workers_fail_however_often_there_are_three_reads(ledgers: list[Ledger]) -> None:
+async def test_many_workers_that_fail_often_make_three_reads_in_all(ledgers: list[Ledger]) -> None:
     numbers: list[int] = []
 
     async def insist(ledger: Ledger, number: int) -> None:
@@ -236,7 +242,7 @@ async def test_however_many_workers_fail_however_often_there_are_three_reads(led
     assert sorted(numbers) == [1, 2, 3]
 
 
-async def test_a_read_that_is_given_back_may_be_made_again(ledgers: list[Ledger], redis: "Redis") -> None:
+async def test_a_read_that_was_given_back_may_be_made_again(ledgers: list[Ledger], redis: "Redis") -> None:
     for number in range(10):
         permit = await reserve_read(ledgers[number % WORKERS], f"f{number}", rests=(60.0,))
         assert (permit.verdict, permit.number) == ("go", 1)
@@ -245,9 +251,7 @@ async def test_a_read_that_is_given_back_may_be_made_again(ledgers: list[Ledger]
     assert case(redis)["reads"] == "0"
 
 
-async def test_a_reservation_asked_for_again_after_a_lost_reply_is_the_same_read(
-    ledger: Ledger, redis: "Redis"
-) -> None:
+async def test_a_read_asked_for_again_after_a_lost_reply_is_the_same_read(ledger: Ledger, redis: "Redis") -> None:
     answers = [await reserve_read(ledger, "same", unsigned=True, allowed=2) for _ in range(3)]
     assert {(answer.verdict, answer.number) for answer in answers} == {("go", 1)}
     assert case(redis)["reads"] == "1"
@@ -255,7 +259,7 @@ async def test_a_reservation_asked_for_again_after_a_lost_reply_is_the_same_read
 
 
 @pytest.mark.parametrize(("how", "reads"), [("given_back", "0"), ("refused", "0"), ("failed", "1"), ("answered", "1")])
-async def test_a_landing_told_again_after_a_lost_reply_counts_once(
+async def test_a_read_finished_again_after_a_lost_reply_counts_once(
     how: str, reads: str, ledger: Ledger, redis: "Redis"
 ) -> None:
     await reserve_read(ledger, "same")
@@ -265,27 +269,27 @@ async def test_a_landing_told_again_after_a_lost_reply_counts_once(
     assert "read_id" not in case(redis)
 
 
-async def test_a_flight_that_never_lands_is_over_and_stays_counted(ledger: Ledger) -> None:
+async def test_a_read_that_never_finishes_times_out_and_stays_counted(ledger: Ledger) -> None:
     assert (await reserve_read(ledger, "lost", life=0.0)).verdict == "go"
     after = await reserve_read(ledger)
     assert (after.verdict, after.number) == ("go", 2)
 
 
-async def test_an_overtaken_flight_gives_nothing_back_and_ends_no_other(ledger: Ledger, redis: "Redis") -> None:
+async def test_a_read_that_timed_out_is_not_given_back_and_ends_no_other_read(ledger: Ledger, redis: "Redis") -> None:
     await reserve_read(ledger, "slow", life=0.0)
     await reserve_read(ledger, "second")
     await finish_read(ledger, "slow", "given_back")
     assert (case(redis)["reads"], case(redis)["read_id"]) == ("2", "second")
 
 
-async def test_a_flight_that_was_given_up_for_dead_is_told_so_when_it_lands(ledger: Ledger) -> None:
+async def test_finishing_a_read_that_timed_out_returns_none(ledger: Ledger) -> None:
     await reserve_read(ledger, "slow", life=0.0, allowed=1)
     assert (await reserve_read(ledger, allowed=1)).verdict == "spent"
     assert await finish_read(ledger, "slow", "answered", b"late") is None
     assert (await reserve_read(ledger)).raw == b"late"
 
 
-async def test_an_answer_is_kept_whoever_brings_it_and_the_first_one_stands(ledger: Ledger) -> None:
+async def test_the_first_answer_is_kept_whichever_read_returned_it(ledger: Ledger) -> None:
     await reserve_read(ledger, "slow", life=0.0)
     await reserve_read(ledger, "second")
     await finish_read(ledger, "slow", "answered", b"first")
@@ -300,13 +304,13 @@ async def test_a_stored_answer_comes_back_byte_for_byte_instead_of_a_read(raw: b
     assert await reserve_read(ledger, allowed=0) == ReadPermit("stored", raw=raw)
 
 
-async def test_a_refusal_is_final(ledger: Ledger) -> None:
+async def test_a_refused_read_is_never_repeated(ledger: Ledger) -> None:
     await reserve_read(ledger, "f")
     await finish_read(ledger, "f", "refused", "DATA_DESTROYED")
     assert await reserve_read(ledger) == ReadPermit("refused", code="DATA_DESTROYED")
 
 
-async def test_an_answer_set_aside_makes_room_for_the_next_read(ledger: Ledger, redis: "Redis") -> None:
+async def test_an_answer_that_was_set_aside_allows_another_read(ledger: Ledger, redis: "Redis") -> None:
     await reserve_read(ledger, "f")
     await finish_read(ledger, "f", "answered", EVERY_BYTE)
     await ledger.set_aside(CASE, b"another answer")
@@ -317,7 +321,7 @@ async def test_an_answer_set_aside_makes_room_for_the_next_read(ledger: Ledger, 
     assert redis.hget(KEY, "set_aside") == EVERY_BYTE
 
 
-async def test_there_is_a_rest_after_each_read_and_the_last_one_repeats(ledger: Ledger, redis: "Redis") -> None:
+async def test_there_is_a_pause_after_each_read_and_the_last_pause_repeats(ledger: Ledger, redis: "Redis") -> None:
     rests = []
     for number in range(4):
         assert (await reserve_read(ledger, f"f{number}", rests=(20.0, 40.0), allowed=9)).verdict == "go"
@@ -335,7 +339,7 @@ async def test_no_more_reads_than_are_allowed(allowed: int, ledger: Ledger) -> N
     assert await reserve_read(ledger, allowed=allowed) == ReadPermit("spent", number=allowed)
 
 
-async def test_landing_tells_the_channels_heard_from_meanwhile(ledger: Ledger) -> None:
+async def test_finishing_a_read_returns_the_channels_seen_meanwhile(ledger: Ledger) -> None:
     await arrive(ledger, "a")
     await reserve_read(ledger, "f")
     await arrive(ledger, "b", channel="return")
@@ -345,7 +349,7 @@ async def test_landing_tells_the_channels_heard_from_meanwhile(ledger: Ledger) -
 # Decisions
 
 
-async def test_of_many_decisions_at_once_the_first_stands_for_all(ledgers: list[Ledger]) -> None:
+async def test_of_many_decisions_at_once_all_callers_get_the_first(ledgers: list[Ledger]) -> None:
     answers = await crowd(ledgers, lambda ledger, number: ledger.commit(CASE, b"decision %d" % number))
     assert len(set(answers)) == 1
     ((current, published),) = set(answers)
@@ -353,7 +357,9 @@ async def test_of_many_decisions_at_once_the_first_stands_for_all(ledgers: list[
     assert not published
 
 
-async def test_a_decision_comes_back_byte_for_byte_with_whether_it_is_out(ledger: Ledger, redis: "Redis") -> None:
+async def test_commit_returns_the_first_decision_byte_for_byte_and_whether_it_is_published(
+    ledger: Ledger, redis: "Redis"
+) -> None:
     assert await ledger.commit(CASE, EVERY_BYTE) == (EVERY_BYTE, False)
     redis.hset(KEY, "published", "id")
     assert await ledger.commit(CASE, b"another") == (EVERY_BYTE, True)
@@ -362,7 +368,9 @@ async def test_a_decision_comes_back_byte_for_byte_with_whether_it_is_out(ledger
 # Evidence that contradicts
 
 
-async def test_other_evidence_raises_one_alert_for_each_thing_it_says(ledgers: list[Ledger], redis: "Redis") -> None:
+async def test_contradicting_evidence_raises_one_alert_for_each_fingerprint(
+    ledgers: list[Ledger], redis: "Redis"
+) -> None:
     await arrive(ledgers[0], "first", fingerprint="PASS")
     await crowd(
         ledgers, lambda ledger, number: arrive(ledger, f"i{number}", fingerprint=("PASS", "FAIL", "MASK")[number % 3])
@@ -374,7 +382,7 @@ async def test_other_evidence_raises_one_alert_for_each_thing_it_says(ledgers: l
     assert len({stored.id for stored in alerts}) == 2
 
 
-async def test_hints_and_unfinished_flows_contradict_nothing(ledger: Ledger, redis: "Redis") -> None:
+async def test_unsigned_returns_and_unfinished_flows_raise_no_conflict(ledger: Ledger, redis: "Redis") -> None:
     await arrive(ledger, "first", fingerprint="PASS")
     await hint(ledger)
     await arrive(ledger, "unfinished", fingerprint="")
@@ -384,7 +392,7 @@ async def test_hints_and_unfinished_flows_contradict_nothing(ledger: Ledger, red
 # What hints may cost
 
 
-async def test_hints_open_so_many_cases_a_minute_and_the_rest_leave_no_trace(ledger: Ledger, redis: "Redis") -> None:
+async def test_unsigned_returns_over_the_limit_of_cases_leave_no_trace(ledger: Ledger, redis: "Redis") -> None:
     verdicts = [(await hint(ledger, case=CaseKey("default", str(number)))).verdict for number in range(30)]
     assert verdicts == ["recheck"] * LIMITS.unsigned_cases + ["rate_limited"] * 10
     assert len(redis.keys("p:case:*")) == LIMITS.unsigned_cases
@@ -394,7 +402,7 @@ async def test_hints_open_so_many_cases_a_minute_and_the_rest_leave_no_trace(led
     assert (await arrive(ledger)).verdict == "own"
 
 
-async def test_hints_cost_so_many_reads_a_minute_and_signed_items_go_on(ledger: Ledger, redis: "Redis") -> None:
+async def test_unsigned_reads_are_limited_and_signed_reads_go_on(ledger: Ledger, redis: "Redis") -> None:
     redis.set("p:unsigned_reads:{default}", LIMITS.unsigned_reads - 1, ex=60)
     assert (await reserve_read(ledger, "f", unsigned=True)).verdict == "go"
     await finish_read(ledger, "f", "given_back", "CONCURRENCY_LIMIT_EXCEEDED")
@@ -416,7 +424,7 @@ async def call(ledger: Ledger, number: int, how: Any, code: str = "AUTHENTICATIO
     return permit
 
 
-async def test_calls_that_all_fail_pause_the_account_and_raise_one_alert(ledger: Ledger, redis: "Redis") -> None:
+async def test_failed_calls_open_the_breaker_and_raise_one_alert(ledger: Ledger, redis: "Redis") -> None:
     for number in range(3):
         assert (await call(ledger, number, "given_back")).verdict == "go"
     paused = await call(ledger, 3, "given_back")
@@ -425,7 +433,7 @@ async def test_calls_that_all_fail_pause_the_account_and_raise_one_alert(ledger:
     assert (alert.reason, alert.account, alert.detail) == ("breaker_opened", "default", "AUTHENTICATION_ERROR")
 
 
-async def test_a_paused_account_is_tried_by_one_call_at_a_time(ledgers: list[Ledger], redis: "Redis") -> None:
+async def test_an_open_breaker_is_probed_by_one_call_at_a_time(ledgers: list[Ledger], redis: "Redis") -> None:
     for number in range(3):
         await call(ledgers[0], number, "given_back")
     redis.hset(ACCOUNT, "open_until", 1)
@@ -440,7 +448,7 @@ async def test_a_paused_account_is_tried_by_one_call_at_a_time(ledgers: list[Led
 
 
 @pytest.mark.parametrize("how", ["answered", "refused"])
-async def test_an_answer_ends_the_pause_and_says_so(how: str, ledger: Ledger, redis: "Redis") -> None:
+async def test_an_answer_closes_the_breaker_and_raises_an_alert(how: str, ledger: Ledger, redis: "Redis") -> None:
     for number in range(3):
         await call(ledger, number, "given_back")
     redis.hset(ACCOUNT, "open_until", 1)
@@ -450,7 +458,9 @@ async def test_an_answer_ends_the_pause_and_says_so(how: str, ledger: Ledger, re
     assert (await call(ledger, 4, "answered", "{}")).verdict == "go"
 
 
-async def test_a_failed_probe_pauses_for_longer_without_another_alert(ledger: Ledger, redis: "Redis") -> None:
+async def test_a_failed_probe_opens_the_breaker_for_longer_without_another_alert(
+    ledger: Ledger, redis: "Redis"
+) -> None:
     for number in range(3):
         await call(ledger, number, "given_back")
     waits = []
@@ -463,7 +473,7 @@ async def test_a_failed_probe_pauses_for_longer_without_another_alert(ledger: Le
     assert len(outbox(redis)) == 1
 
 
-async def test_too_many_calls_at_once_pause_the_account_for_a_moment_and_never_break_it(
+async def test_the_concurrency_limit_pauses_the_account_briefly_and_never_opens_the_breaker(
     ledger: Ledger, redis: "Redis"
 ) -> None:
     for number in range(10):
@@ -479,7 +489,7 @@ async def test_too_many_calls_at_once_pause_the_account_for_a_moment_and_never_b
 # Forgotten scripts
 
 
-async def test_scripts_that_the_server_has_forgotten_are_taught_again(ledgers: list[Ledger], redis: "Redis") -> None:
+async def test_scripts_are_loaded_again_after_the_server_lost_them(ledgers: list[Ledger], redis: "Redis") -> None:
     await crowd(ledgers, lambda ledger, number: arrive(ledger, f"a{number}"), 10)
     redis.script_flush()
     verdicts = [arrival.verdict for arrival in await crowd(ledgers, lambda ledger, n: arrive(ledger, f"a{n}"), 10)]
@@ -496,7 +506,7 @@ async def test_scripts_that_the_server_has_forgotten_are_taught_again(ledgers: l
     assert set(case(redis)) >= {"reads", "set_aside", "decision"}
 
 
-async def test_calls_made_at_the_same_time_share_a_round_trip_and_fail_alone(ledger: Ledger, redis: "Redis") -> None:
+async def test_a_call_that_fails_does_not_affect_calls_made_at_the_same_time(ledger: Ledger, redis: "Redis") -> None:
     redis.set("p:case:{default}:broken", "no hash")
     broken = CaseKey("default", "broken")
     answers = await asyncio.gather(
@@ -505,7 +515,7 @@ async def test_calls_made_at_the_same_time_share_a_round_trip_and_fail_alone(led
     assert [type(answer).__name__ for answer in answers] == ["Arrival", "ResponseError", "Arrival"]
 
 
-async def test_the_alerts_are_json_that_other_programs_can_read(ledger: Ledger, redis: "Redis") -> None:
+async def test_alerts_in_the_outbox_are_json(ledger: Ledger, redis: "Redis") -> None:
     await arrive(ledger, "a", fingerprint="one")
     await arrive(ledger, "b", fingerprint="two")
     (raw,) = redis.hvals("p:outbox:items")

@@ -32,20 +32,20 @@ def bodies(redis: "Redis") -> list[bytes]:
     return [fields[b"body"] for _, fields in entries]
 
 
-def test_a_batch_is_there_in_its_order_when_the_call_returns(publisher: Publisher, any_redis_url: str) -> None:
+def test_a_batch_is_stored_in_order_when_the_call_returns(publisher: Publisher, any_redis_url: str) -> None:
     publisher.publish(messages(*(b"%d" % number for number in range(200))))
     publisher.publish(messages(bytes(range(256)), b""))
     with Redis.from_url(any_redis_url) as redis:
         assert bodies(redis) == [*(b"%d" % number for number in range(200)), bytes(range(256)), b""]
 
 
-def test_nothing_is_nothing(publisher: Publisher, any_redis_url: str) -> None:
+def test_publishing_no_messages_writes_nothing(publisher: Publisher, any_redis_url: str) -> None:
     publisher.publish([])
     with Redis.from_url(any_redis_url) as redis:
         assert redis.keys("*") == []
 
 
-def test_the_depth_is_that_of_all_queues_together_made_where_missing(publisher: Publisher) -> None:
+def test_depth_sums_all_queues_and_creates_missing_ones(publisher: Publisher) -> None:
     publisher.publish(messages(b"a", b"b"))
     assert publisher.depth(["p.callbacks", "p.verified"]) == 2
 
@@ -53,7 +53,7 @@ def test_the_depth_is_that_of_all_queues_together_made_where_missing(publisher: 
 @pytest.mark.parametrize(
     "call", [lambda publisher: publisher.publish(messages(b"x")), lambda publisher: publisher.depth(["q"])]
 )
-def test_a_broker_that_is_not_there_is_told_at_once(call: Callable[[Publisher], object]) -> None:
+def test_a_broker_that_refuses_connections_is_reported_at_once(call: Callable[[Publisher], object]) -> None:
     with closing(open_publisher("redis://127.0.0.1:1/0", SECONDS)) as publisher:
         for _ in range(3):
             began = monotonic()
@@ -63,7 +63,7 @@ def test_a_broker_that_is_not_there_is_told_at_once(call: Callable[[Publisher], 
 
 
 @pytest.mark.server
-def test_a_broker_that_hangs_is_told_within_the_timeout_and_one_that_is_back_is_used_again(
+def test_publishing_to_a_hanging_broker_times_out_and_works_again_after_it_recovers(
     private_server: RedisServer,
 ) -> None:
     with closing(open_publisher(private_server.url, SECONDS)) as publisher:
@@ -85,7 +85,7 @@ def test_a_broker_that_hangs_is_told_within_the_timeout_and_one_that_is_back_is_
 
 
 @pytest.mark.server
-def test_a_full_broker_is_told_and_one_with_room_again_is_used(private_server: RedisServer) -> None:
+def test_a_full_broker_is_reported_and_used_again_when_it_has_room(private_server: RedisServer) -> None:
     with closing(open_publisher(private_server.url, SECONDS)) as publisher:
         publisher.publish(messages(b"before"))
         private_server.config_set("maxmemory", 1)
@@ -110,5 +110,5 @@ def test_a_full_broker_is_told_and_one_with_room_again_is_used(private_server: R
         ("redis+x://h", "stock"),
     ],
 )
-def test_the_scheme_of_a_url_names_its_engine(url: str, engine: str) -> None:
+def test_the_scheme_of_a_url_selects_the_engine(url: str, engine: str) -> None:
     assert engine_of(url) == engine

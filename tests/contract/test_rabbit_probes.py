@@ -29,16 +29,14 @@ def refused(url: str) -> tuple[str, Refusal]:
     return last.what, last.result
 
 
-def test_a_fit_rabbitmq_passes_every_probe_twice(rabbit_url: str) -> None:
+def test_a_working_rabbitmq_passes_every_probe_twice(rabbit_url: str) -> None:
     first, again = probes(rabbit_url), probes(rabbit_url, RESULT_QUEUES)
 
     assert [probe.what for probe in first] == [probe.what for probe in again] == ["", "queues", "confirms"]
     assert not any(isinstance(probe.result, Refusal) for probe in (*first, *again))
 
 
-def test_nothing_of_a_probe_stays_but_the_queues_that_workers_need(
-    rabbit_server: RabbitServer, rabbit_url: str
-) -> None:
+def test_a_probe_leaves_only_the_queues_that_workers_need(rabbit_server: RabbitServer, rabbit_url: str) -> None:
     probes(rabbit_url)
 
     vhost = rabbit_url.rpartition("/")[2]
@@ -46,7 +44,7 @@ def test_nothing_of_a_probe_stays_but_the_queues_that_workers_need(
     assert names == {f"faceid.{queue}" for queue in INNER_QUEUES}
 
 
-def test_a_wrong_password_is_told_without_the_password(rabbit_url: str) -> None:
+def test_a_wrong_password_is_reported_without_the_password(rabbit_url: str) -> None:
     what, refusal = refused(rabbit_url.replace("guest:guest", "guest:private"))
 
     assert (what, refusal.found) == ("", "the user or the password is wrong")
@@ -60,14 +58,14 @@ def test_an_unknown_virtual_host_is_named(rabbit_url: str) -> None:
     assert "add_vhost" in refusal.hint
 
 
-def test_where_nobody_listens_is_told(rabbit_url: str) -> None:
+def test_a_port_where_nobody_listens_is_reported(rabbit_url: str) -> None:
     assert refused("amqp://guest:guest@127.0.0.1:9//") == (
         "",
         Refusal("nobody listens there", f"Start it, or mend host and port in {SETTING}."),
     )
 
 
-def test_a_queue_that_somebody_has_made_otherwise_is_named_with_what_differs(rabbit_url: str) -> None:
+def test_a_queue_declared_with_other_arguments_is_named_with_the_difference(rabbit_url: str) -> None:
     with open_connection(rabbit_url) as connection:
         channel: Any = connection.channel()
         channel.queue_declare("faceid.verified", durable=True, auto_delete=False)
@@ -83,7 +81,7 @@ def test_a_queue_that_somebody_has_made_otherwise_is_named_with_what_differs(rab
     ("permissions", "failing"),
     [(("^$", ".*", ".*"), "queues"), ((".*", "^$", ".*"), "confirms"), ((".*", ".*", "^$"), "confirms")],
 )
-def test_a_missing_permission_is_told(
+def test_a_missing_permission_is_reported(
     rabbit_server: RabbitServer, rabbit_url: str, permissions: tuple[str, str, str], failing: str
 ) -> None:
     vhost = rabbit_url.rpartition("/")[2]
@@ -98,7 +96,7 @@ def test_a_missing_permission_is_told(
     assert "set_permissions" in refusal.hint
 
 
-def test_the_permissions_of_the_documentation_are_enough(rabbit_server: RabbitServer, rabbit_url: str) -> None:
+def test_the_documented_permissions_are_sufficient(rabbit_server: RabbitServer, rabbit_url: str) -> None:
     ((configure, write, read),) = re.findall(r"set_permissions -p VHOST USER '(.*?)' '(.*?)' '(.*?)'", OPERATING)
     vhost = rabbit_url.rpartition("/")[2]
     rabbit_server.control("add_user", "documented", "secret")
@@ -112,7 +110,7 @@ def test_the_permissions_of_the_documentation_are_enough(rabbit_server: RabbitSe
     assert not any(isinstance(probe.result, Refusal) for probe in found)
 
 
-def test_an_alarm_is_told(private_rabbit: RabbitServer) -> None:
+def test_a_memory_alarm_is_reported(private_rabbit: RabbitServer) -> None:
     private_rabbit.full(full=True)
     assert probes(private_rabbit.url())[-1] == Probe("confirms", ALARM)
 

@@ -61,7 +61,7 @@ def decision(body: bytes = b"{}", topic: str = "decision.default.approved") -> M
 # What is stored, and how
 
 
-def test_a_batch_is_there_in_its_order_when_the_call_returns(publisher: Publisher, url: str) -> None:
+def test_a_batch_is_stored_in_order_when_the_call_returns(publisher: Publisher, url: str) -> None:
     publisher.publish(messages(*(b"%d" % number for number in range(500))))
     publisher.publish(messages(bytes(range(256)), b"", b"x" * 400_000))
     expected = [*(b"%d" % number for number in range(500)), bytes(range(256)), b"", b"x" * 400_000]
@@ -69,7 +69,7 @@ def test_a_batch_is_there_in_its_order_when_the_call_returns(publisher: Publishe
     assert taken_from_rabbit(url, CALLBACKS) == expected
 
 
-def test_nothing_is_nothing_and_connects_to_nobody() -> None:
+def test_publishing_no_messages_opens_no_connection() -> None:
     with closing(open_publisher("amqp://127.0.0.1:1/v", SECONDS)) as publisher:
         publisher.publish([])
 
@@ -82,7 +82,7 @@ def test_a_message_can_be_read_by_any_client(publisher: Publisher, url: str) -> 
     assert message.properties["delivery_mode"] == 2
 
 
-def test_inner_queues_are_replicated_and_drop_nothing_for_being_delivered_often(
+def test_inner_queues_are_quorum_queues_without_a_delivery_limit(
     publisher: Publisher, url: str, server: RabbitServer
 ) -> None:
     publisher.publish([*messages(b"x"), decision()])
@@ -97,7 +97,7 @@ def _pair(argument: list[Any]) -> tuple[str, Any]:
     return argument[0], argument[-1]
 
 
-def test_results_are_routed_by_topic_and_others_bind_queues_of_their_own(publisher: Publisher, url: str) -> None:
+def test_results_are_routed_by_topic_to_queues_that_others_bind(publisher: Publisher, url: str) -> None:
     publisher.fullness()  # which connects, and so declares
     with Connection(url) as connection:
         channel = connection.channel()
@@ -111,7 +111,7 @@ def test_results_are_routed_by_topic_and_others_bind_queues_of_their_own(publish
 
 
 @pytest.mark.parametrize(("days", "expiration"), [(30, 30 * DAY_MS), (49, 49 * DAY_MS), (60, 2**32 - 1)])
-def test_results_expire_after_the_retention_as_far_as_the_protocol_can_say(
+def test_results_carry_the_retention_as_expiration_up_to_the_protocols_limit(
     days: float, expiration: int, url: str
 ) -> None:
     with closing(open_publisher(url, PATIENCE, retention_days=days)) as publisher:
@@ -120,7 +120,7 @@ def test_results_expire_after_the_retention_as_far_as_the_protocol_can_say(
     assert ["expiration" in m.properties for m in messages_of_rabbit(url, CALLBACKS)] == [False]
 
 
-def test_a_result_is_gone_when_its_time_has_come(url: str) -> None:
+def test_a_result_is_removed_when_it_expires(url: str) -> None:
     with closing(open_publisher(url, PATIENCE, retention_days=0.1 / 86_400)) as publisher:
         publisher.publish([decision()])
         until(lambda: publisher.depth(["faceid.decisions"]) == 0)
@@ -138,7 +138,7 @@ def test_a_result_is_gone_when_its_time_has_come(url: str) -> None:
     ],
     ids=["publish", "depth", "fullness"],
 )
-def test_a_broker_that_is_not_there_is_told_at_once(call: Callable[[Publisher], object]) -> None:
+def test_a_broker_that_refuses_connections_is_reported_at_once(call: Callable[[Publisher], object]) -> None:
     with closing(open_publisher("amqp://127.0.0.1:1/v", SECONDS)) as publisher:
         for _ in range(3):
             began = monotonic()
@@ -148,7 +148,7 @@ def test_a_broker_that_is_not_there_is_told_at_once(call: Callable[[Publisher], 
 
 
 @pytest.mark.parametrize("what", ["queue", "exchange"])
-def test_what_somebody_has_deleted_is_declared_again_by_the_next_call(
+def test_a_deleted_queue_or_exchange_is_declared_again_by_the_next_call(
     what: str, publisher: Publisher, url: str
 ) -> None:
     publisher.publish([*messages(b"before"), decision(b"before")])
@@ -164,7 +164,7 @@ def test_what_somebody_has_deleted_is_declared_again_by_the_next_call(
     assert taken_from_rabbit(url, CALLBACKS if what == "queue" else "faceid.decisions")[-1] == b"after"
 
 
-def test_one_refused_message_is_told_for_its_whole_batch(publisher: Publisher, url: str, server: RabbitServer) -> None:
+def test_one_refused_message_fails_its_whole_batch(publisher: Publisher, url: str, server: RabbitServer) -> None:
     publisher.publish(messages(b"first"))
     policy = json.dumps({"max-length": 1, "overflow": "reject-publish"})
     server.control("set_policy", "-p", "v0", "short", "^faceid.callbacks$", policy, "--apply-to", "queues")
@@ -183,7 +183,7 @@ def _refused(publisher: Publisher) -> bool:
     return False
 
 
-def test_a_queue_of_another_kind_under_our_name_is_told(url: str) -> None:
+def test_a_queue_of_another_type_under_our_name_is_reported(url: str) -> None:
     with Connection(url) as connection, closing(open_publisher(url, PATIENCE)) as publisher:
         connection.channel().queue_declare(CALLBACKS, durable=True, auto_delete=False)
         with pytest.raises(NotStored, match="PreconditionFailed"):
@@ -191,7 +191,7 @@ def test_a_queue_of_another_kind_under_our_name_is_told(url: str) -> None:
         connection.channel().queue_delete(CALLBACKS)
 
 
-def test_of_several_brokers_in_a_url_one_that_is_there_is_found(url: str) -> None:
+def test_the_next_broker_of_a_url_is_used_when_the_first_is_away(url: str) -> None:
     with closing(open_publisher(f"amqp://127.0.0.1:1/v;{url}", PATIENCE)) as publisher:
         with pytest.raises(NotStored):
             publisher.publish(messages(b"x"))
@@ -202,7 +202,7 @@ def test_of_several_brokers_in_a_url_one_that_is_there_is_found(url: str) -> Non
 # The broker hangs, dies, is full
 
 
-def test_a_broker_that_hangs_is_told_within_the_timeout_and_used_again_when_it_goes_on(
+def test_calls_to_a_hanging_broker_time_out_and_work_again_after_it_recovers(
     hasty: Publisher, url: str, server: RabbitServer
 ) -> None:
     until(lambda: _stored(hasty, b"before"))
@@ -221,7 +221,7 @@ def test_a_broker_that_hangs_is_told_within_the_timeout_and_used_again_when_it_g
     assert {body for body in taken_from_rabbit(url, CALLBACKS) if body != b"hangs"} == {b"before", b"after"}
 
 
-def test_a_large_batch_to_a_broker_that_hangs_is_given_up_in_time(hasty: Publisher, server: RabbitServer) -> None:
+def test_a_large_batch_to_a_hanging_broker_times_out(hasty: Publisher, server: RabbitServer) -> None:
     until(lambda: _stored(hasty, b"before"))
     server.pause()
     try:
@@ -235,7 +235,7 @@ def test_a_large_batch_to_a_broker_that_hangs_is_given_up_in_time(hasty: Publish
 
 
 @pytest.mark.timeout(240)
-def test_what_was_confirmed_survives_kills_of_the_broker(server: RabbitServer) -> None:
+def test_confirmed_messages_survive_kills_of_the_broker(server: RabbitServer) -> None:
     """Batches are published all the while; the node is killed and started again twice.
 
     In a virtual host whose queues were never deleted: RabbitMQ 3.10 may not find one again that was deleted and
@@ -275,7 +275,9 @@ def test_what_was_confirmed_survives_kills_of_the_broker(server: RabbitServer) -
     assert stored <= set(found)
 
 
-def test_an_alarm_is_told_at_once_and_ends_by_itself(publisher: Publisher, url: str, server: RabbitServer) -> None:
+def test_a_memory_alarm_is_reported_at_once_and_publishing_works_after_it(
+    publisher: Publisher, url: str, server: RabbitServer
+) -> None:
     publisher.publish(messages(b"before"))
     assert publisher.fullness() == 0.0
     server.full(full=True)
@@ -302,7 +304,7 @@ def test_an_alarm_is_told_at_once_and_ends_by_itself(publisher: Publisher, url: 
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_publisher_is_not_given_up_while_it_is_kept_and_connects_anew_when_it_was_not(kept: bool, url: str) -> None:
+def test_keep_answers_heartbeats_and_without_it_the_publisher_reconnects(kept: bool, url: str) -> None:
     topology = rabbit_topology("faceid", ["callbacks"])
     with closing(RabbitPublisher(dialer(url, PATIENCE, heartbeat=1.0), topology, PATIENCE, 60.0)) as publisher:
         publisher.publish(messages(b"before"))
@@ -316,7 +318,7 @@ def test_a_publisher_is_not_given_up_while_it_is_kept_and_connects_anew_when_it_
     assert taken_from_rabbit(url, CALLBACKS) == [b"before", b"after"]
 
 
-def test_a_link_that_is_lost_stays_so(url: str) -> None:
+def test_a_lost_link_stays_lost(url: str) -> None:
     link = Link(dialer(url, SECONDS, 10.0))
     link.drop()
     link.drop()

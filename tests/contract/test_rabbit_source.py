@@ -105,7 +105,7 @@ def received(source: Source, count: int) -> list[Delivery]:
 # Connections that are lost
 
 
-def test_what_was_not_published_when_the_connection_went_comes_again(
+def test_a_message_not_moved_before_the_connection_broke_is_delivered_again(
     cut_off: Place, place: Place, proxy: Proxy
 ) -> None:
     place.publish(envelope("i1"))
@@ -121,7 +121,7 @@ def test_what_was_not_published_when_the_connection_went_comes_again(
     assert (place.take("faceid.reconciled"), place.take(CALLBACKS)) == ([b"next"], [])
 
 
-def test_what_was_published_when_the_connection_went_is_finished_and_not_published_again(
+def test_a_settlement_published_before_the_connection_broke_is_not_published_again(
     cut_off: Place, place: Place, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.publish(envelope("i1"))
@@ -138,9 +138,7 @@ def test_what_was_published_when_the_connection_went_is_finished_and_not_publish
     assert place.take("faceid.reconciled") == [b"next"]
 
 
-def test_a_worker_that_only_lost_its_connection_is_held_against_nobody(
-    cut_off: Place, place: Place, proxy: Proxy
-) -> None:
+def test_lost_connections_do_not_add_up_to_poison(cut_off: Place, place: Place, proxy: Proxy) -> None:
     """In work when it broke and settled after it: the message comes again, and counts from the beginning."""
     place.publish(envelope("i1"))
     source = cut_off.source()
@@ -180,7 +178,7 @@ def test_a_connection_cut_at_any_moment_loses_nothing(moment: int, cut_off: Plac
 # Heartbeats
 
 
-def test_the_messages_of_a_worker_that_hangs_are_delivered_to_another_within_its_lease(place: Place) -> None:
+def test_messages_of_a_hanging_worker_are_delivered_to_another_worker(place: Place) -> None:
     lease = 4.0
     place.publish(envelope("i1"))
     hung = place.source(lease_seconds=lease)
@@ -191,7 +189,7 @@ def test_the_messages_of_a_worker_that_hangs_are_delivered_to_another_within_its
     assert delivery.earlier == 1
 
 
-def test_a_busy_worker_keeps_what_it_holds_as_long_as_it_renews(place: Place) -> None:
+def test_a_busy_worker_keeps_its_messages_as_long_as_it_renews(place: Place) -> None:
     lease = 3.0
     place.publish(envelope("i1"))
     busy, idle = place.source(lease_seconds=lease), place.source(lease_seconds=lease)
@@ -205,7 +203,7 @@ def test_a_busy_worker_keeps_what_it_holds_as_long_as_it_renews(place: Place) ->
     assert place.take(CALLBACKS) == []
 
 
-def test_results_on_a_broker_of_their_own_keep_their_connection_too(place: Place, redis_url: str) -> None:
+def test_a_separate_results_broker_keeps_its_connection(place: Place, redis_url: str) -> None:
     """Queues on Redis, results on RabbitMQ: the pump's receiving keeps both."""
     mixed = Place(redis_url, redis_url, place.urls["broker_url"])
     source = mixed.source()
@@ -222,7 +220,7 @@ def test_results_on_a_broker_of_their_own_keep_their_connection_too(place: Place
 # Odd messages
 
 
-def test_a_message_whose_properties_can_not_be_read_comes_without_them_and_stops_nobody(place: Place) -> None:
+def test_a_message_with_unreadable_properties_is_delivered_without_them(place: Place) -> None:
     place.publish(envelope("before"))
     with Connection(place.urls["broker_url"]) as connection:
         channel: Any = connection.channel()
@@ -236,7 +234,7 @@ def test_a_message_whose_properties_can_not_be_read_comes_without_them_and_stops
     settle_all(source, deliveries)
 
 
-def test_headers_that_are_no_plain_values_are_left_out(place: Place) -> None:
+def test_headers_that_are_not_text_or_numbers_are_left_out(place: Place) -> None:
     headers = {
         "a": "text",
         "b": 1,
@@ -255,7 +253,7 @@ def test_headers_that_are_no_plain_values_are_left_out(place: Place) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]\nx", b'{"headers": 1}\nx', b"[" * 100_000])
-def test_a_stranger_that_looks_like_one_of_our_wide_messages_stays_what_it_is(body: bytes, place: Place) -> None:
+def test_a_foreign_message_of_our_wide_type_is_delivered_unchanged(body: bytes, place: Place) -> None:
     place.publish(envelope("i1"))
     with Connection(place.urls["broker_url"]) as connection:
         channel: Any = connection.channel()
@@ -267,9 +265,7 @@ def test_a_stranger_that_looks_like_one_of_our_wide_messages_stays_what_it_is(bo
 # Those that come again
 
 
-def test_while_redis_is_away_the_suspects_wait_and_the_others_go_on(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_while_redis_is_away_only_redelivered_messages_wait(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.publish(envelope("again"))
     first = place.source()
     receive(first)
@@ -285,7 +281,7 @@ def test_while_redis_is_away_the_suspects_wait_and_the_others_go_on(
     assert (delivery.headers["id"], delivery.earlier) == ("again", 1)
 
 
-def test_after_a_reconnect_what_was_cut_off_comes_back_by_many_at_once(
+def test_after_a_reconnect_messages_are_redelivered_in_large_batches(
     cut_off: Place, place: Place, proxy: Proxy
 ) -> None:
     place.publish(*(envelope(f"i{number}") for number in range(40)))
@@ -312,7 +308,7 @@ def _fails(source: Source) -> bool:
 # The broker itself
 
 
-def test_a_broker_that_hangs_is_given_up_and_taken_up_again(place: Place, server: RabbitServer) -> None:
+def test_a_hanging_broker_is_reported_and_used_again_after_it_recovers(place: Place, server: RabbitServer) -> None:
     place.publish(envelope("i1"))
     source = place.source(lease_seconds=3.0)
     (delivery,) = receive(source)
@@ -332,7 +328,7 @@ def test_a_broker_that_hangs_is_given_up_and_taken_up_again(place: Place, server
     assert place.take("faceid.reconciled") == [b"next"]
 
 
-def test_an_alarm_holds_what_would_be_published_and_nothing_else(place: Place, server: RabbitServer) -> None:
+def test_a_memory_alarm_blocks_publishing_but_not_acknowledging(place: Place, server: RabbitServer) -> None:
     place.publish(envelope("i1"), envelope("i2"))
     source = place.source(lease_seconds=3.0)
     moving, ending = receive(source, 2)
@@ -354,7 +350,7 @@ def test_an_alarm_holds_what_would_be_published_and_nothing_else(place: Place, s
 
 
 @pytest.mark.timeout(240)
-def test_kills_of_the_broker_in_mid_load_lose_nothing(server: RabbitServer, redis_url: str) -> None:
+def test_kills_of_the_broker_under_load_lose_nothing(server: RabbitServer, redis_url: str) -> None:
     """Messages are published and moved on all the while; what was confirmed comes out at the other end.
 
     In a virtual host whose queues were never deleted: RabbitMQ 3.10 may not find one again that was deleted and

@@ -54,7 +54,7 @@ class Failing:
 # Handling
 
 
-def test_each_decision_is_handled_whole_and_in_order(url: str) -> None:
+def test_each_decision_is_handled_complete_and_in_order(url: str) -> None:
     made = [decision(number) for number in range(50)]
     publish(url, *made)
     with consuming(url) as consumer:
@@ -62,7 +62,7 @@ def test_each_decision_is_handled_whole_and_in_order(url: str) -> None:
     assert consumer.handled == made
 
 
-def test_what_was_handled_does_not_come_again(url: str) -> None:
+def test_a_handled_decision_is_not_delivered_again(url: str) -> None:
     publish(url, decision(1))
     for _ in range(2):
         with consuming(url) as consumer:
@@ -91,7 +91,7 @@ def test_a_decision_is_not_acknowledged_before_its_handler_has_returned(url: str
     assert third.numbers == [3]
 
 
-def test_alerts_are_consumed_likewise(url: str) -> None:
+def test_consume_alerts_handles_alerts(url: str) -> None:
     handled: list[Alert] = []
     stop = threading.Event()
 
@@ -144,7 +144,7 @@ def test_a_handler_that_raises_is_called_again(url: str) -> None:
     assert letters(url, f"{DECISIONS}.dead") == []
 
 
-def test_a_decision_that_fails_to_the_end_is_a_dead_letter_and_delays_no_other(url: str) -> None:
+def test_a_decision_whose_attempts_all_fail_becomes_a_dead_letter_and_delays_no_other(url: str) -> None:
     publish(url, decision(1), decision(2))
     with consuming(url, Failing(1, times=9), attempts=2) as consumer:
         until(lambda: 2 in consumer.numbers)
@@ -173,7 +173,7 @@ def test_the_dead_letters_of_a_group_are_its_own(url: str) -> None:
     [b"", b"{", b"\xff\xfe", b'{"specversion": "1.0", "type": "other"}', to_event(alert())],
     ids=["empty", "cut off", "no text", "somebody else's", "an alert"],
 )
-def test_what_is_no_decision_is_a_dead_letter_as_it_came(url: str, body: bytes) -> None:
+def test_a_message_that_is_no_decision_becomes_a_dead_letter_unchanged(url: str, body: bytes) -> None:
     publish_messages(url, [Message(DECISIONS, body, "text/x-odd", {"theirs": "kept"}), to_message(decision(2), PREFIX)])
     with consuming(url) as consumer:
         until(lambda: consumer.handled)
@@ -182,7 +182,7 @@ def test_what_is_no_decision_is_a_dead_letter_as_it_came(url: str, body: bytes) 
     assert (dead, headers["dead-reason"], headers["theirs"]) == (body, "undecodable", "kept")
 
 
-def test_an_entry_that_is_no_message_is_a_dead_letter_with_all_its_fields(redis_url: str) -> None:
+def test_an_entry_that_is_no_message_becomes_a_dead_letter_with_all_its_fields(redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
         redis.xadd(DECISIONS, {"who": "knows", "raw": b"\xff"})
     publish(redis_url, decision(2))
@@ -193,7 +193,7 @@ def test_an_entry_that_is_no_message_is_a_dead_letter_with_all_its_fields(redis_
     assert headers["dead-detail"] == "body: missing"
 
 
-def test_what_a_handler_raises_beside_exception_gets_through_and_hands_the_decision_back(url: str) -> None:
+def test_a_base_exception_of_a_handler_propagates_and_returns_the_decision(url: str) -> None:
     def leave(_: Decision) -> None:
         raise SystemExit(3)
 
@@ -208,7 +208,7 @@ def test_what_a_handler_raises_beside_exception_gets_through_and_hands_the_decis
 # Stopping
 
 
-def test_a_stop_finishes_the_decision_in_hand_and_hands_back_the_others(url: str) -> None:
+def test_a_stop_finishes_the_current_decision_and_returns_the_others(url: str) -> None:
     gate = Gate()
     publish(url, *(decision(number) for number in range(5)))
     with consuming(url, gate, lease_seconds=30) as first:
@@ -222,7 +222,7 @@ def test_a_stop_finishes_the_decision_in_hand_and_hands_back_the_others(url: str
     assert sorted(second.numbers) == [1, 2, 3, 4]
 
 
-def test_a_stop_does_not_wait_for_the_rests_of_a_failing_handler(url: str) -> None:
+def test_a_stop_does_not_wait_for_the_backoff_of_a_failing_handler(url: str) -> None:
     publish(url, decision(1))
     with consuming(url, Failing(1, times=99), attempts=99) as consumer:
         until(lambda: len(consumer.handled) > 3)
@@ -234,7 +234,7 @@ def test_a_stop_does_not_wait_for_the_rests_of_a_failing_handler(url: str) -> No
 # Several consumers
 
 
-def test_consumers_of_one_group_share_and_groups_do_not(url: str) -> None:
+def test_consumers_of_one_group_share_decisions_and_each_group_gets_all(url: str) -> None:
     with ExitStack() as stack:
         pair = [stack.enter_context(consuming(url, group="billing", prefetch=1)) for _ in range(2)]
         single = stack.enter_context(consuming(url, group="mail"))
@@ -245,7 +245,7 @@ def test_consumers_of_one_group_share_and_groups_do_not(url: str) -> None:
     assert all(one.handled for one in pair)
 
 
-def test_a_group_that_is_away_misses_nothing(url: str) -> None:
+def test_a_group_without_consumers_misses_nothing(url: str) -> None:
     with consuming(url, group="mail"):
         until(lambda: reads(url, DECISIONS, "mail"))
     publish(url, *(decision(number) for number in range(5)))
@@ -255,7 +255,7 @@ def test_a_group_that_is_away_misses_nothing(url: str) -> None:
         until(lambda: len(consumer.handled) == 5)
 
 
-def test_a_group_on_rabbitmq_gets_what_its_topics_ask_for(rabbit_url: str) -> None:
+def test_a_group_on_rabbitmq_gets_the_decisions_of_its_topics(rabbit_url: str) -> None:
     made = [decision(number, outcome) for number, outcome in enumerate(Outcome)]
     topics = ["decision.*.rejected", "decision.*.review"]
     with consuming(rabbit_url, group="fraud", topics=topics) as fraud, consuming(rabbit_url) as others:
@@ -265,7 +265,7 @@ def test_a_group_on_rabbitmq_gets_what_its_topics_ask_for(rabbit_url: str) -> No
     assert {each.outcome for each in fraud.handled} == {Outcome.REJECTED, Outcome.REVIEW}
 
 
-def test_on_rabbitmq_several_are_held_only_after_several_first_deliveries(rabbit_url: str) -> None:
+def test_on_rabbitmq_prefetch_grows_after_several_first_deliveries(rabbit_url: str) -> None:
     gates = {number: Gate() for number in (0, 10)}
 
     def handle(decision: Decision) -> None:
@@ -290,7 +290,7 @@ def test_on_rabbitmq_several_are_held_only_after_several_first_deliveries(rabbit
 # The broker goes away
 
 
-def test_a_restart_of_redis_is_lived_through(private_server: RedisServer) -> None:
+def test_a_consumer_survives_a_restart_of_redis(private_server: RedisServer) -> None:
     with consuming(private_server.url) as consumer:
         publish(private_server.url, decision(1))
         until(lambda: consumer.numbers == [1])
@@ -299,7 +299,7 @@ def test_a_restart_of_redis_is_lived_through(private_server: RedisServer) -> Non
         until(lambda: 2 in consumer.numbers)
 
 
-def test_a_restart_of_rabbitmq_is_lived_through(private_rabbit: RabbitServer) -> None:
+def test_a_consumer_survives_a_restart_of_rabbitmq(private_rabbit: RabbitServer) -> None:
     with consuming(private_rabbit.url()) as consumer:
         publish(private_rabbit.url(), decision(1))
         until(lambda: consumer.numbers == [1])
@@ -352,6 +352,6 @@ NOBODY = "127.0.0.1:1"
         ("amqp", {"prefetch": 0}, "prefetch"),
     ],
 )
-def test_what_can_not_be_is_refused_at_once(scheme: str, options: dict[str, object], said: str) -> None:
+def test_invalid_options_are_refused_at_once(scheme: str, options: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         consume(f"{scheme}://{NOBODY}", lambda _: None, **options)  # type: ignore[arg-type]  # faulty on purpose

@@ -42,23 +42,23 @@ def effects(database: sqlite3.Connection) -> int:
     return int(count)
 
 
-def test_in_sql_a_repeat_is_told(database: sqlite3.Connection) -> None:
+def test_in_sql_a_repeat_is_reported(database: sqlite3.Connection) -> None:
     assert [effect(database), effect(database)] == [True, False]
     assert effects(database) == 1
 
 
-def test_in_sql_what_was_rolled_back_is_no_repeat(database: sqlite3.Connection) -> None:
+def test_in_sql_an_effect_that_was_rolled_back_may_be_repeated(database: sqlite3.Connection) -> None:
     with suppress(ZeroDivisionError):
         effect(database, fail=True)
     assert effects(database) == 0
     assert effect(database)
 
 
-def test_in_sql_consumers_are_told_apart(database: sqlite3.Connection) -> None:
+def test_in_sql_each_consumer_has_its_own_marks(database: sqlite3.Connection) -> None:
     assert [effect(database, "billing"), effect(database, "mail")] == [True, True]
 
 
-def test_in_redis_a_repeat_is_told(redis: Redis) -> None:
+def test_in_redis_a_repeat_is_reported(redis: Redis) -> None:
     once = OnceInRedis(redis, "billing")
     for expected in (True, False, False):
         with once(ID) as commands:
@@ -68,7 +68,7 @@ def test_in_redis_a_repeat_is_told(redis: Redis) -> None:
     assert redis.get("effects") == b"1"
 
 
-def test_in_redis_an_effect_that_fails_half_way_leaves_no_trace(redis: Redis) -> None:
+def test_in_redis_an_effect_that_fails_leaves_no_trace(redis: Redis) -> None:
     once = OnceInRedis(redis, "billing")
     with suppress(ZeroDivisionError), once(ID) as commands:
         assert commands is not None
@@ -77,7 +77,7 @@ def test_in_redis_an_effect_that_fails_half_way_leaves_no_trace(redis: Redis) ->
     assert redis.keys() == []
 
 
-def test_in_redis_of_two_at_once_one_has_no_effect_and_is_told(redis: Redis) -> None:
+def test_in_redis_the_slower_of_two_at_once_raises_and_has_no_effect(redis: Redis) -> None:
     once = OnceInRedis(redis, "billing")
 
     def overtaken() -> None:
@@ -93,7 +93,7 @@ def test_in_redis_of_two_at_once_one_has_no_effect_and_is_told(redis: Redis) -> 
     assert redis.get("effects") == b"1"
 
 
-def test_in_redis_an_id_is_forgotten_after_its_time(redis: Redis) -> None:
+def test_in_redis_an_id_expires(redis: Redis) -> None:
     with OnceInRedis(redis, "billing", seconds=100)(ID):
         pass
     (key,) = redis.keys()

@@ -54,7 +54,7 @@ def bodies(redis: Redis) -> list[int]:
     return [int(fields[b"body"]) for _, fields in entries]
 
 
-def test_what_every_group_has_acknowledged_goes(redis: Redis) -> None:
+def test_results_that_every_group_has_acknowledged_are_trimmed(redis: Redis) -> None:
     put(redis, 1, 1, 1, 1)
     read(redis, "billing", 4, ack=4)
     read(redis, "mail", 3, ack=2)
@@ -62,7 +62,7 @@ def test_what_every_group_has_acknowledged_goes(redis: Redis) -> None:
     assert bodies(redis) == [2, 3]
 
 
-def test_what_a_group_has_not_read_stays(redis: Redis) -> None:
+def test_results_that_a_group_has_not_read_are_kept(redis: Redis) -> None:
     put(redis, 1, 1)
     read(redis, "billing", 2, ack=2)
     read(redis, "mail", 0)
@@ -70,14 +70,14 @@ def test_what_a_group_has_not_read_stays(redis: Redis) -> None:
     assert bodies(redis) == [0, 1]
 
 
-def test_what_is_in_hand_stays(redis: Redis) -> None:
+def test_results_in_work_are_kept(redis: Redis) -> None:
     put(redis, 1, 1, 1)
     read(redis, "billing", 3, ack=1)
     trim(redis)
     assert bodies(redis) == [1, 2]
 
 
-def test_without_a_group_everything_stays_until_it_is_too_old(redis: Redis) -> None:
+def test_without_a_group_results_are_kept_until_the_retention(redis: Redis) -> None:
     put(redis, 3, 2.5, 1, 0)
     (line,) = trim(redis)
     assert bodies(redis) == [2, 3]
@@ -85,7 +85,7 @@ def test_without_a_group_everything_stays_until_it_is_too_old(redis: Redis) -> N
     assert trim(redis) == []
 
 
-def test_what_is_lost_to_a_group_is_counted_for_it(redis: Redis) -> None:
+def test_expired_results_are_counted_for_each_group_that_had_not_read_them(redis: Redis) -> None:
     put(redis, 9, 8, 7, 6, 1)
     read(redis, "ahead", 5, ack=5)
     read(redis, "behind", 3, ack=3)
@@ -95,7 +95,7 @@ def test_what_is_lost_to_a_group_is_counted_for_it(redis: Redis) -> None:
     assert (line["count"], line["unread_by"]) == (3, {"far_behind": 3, "behind": 1})
 
 
-def test_a_group_goes_on_after_a_loss(redis: Redis) -> None:
+def test_a_group_reads_on_after_results_expired(redis: Redis) -> None:
     put(redis, 9, 1)
     read(redis, "behind", 0)
     trim(redis)
@@ -104,14 +104,14 @@ def test_a_group_goes_on_after_a_loss(redis: Redis) -> None:
     assert len(entries) == 1
 
 
-def test_publishing_and_counting_make_no_group_that_nobody_reads(any_redis_url: str, redis: Redis) -> None:
+def test_publishing_and_counting_create_no_group(any_redis_url: str, redis: Redis) -> None:
     with closing(open_publisher(any_redis_url, 5.0)) as publisher:
         publisher.publish([to_message(decision(1), "faceid")])
         publisher.depth([queue_name("faceid", queue) for queue in INNER_QUEUES])
     assert redis.xinfo_groups(STREAM) == []
 
 
-def test_a_redis_that_is_away_is_told_once_and_does_no_harm() -> None:
+def test_a_redis_that_is_away_is_logged_once() -> None:
     now = [NOW]
     with Redis(port=1) as nobody, capture_logs() as lines:
         retention = Retention(nobody, [STREAM], DAYS, lambda: now[0])

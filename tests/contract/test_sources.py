@@ -60,7 +60,7 @@ def name_of(delivery: Delivery) -> str:
     [("text/form", ""), ("multipart/form-data; boundary=" + "x" * 300, ""), ("text/form", "a=" + "é" * 150_000)],
     ids=["usual", "long type", "long query"],
 )
-def test_a_message_comes_as_it_was_published(content_type: str, query: str, place: Place) -> None:
+def test_a_message_is_delivered_as_it_was_published(content_type: str, query: str, place: Place) -> None:
     place.publish(envelope("i1", bytes(range(256)), content_type, query))
     (delivery,) = receive(place.source())
     assert (delivery.queue, delivery.earlier, delivery.fault) == ("callbacks", 0, "")
@@ -68,7 +68,7 @@ def test_a_message_comes_as_it_was_published(content_type: str, query: str, plac
     assert read == Envelope("i1", "default", "notify", "POST", 5.5, bytes(range(256)), content_type, query)
 
 
-def test_an_empty_body_comes_as_such(place: Place) -> None:
+def test_an_empty_body_is_delivered_empty(place: Place) -> None:
     place.publish(envelope("i1", b""))
     assert [delivery.body for delivery in receive(place.source())] == [b""]
 
@@ -93,7 +93,7 @@ def test_a_settlement_writes_to_the_ledgers_redis(place: Place) -> None:
     assert place.take("faceid.callbacks") == []
 
 
-def test_a_result_goes_out_and_is_marked_in_the_ledger(place: Place) -> None:
+def test_a_result_is_published_and_marked_in_the_ledger(place: Place) -> None:
     place.publish(envelope("i1"))
     source = place.source()
     (delivery,) = receive(source)
@@ -111,7 +111,7 @@ def test_settling_again_has_no_second_effect_on_the_queues(place: Place) -> None
     assert place.take("faceid.reconciled") == [b"next"]
 
 
-def test_a_settling_that_failed_after_publishing_is_finished_without_publishing_again(
+def test_a_settlement_that_failed_after_publishing_is_not_published_again(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.publish(envelope("i1"), envelope("i2"))
@@ -139,7 +139,7 @@ def fail_midway(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Channel, "move", fail)
 
 
-def test_closing_hands_back_what_is_in_work(place: Place) -> None:
+def test_closing_returns_messages_in_work(place: Place) -> None:
     place.publish(envelope("i1"), envelope("i2"))
     first = place.source()
     receive(first, 2)
@@ -164,7 +164,7 @@ def test_no_more_are_in_work_than_the_prefetch_allows(place: Place) -> None:
         settle_all(source, batch)
 
 
-def test_items_leave_a_shelf_for_their_queue_and_alerts_for_the_results(place: Place) -> None:
+def test_items_move_from_a_message_set_to_their_queue_and_alerts_to_the_results(place: Place) -> None:
     message_set, source = place.message_set("delayed"), place.source()
     for name in ("i1", "i2"):
         for command in put_commands(
@@ -177,7 +177,7 @@ def test_items_leave_a_shelf_for_their_queue_and_alerts_for_the_results(place: P
     assert len(message_set) == 0
 
 
-def test_what_is_no_envelope_becomes_a_dead_letter_with_its_body_as_it_was(place: Place) -> None:
+def test_a_message_that_is_no_envelope_becomes_a_dead_letter_with_its_body(place: Place) -> None:
     place.publish(Message("faceid.callbacks", b"\xff\x00", "text/odd", {"shoe": "size"}), envelope("i1"))
     source, settler = place.source(), Settler(PREFIX, 8, lambda: 7.0)
     for delivery in receive(source, 2):
@@ -193,7 +193,7 @@ def test_what_is_no_envelope_becomes_a_dead_letter_with_its_body_as_it_was(place
     assert (letter.reason, place.take("faceid.callbacks")) == ("undecodable", [])
 
 
-def test_the_oldest_message_is_known_by_when_it_was_published(place: Place) -> None:
+def test_oldest_returns_when_the_oldest_message_was_published(place: Place) -> None:
     source = place.source()
     assert source.receive(0.05) == []
     assert source.oldest(["faceid.callbacks", "faceid.verified"]) is None
@@ -210,7 +210,7 @@ def test_the_oldest_message_is_known_by_when_it_was_published(place: Place) -> N
 # A message that kills whoever works on it
 
 
-def test_the_sixth_delivery_of_a_killer_says_so_and_its_neighbours_pass(place: Place) -> None:
+def test_a_message_that_kills_workers_is_recognised_at_its_sixth_delivery(place: Place) -> None:
     """Every worker takes what it gets, settles what it gets done, and dies of the killer."""
     names = [f"i{number}" for number in range(99)]
     place.publish(*map(envelope, names[:50]), envelope("killer"), *map(envelope, names[50:]))
@@ -246,7 +246,7 @@ def die(source: Source) -> None:
         link.drop()
 
 
-def test_headers_of_a_letter_can_be_kept_as_json(place: Place) -> None:
+def test_delivered_headers_can_be_written_as_json(place: Place) -> None:
     place.publish(Message("faceid.callbacks", b"", "", {"a": 1, "b": 2.5, "c": "é"}))
     (delivery,) = receive(place.source())
     assert json.loads(json.dumps(dict(delivery.headers))) == {"a": 1, "b": 2.5, "c": "é"}
@@ -262,7 +262,9 @@ def test_headers_of_a_letter_can_be_kept_as_json(place: Place) -> None:
     ids=["receive", "renew", "settle"],
 )
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "amqp://127.0.0.1:1/v"])
-def test_a_broker_that_is_not_there_is_told_as_such(url: str, call: Callable[[Source], object], redis_url: str) -> None:
+def test_a_broker_that_refuses_connections_raises_broker_unavailable(
+    url: str, call: Callable[[Source], object], redis_url: str
+) -> None:
     place = Place(redis_url, url, url)
     with pytest.raises(BrokerUnavailable):
         call(place.source())

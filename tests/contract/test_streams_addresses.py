@@ -110,7 +110,7 @@ def test_tls_with_an_unknown_certificate_is_refused_otherwise(tls_port: int) -> 
         connect(f"rediss://127.0.0.1:{tls_port}/0").ensure_connection(**ONCE)
 
 
-def test_tls_as_celery_names_it(tls_port: int, certificate: Path) -> None:
+def test_tls_with_the_options_of_celery(tls_port: int, certificate: Path) -> None:
     options = {"ssl_ca_certs": str(certificate), "ssl_cert_reqs": ssl.CERT_REQUIRED}
     connection = Connection(f"redis://127.0.0.1:{tls_port}/0", transport="shared.streams:Transport", ssl=options)
     assert_carries_a_message(connection)
@@ -120,7 +120,7 @@ async def test_an_async_publisher_reaches_a_unix_socket(private_server: RedisSer
     await assert_takes_a_post(private_server.unix_url)
 
 
-async def test_an_async_publisher_names_itself_by_a_password(private_server: RedisServer) -> None:
+async def test_an_async_publisher_uses_the_password_of_the_url(private_server: RedisServer) -> None:
     private_server.config_set("requirepass", "s3cret/@")
     await assert_takes_a_post(f"redis://:s3cret%2F%40@127.0.0.1:{private_server.port}/1")
 

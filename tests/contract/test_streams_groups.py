@@ -30,7 +30,7 @@ def test_each_group_that_keeps_settled_entries_gets_all_of_them(any_redis_url: s
                 message.ack()
 
 
-def test_a_kept_entry_is_acknowledged_and_does_not_come_again(
+def test_a_kept_entry_is_acknowledged_and_not_delivered_again(
     any_redis_url: str, connection: Connection, redis: Redis
 ) -> None:
     publish(connection, "q", 1)
@@ -54,7 +54,7 @@ def test_a_move_keeps_the_entry_too(any_redis_url: str, connection: Connection, 
         assert consumer.channel.move([Move(message.delivery_tag, (addition,))]) == [False]
 
 
-def test_a_group_that_does_not_keep_them_takes_them_from_all(
+def test_a_group_that_does_not_keep_settled_entries_deletes_them_for_all(
     any_redis_url: str, connection: Connection, redis: Redis
 ) -> None:
     publish(connection, "q", 1)

@@ -90,9 +90,7 @@ def test_a_consumer_that_renews_by_itself_keeps_its_messages(
     assert other.messages == []
 
 
-def test_callbacks_that_work_keep_the_rest_of_their_batch(
-    consumer: Reader, other: Reader, connection: Connection
-) -> None:
+def test_slow_callbacks_keep_the_rest_of_their_batch(consumer: Reader, other: Reader, connection: Connection) -> None:
     def work(message: Any) -> None:
         consumer.messages.append(message)
         other.drain(LEASE / 5)
@@ -103,7 +101,7 @@ def test_callbacks_that_work_keep_the_rest_of_their_batch(
     assert other.messages == []
 
 
-def test_only_one_of_two_takes_a_message_over(
+def test_only_one_of_two_consumers_takes_a_message_over(
     consumer: Reader, other: Reader, connection: Connection, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_pending(redis, fill_group(connection, redis, 1), 1)
@@ -116,7 +114,7 @@ def test_only_one_of_two_takes_a_message_over(
     assert other.channel.move([Move(other.tags[0])]) == [True]
 
 
-def test_whoever_lost_the_lease_settles_nothing(
+def test_a_consumer_that_lost_its_lease_settles_nothing(
     consumer: Reader, other: Reader, connection: Connection, redis: Redis
 ) -> None:
     publish(connection, "q", 1, 2, 3)
@@ -132,7 +130,7 @@ def test_whoever_lost_the_lease_settles_nothing(
     assert (redis.xlen("q"), redis.xlen("out")) == (0, 3)
 
 
-def test_a_lost_lease_is_noted_and_not_stolen_back(
+def test_renewing_a_lost_lease_does_not_take_the_message_back(
     consumer: Reader, other: Reader, connection: Connection, redis: Redis
 ) -> None:
     publish(connection, "q", 1)
@@ -145,7 +143,7 @@ def test_a_lost_lease_is_noted_and_not_stolen_back(
     assert (len(taken), redis.xlen("q")) == (1, 0)
 
 
-def test_lost_messages_make_room_once_they_are_settled(
+def test_messages_with_a_lost_lease_free_their_prefetch_when_settled(
     any_redis_url: str, other: Reader, connection: Connection
 ) -> None:
     with reader(any_redis_url, "q", prefetch=3) as consumer:
@@ -172,7 +170,7 @@ def test_a_takeover_stays_within_the_prefetch_count(any_redis_url: str, connecti
             assert len(other.messages) <= 4
 
 
-def test_takeovers_come_one_at_a_time_the_least_suspect_first(
+def test_redelivered_messages_come_one_at_a_time_fewest_deliveries_first(
     other: Reader, connection: Connection, redis: Redis
 ) -> None:
     entry_ids = fill_group(connection, redis, 6)
@@ -195,7 +193,7 @@ def test_many_deliveries_drop_no_message(other: Reader, connection: Connection, 
     assert other.receive(1)[0].headers["x-delivery-count"] == 1000
 
 
-def test_messages_handed_back_often_still_come_together(
+def test_messages_returned_often_are_still_delivered_together(
     any_redis_url: str, other: Reader, connection: Connection
 ) -> None:
     publish(connection, "q", *range(5))
@@ -207,7 +205,9 @@ def test_messages_handed_back_often_still_come_together(
     assert len(other.channel.qos.held()) == 5
 
 
-def test_an_entry_deleted_while_in_work_goes_away(other: Reader, connection: Connection, redis: Redis) -> None:
+def test_an_entry_deleted_while_in_work_is_no_longer_pending(
+    other: Reader, connection: Connection, redis: Redis
+) -> None:
     entry_ids = fill_group(connection, redis, 3)
     set_pending(redis, entry_ids, 1)
     redis.xdel("q", entry_ids[1])
@@ -218,7 +218,7 @@ def test_an_entry_deleted_while_in_work_goes_away(other: Reader, connection: Con
 
 
 @pytest.mark.parametrize("loss", ["group", "everything"])
-def test_a_lost_group_is_made_again(consumer: Reader, connection: Connection, redis: Redis, loss: str) -> None:
+def test_a_lost_group_is_created_again(consumer: Reader, connection: Connection, redis: Redis, loss: str) -> None:
     publish(connection, "q", 1)
     (message,) = consumer.receive(1)
     if loss == "group":
@@ -233,7 +233,7 @@ def test_a_lost_group_is_made_again(consumer: Reader, connection: Connection, re
     assert (redis.xlen("q"), redis.xlen("out")) == (0, 1)
 
 
-def test_a_queue_deleted_under_a_waiting_consumer_lives_again(
+def test_a_queue_deleted_under_a_waiting_consumer_is_created_again(
     any_redis_url: str, connection: Connection, redis: Redis
 ) -> None:
     with reader(any_redis_url, "q") as consumer:
@@ -259,7 +259,7 @@ def fail_once(consumer: Reader, monkeypatch: pytest.MonkeyPatch, method: str, af
             consumer.connection.drain_events(timeout=1)
 
 
-def test_what_a_lost_reply_brought_is_found_and_was_not_delivered(
+def test_messages_of_a_lost_reply_are_delivered_once_without_a_delivery_count(
     consumer: Reader, connection: Connection, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(connection, "q", "in hand")
@@ -274,7 +274,7 @@ def test_what_a_lost_reply_brought_is_found_and_was_not_delivered(
     assert consumer.channel.move([Move(tag) for tag in consumer.tags]) == [True] * 5
 
 
-def test_a_close_hands_back_what_a_lost_reply_brought(
+def test_a_close_returns_the_messages_of_a_lost_reply(
     any_redis_url: str, other: Reader, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with reader(any_redis_url, "q", lease_seconds=30) as consumer:
@@ -284,7 +284,7 @@ def test_a_close_hands_back_what_a_lost_reply_brought(
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_what_could_not_be_settled_is_settled_later_and_not_delivered_again(
+def test_a_settlement_that_failed_is_repeated_and_its_messages_are_not_delivered_again(
     consumer: Reader, connection: Connection, redis: Redis, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
     publish(connection, "q", 1, 2)

@@ -57,7 +57,7 @@ def test_any_client_can_read_an_entry(connection: Connection, redis: Redis) -> N
     ]
 
 
-def test_only_what_carries_something_is_stored(connection: Connection, redis: Redis) -> None:
+def test_empty_properties_are_not_stored(connection: Connection, redis: Redis) -> None:
     publish(connection, "q", b"\xff", correlation_id="c", expiration=None, delivery_mode=1)
     (fields,) = entries(redis, "q")
     assert fields[b"content_encoding"] == b"binary"

@@ -77,7 +77,7 @@ def test_two_channels_of_one_connection_keep_their_messages_apart(any_redis_url:
             assert each.channel.move([Move(tag) for tag in each.tags]) == [True] * 5
 
 
-def test_an_exception_of_a_callback_costs_no_message(consumer: Reader, connection: Connection) -> None:
+def test_an_exception_of_a_callback_loses_no_message(consumer: Reader, connection: Connection) -> None:
     def fail_once(message: Any) -> None:
         consumer.consumer.on_message = consumer.messages.append
         raise ZeroDivisionError
@@ -111,21 +111,21 @@ def test_an_acknowledged_entry_is_deleted_by_the_next_drain(
     assert (redis.xlen("q"), pending(redis)) == (1, 1)
 
 
-def test_a_flush_sends_what_is_noted(consumer: Reader, connection: Connection, redis: Redis) -> None:
+def test_a_flush_sends_acknowledgements(consumer: Reader, connection: Connection, redis: Redis) -> None:
     publish(connection, "q", 1)
     consumer.receive(1)[0].ack()
     consumer.channel.flush()
     assert redis.xlen("q") == 0
 
 
-def test_a_close_sends_what_is_noted(any_redis_url: str, connection: Connection, redis: Redis) -> None:
+def test_a_close_sends_acknowledgements(any_redis_url: str, connection: Connection, redis: Redis) -> None:
     publish(connection, "q", 1)
     with reader(any_redis_url, "q") as consumer:
         consumer.receive(1)[0].ack()
     assert redis.xlen("q") == 0
 
 
-def test_a_hundred_acknowledgements_go_out_by_themselves(
+def test_a_hundred_acknowledgements_are_sent_without_a_flush(
     consumer: Reader, connection: Connection, redis: Redis
 ) -> None:
     publish(connection, "q", *range(130))
@@ -168,7 +168,7 @@ def test_a_rejected_message_is_deleted(consumer: Reader, connection: Connection,
     assert redis.xlen("q") == 0
 
 
-def test_a_message_handed_back_comes_to_another_consumer_with_its_count(
+def test_a_returned_message_is_delivered_to_another_consumer_with_its_count(
     any_redis_url: str, consumer: Reader, connection: Connection
 ) -> None:
     publish(connection, "q", 1)
@@ -182,7 +182,7 @@ def test_a_message_handed_back_comes_to_another_consumer_with_its_count(
         assert again.delivery_info["redelivered"]
 
 
-def test_a_close_hands_back_what_is_held(any_redis_url: str, connection: Connection, redis: Redis) -> None:
+def test_a_close_returns_unsettled_messages(any_redis_url: str, connection: Connection, redis: Redis) -> None:
     publish(connection, "q", *range(150))
     with reader(any_redis_url, "q", lease_seconds=30) as consumer:
         consumer.receive(150)
@@ -193,7 +193,7 @@ def test_a_close_hands_back_what_is_held(any_redis_url: str, connection: Connect
         assert {message.headers["x-delivery-count"] for message in other.receive(150)} == {1}
 
 
-def test_recover_hands_back_what_is_held(consumer: Reader, connection: Connection) -> None:
+def test_recover_returns_unsettled_messages(consumer: Reader, connection: Connection) -> None:
     publish(connection, "q", 1, 2)
     consumer.receive(2)
     consumer.consumer.recover(requeue=True)
@@ -201,7 +201,9 @@ def test_recover_hands_back_what_is_held(consumer: Reader, connection: Connectio
     assert [message.headers["x-delivery-count"] for message in consumer.receive(4)[2:]] == [1, 1]
 
 
-def test_what_comes_after_a_cancel_is_handed_back(any_redis_url: str, consumer: Reader, connection: Connection) -> None:
+def test_messages_received_after_a_cancel_are_returned(
+    any_redis_url: str, consumer: Reader, connection: Connection
+) -> None:
     def take_one(message: Any) -> None:
         consumer.messages.append(message)
         consumer.consumer.cancel()
@@ -217,7 +219,7 @@ def test_what_comes_after_a_cancel_is_handed_back(any_redis_url: str, consumer: 
 # Moving
 
 
-def test_a_move_settles_the_message_and_adds_what_follows(
+def test_a_move_settles_the_message_and_runs_its_commands(
     consumer: Reader, connection: Connection, redis: Redis
 ) -> None:
     publish(connection, "q", 1)
@@ -290,7 +292,7 @@ def test_unknown_and_settled_messages_are_not_moved(consumer: Reader, connection
     assert redis.xlen("out") == 0
 
 
-def test_a_refused_command_leaves_its_message_held_and_the_others_settled(
+def test_a_refused_command_keeps_its_message_pending_and_settles_the_others(
     consumer: Reader, connection: Connection, redis: Redis
 ) -> None:
     redis.set("no stream", "")
@@ -326,7 +328,7 @@ def test_a_refused_message_keeps_its_delivery_count(
         assert other.receive(1)[0].headers["x-delivery-count"] == 2
 
 
-def test_a_large_batch_is_moved_whole_in_several_calls(
+def test_a_large_batch_is_moved_in_several_calls(
     consumer: Reader, connection: Connection, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = 600

@@ -100,7 +100,7 @@ every_byte = pytest.mark.parametrize("content_type", ["", "text/form"])
 
 
 @every_byte
-def test_a_message_comes_as_it_was_published(content_type: str, place: Place) -> None:
+def test_a_message_is_delivered_as_it_was_published(content_type: str, place: Place) -> None:
     publish(place, envelope("i1", bytes(range(256)), content_type))
     (delivery,) = receive(place.source())
     assert (delivery.queue, delivery.earlier, delivery.fault) == ("callbacks", 0, "")
@@ -109,7 +109,7 @@ def test_a_message_comes_as_it_was_published(content_type: str, place: Place) ->
     assert read.content_type == (content_type or "application/data")  # kombu's word for bytes of no type
 
 
-def test_what_is_no_message_comes_with_its_fault_and_its_fields(place: Place) -> None:
+def test_an_entry_that_is_no_message_is_delivered_with_its_fault_and_fields(place: Place) -> None:
     place.redis.xadd("p.callbacks", {"headers": "{", "body": b"\xff"})
     (delivery,) = receive(place.source())
     assert delivery.fault.startswith("headers: ")
@@ -137,7 +137,7 @@ def test_a_settlement_writes_to_the_ledgers_redis(place: Place) -> None:
     assert bodies(place.redis, "p.callbacks") == []
 
 
-def test_results_go_out_once_for_their_mark(place: Place) -> None:
+def test_a_result_is_published_once_for_its_mark(place: Place) -> None:
     publish(place, envelope("i1"), envelope("i2"))
     source = place.source()
     first, second = receive(source, 2)
@@ -161,7 +161,7 @@ def test_settling_again_has_no_second_effect_on_the_queues(place: Place) -> None
     assert bodies(place.redis, "p.verified") == [b"next"]
 
 
-def test_what_another_worker_has_taken_over_is_his_to_move_on(place: Place) -> None:
+def test_a_message_that_was_taken_over_is_moved_by_its_new_worker_only(place: Place) -> None:
     publish(place, envelope("i1"))
     slow, quick = place.source(), place.source()
     (late,) = receive(slow)
@@ -184,7 +184,7 @@ def test_renewing_keeps_a_message_from_being_taken_over(place: Place) -> None:
     assert bodies(place.redis, "p.callbacks") == []
 
 
-def test_closing_hands_back_what_is_in_work(place: Place) -> None:
+def test_closing_returns_messages_in_work(place: Place) -> None:
     publish(place, envelope("i1"))
     first = place.source()
     receive(first)
@@ -205,7 +205,7 @@ def test_the_oldest_message_counts_until_it_is_settled_whichever_queue_it_is_in(
     assert source.oldest(queues) == 2000.0
 
 
-def test_items_leave_a_shelf_for_their_queue_and_alerts_for_the_results(place: Place) -> None:
+def test_items_move_from_a_message_set_to_their_queue_and_alerts_to_the_results(place: Place) -> None:
     message_set, source = MessageSet(place.ledger, "p", "delayed"), place.source()
     for name in ("i1", "i2"):
         for command in put_commands(
@@ -222,7 +222,7 @@ def test_items_leave_a_shelf_for_their_queue_and_alerts_for_the_results(place: P
 # Ledger or results alone elsewhere
 
 
-def test_a_decision_whose_lease_was_lost_is_marked_by_whoever_publishes_it(any_redis_url: str) -> None:
+def test_a_decision_whose_lease_was_lost_is_marked_by_the_worker_that_publishes_it(any_redis_url: str) -> None:
     """Results on the queues' Redis, the ledger elsewhere: a mark without its message would lose the decision."""
     place = Place(any_redis_url, apart=True)
     place.results = None
@@ -239,7 +239,7 @@ def test_a_decision_whose_lease_was_lost_is_marked_by_whoever_publishes_it(any_r
     place.close()
 
 
-def test_while_the_results_broker_is_away_nothing_is_settled_and_later_all_is(any_redis_url: str) -> None:
+def test_while_the_results_broker_is_away_nothing_is_settled(any_redis_url: str) -> None:
     place = Place(any_redis_url, apart=True)
     assert place.results is not None
     publish(place, envelope("i1"))
@@ -267,7 +267,7 @@ def test_while_the_results_broker_is_away_nothing_is_settled_and_later_all_is(an
     ],
     ids=["receive", "renew", "settle"],
 )
-def test_a_redis_that_is_not_there_is_told_as_such(call: Callable[[StreamsSource], object]) -> None:
+def test_a_redis_that_refuses_connections_raises_broker_unavailable(call: Callable[[StreamsSource], object]) -> None:
     source = StreamsSource("redis://127.0.0.1:1/0", QUEUES, 10, LEASE, None, None)
     with pytest.raises(BrokerUnavailable) as down:
         call(source)

@@ -74,7 +74,7 @@ async def late_answer(ledger: Ledger, read_id: str = "late", raw: bytes = b"{}")
 # Compare and set
 
 
-async def test_of_many_that_supersede_at_once_one_does(ledgers: list[Ledger], redis: "Redis") -> None:
+async def test_of_many_that_supersede_at_once_one_succeeds(ledgers: list[Ledger], redis: "Redis") -> None:
     await decide(ledgers[0], redis)
     rivals = [supersede(STANDING, OLD, made_on(on_answer(), now=BORN + n), by=f"w{n}", note="") for n in range(50)]
     done = await asyncio.gather(
@@ -86,7 +86,7 @@ async def test_of_many_that_supersede_at_once_one_does(ledgers: list[Ledger], re
     assert reasons(redis) == ["superseding", "alert"]
 
 
-async def test_the_old_decision_stays_byte_for_byte_with_who_and_why(ledger: Ledger, redis: "Redis") -> None:
+async def test_the_old_decision_is_kept_byte_for_byte_with_who_and_why(ledger: Ledger, redis: "Redis") -> None:
     await decide(ledger, redis)
     assert await ledger.supersede(CASE, SUPERSEDING)
     assert field(redis, "revision:1") == STANDING
@@ -95,9 +95,7 @@ async def test_the_old_decision_stays_byte_for_byte_with_who_and_why(ledger: Led
     assert await ledger.commit(CASE, STANDING, provisional=True) == (dumped(SUPERSEDING.new), True)
 
 
-async def test_against_another_decision_than_the_one_that_stands_nothing_happens(
-    ledger: Ledger, redis: "Redis"
-) -> None:
+async def test_a_decision_that_is_not_in_force_can_not_be_superseded(ledger: Ledger, redis: "Redis") -> None:
     other = made_on(on_callback("liveness-fail"))
     await ledger.commit(CASE, dumped(other))
     before = redis.hgetall(KEY)
@@ -110,7 +108,7 @@ async def test_an_undecided_case_is_not_superseded(ledger: Ledger, redis: "Redis
     assert not redis.exists(KEY)
 
 
-async def test_asked_again_after_a_lost_reply_it_changes_nothing_more(ledger: Ledger, redis: "Redis") -> None:
+async def test_superseding_again_after_a_lost_reply_changes_nothing(ledger: Ledger, redis: "Redis") -> None:
     await decide(ledger, redis)
     assert [await ledger.supersede(CASE, SUPERSEDING) for _ in range(3)] == [True, False, False]
     assert reasons(redis) == ["superseding", "alert"]
@@ -119,7 +117,7 @@ async def test_asked_again_after_a_lost_reply_it_changes_nothing_more(ledger: Le
 # What goes out
 
 
-async def test_the_new_decision_lies_in_the_outbox_as_it_will_be_published(ledger: Ledger, redis: "Redis") -> None:
+async def test_the_outbox_holds_the_new_decision_as_it_will_be_published(ledger: Ledger, redis: "Redis") -> None:
     await decide(ledger, redis)
     await ledger.supersede(CASE, SUPERSEDING)
     post = outbox(redis)[0].message
@@ -131,7 +129,7 @@ async def test_the_new_decision_lies_in_the_outbox_as_it_will_be_published(ledge
     )
 
 
-async def test_a_decision_that_is_not_out_yet_goes_out_before_the_one_that_supersedes_it(
+async def test_an_unpublished_decision_is_published_before_the_one_that_supersedes_it(
     ledger: Ledger, redis: "Redis"
 ) -> None:
     await decide(ledger, redis, published=False)
@@ -147,7 +145,7 @@ async def test_a_decision_that_is_not_out_yet_goes_out_before_the_one_that_super
 # When a case is recalled
 
 
-async def test_an_answer_after_a_provisional_decision_recalls_the_case_once(ledger: Ledger, redis: "Redis") -> None:
+async def test_an_answer_after_a_provisional_decision_reloads_the_case_once(ledger: Ledger, redis: "Redis") -> None:
     await decide(ledger, redis)
     for read_id in ("first", "second"):
         await late_answer(ledger, read_id)
@@ -155,7 +153,7 @@ async def test_an_answer_after_a_provisional_decision_recalls_the_case_once(ledg
     assert (recall.reason, recall.account, recall.biz_id, recall.message) == ("reclassify", *CASE, None)
 
 
-async def test_an_answer_that_came_just_before_the_provisional_decision_recalls_the_case_too(
+async def test_an_answer_just_before_a_provisional_decision_reloads_the_case_too(
     ledgers: list[Ledger], redis: "Redis"
 ) -> None:
     await late_answer(ledgers[0])
@@ -164,7 +162,9 @@ async def test_an_answer_that_came_just_before_the_provisional_decision_recalls_
     assert reasons(redis) == ["reclassify"]
 
 
-async def test_whichever_comes_first_a_case_is_recalled(ledgers: list[Ledger], redis: "Redis") -> None:
+async def test_an_answer_and_a_provisional_decision_at_once_reload_the_case(
+    ledgers: list[Ledger], redis: "Redis"
+) -> None:
     for _ in range(10):
         redis.flushall()
         await ledgers[0].reserve_read(CASE, "late", allowed=3, life=0.0, rests=(0.0,))
@@ -176,7 +176,7 @@ async def test_whichever_comes_first_a_case_is_recalled(ledgers: list[Ledger], r
 
 
 @pytest.mark.parametrize("superseded", [False, True])
-async def test_a_decision_that_rests_on_getresult_is_never_recalled(
+async def test_a_decision_based_on_getresult_is_never_reloaded(
     superseded: bool, ledger: Ledger, redis: "Redis"
 ) -> None:
     if superseded:
@@ -190,7 +190,7 @@ async def test_a_decision_that_rests_on_getresult_is_never_recalled(
     assert field(redis, "provisional") is None
 
 
-async def test_a_revision_that_is_provisional_itself_is_recalled_again(ledger: Ledger, redis: "Redis") -> None:
+async def test_a_provisional_revision_is_reloaded_again(ledger: Ledger, redis: "Redis") -> None:
     await decide(ledger, redis)
     by_hand = made_on(on_callback("liveness-fail"), now=BORN + 60)
     await ledger.supersede(CASE, supersede(STANDING, OLD, by_hand, by="alice", note="a stricter policy"))
@@ -199,7 +199,7 @@ async def test_a_revision_that_is_provisional_itself_is_recalled_again(ledger: L
 
 
 @pytest.mark.parametrize("how", ["refused", "failed", "given_back"])
-async def test_a_read_without_an_answer_recalls_nothing(how: str, ledger: Ledger, redis: "Redis") -> None:
+async def test_a_read_without_an_answer_reloads_nothing(how: str, ledger: Ledger, redis: "Redis") -> None:
     await decide(ledger, redis)
     await ledger.finish_read(CASE, "late", how, "TIMEOUT", 2.5)  # type: ignore[arg-type]  # one of the literals
     assert outbox(redis) == []
@@ -208,7 +208,7 @@ async def test_a_read_without_an_answer_recalls_nothing(how: str, ledger: Ledger
 # The evidence
 
 
-async def test_the_text_of_the_item_that_carries_the_case_is_kept(ledger: Ledger, redis: "Redis") -> None:
+async def test_the_signed_text_of_the_owner_is_kept(ledger: Ledger, redis: "Redis") -> None:
     facts = {"fingerprint": "g", "biz_no": "", "received_at": 1.5, "secret": "0"}
     for number, text in enumerate(("first", "second")):
         await ledger.arrive(CASE, f"item-{number}", "notify", data=text, **facts)  # type: ignore[arg-type]  # as named
@@ -218,12 +218,12 @@ async def test_the_text_of_the_item_that_carries_the_case_is_kept(ledger: Ledger
     assert field(redis, "callback") == b"second"
 
 
-async def test_what_is_no_final_evidence_is_not_kept(ledger: Ledger, redis: "Redis") -> None:
+async def test_text_without_final_evidence_is_not_kept(ledger: Ledger, redis: "Redis") -> None:
     await ledger.arrive(CASE, "i", "notify", fingerprint="", data="text", biz_no="", received_at=1.5, secret="0")
     assert field(redis, "callback") is None
 
 
-async def test_a_superseded_case_is_remembered_as_long_as_it_is_set(ledger: Ledger, redis: "Redis") -> None:
+async def test_a_superseded_case_is_kept_for_the_retention_time(ledger: Ledger, redis: "Redis") -> None:
     await decide(ledger, redis)
     redis.expire(KEY, 10)
     await ledger.supersede(CASE, SUPERSEDING)

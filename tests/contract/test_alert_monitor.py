@@ -111,7 +111,7 @@ def die(redis: "Redis", count: int, at: float) -> None:
             redis.execute_command(*command)
 
 
-def test_ten_thousand_forged_callbacks_raise_one_alert_and_leave_a_count(redis: "Redis", clock: Clock) -> None:
+def test_ten_thousand_forged_callbacks_raise_one_alert_and_are_counted(redis: "Redis", clock: Clock) -> None:
     for _ in range(5):
         forge(redis, 2_000, clock)
         look(redis, clock)
@@ -136,7 +136,7 @@ def test_each_account_has_alerts_of_its_own(redis: "Redis", clock: Clock) -> Non
     assert sorted(kinds(redis)) == [("bad_signature_rate", "default"), ("bad_signature_rate", "north")]
 
 
-def test_dead_letters_are_told_by_stage_and_reason_and_old_ones_are_forgotten(redis: "Redis", clock: Clock) -> None:
+def test_an_alert_about_dead_letters_counts_recent_ones_by_stage_and_reason(redis: "Redis", clock: Clock) -> None:
     die(redis, 4, clock() - 601)
     look(redis, clock)
     assert kinds(redis) == []
@@ -147,7 +147,7 @@ def test_dead_letters_are_told_by_stage_and_reason_and_old_ones_are_forgotten(re
     assert "reconcile.error=4" in outbox(redis)[0].detail
 
 
-def test_an_alert_about_the_pipeline_travels_whole_and_names_no_account(redis: "Redis", clock: Clock) -> None:
+def test_an_alert_about_the_pipeline_names_no_account(redis: "Redis", clock: Clock) -> None:
     look(redis, clock, oldest=clock() - 301)
     (stored,) = outbox(redis)
     assert stored.message is not None
@@ -156,7 +156,9 @@ def test_an_alert_about_the_pipeline_travels_whole_and_names_no_account(redis: "
     assert stored.message.queue == "p.alerts"
 
 
-def test_workers_that_look_at_once_raise_one_alert(any_redis_url: str, redis: "Redis", clock: Clock) -> None:
+def test_workers_that_observe_at_the_same_time_raise_one_alert(
+    any_redis_url: str, redis: "Redis", clock: Clock
+) -> None:
     forge(redis, 20, clock)
     start = threading.Barrier(8)
 
@@ -174,7 +176,7 @@ def test_workers_that_look_at_once_raise_one_alert(any_redis_url: str, redis: "R
     assert kinds(redis) == [("bad_signature_rate", "default")]
 
 
-def test_one_worker_looks_in_an_interval(redis: "Redis", clock: Clock) -> None:
+def test_one_worker_observes_in_each_interval(redis: "Redis", clock: Clock) -> None:
     watch(redis, clock).look()
     forge(redis, 20, clock)
     watch(redis, clock).look()
@@ -194,7 +196,7 @@ def test_a_worker_asks_for_its_turn_again_when_the_interval_is_over(redis: "Redi
     assert redis.exists("p:watch")
 
 
-def test_a_clock_that_is_set_back_does_not_end_the_watch(redis: "Redis", clock: Clock) -> None:
+def test_a_clock_that_is_set_back_does_not_stop_the_monitor(redis: "Redis", clock: Clock) -> None:
     one = watch(redis, clock)
     one.look()
     redis.delete("p:watch")
@@ -203,7 +205,7 @@ def test_a_clock_that_is_set_back_does_not_end_the_watch(redis: "Redis", clock: 
     assert redis.exists("p:watch")
 
 
-def test_what_was_told_is_out_of_sight_when_it_may_be_told_again(redis: "Redis", clock: Clock) -> None:
+def test_callbacks_that_raised_an_alert_raise_no_second_one_after_its_window(redis: "Redis", clock: Clock) -> None:
     forge(redis, 20, clock)
     look(redis, clock)
     clock.now += redis.pttl("p:raised:bad_signature_rate:{default}") / 1000
@@ -212,7 +214,7 @@ def test_what_was_told_is_out_of_sight_when_it_may_be_told_again(redis: "Redis",
     assert len(outbox(redis)) == 1
 
 
-def test_what_lasts_is_told_again_after_a_window(redis: "Redis", clock: Clock) -> None:
+def test_a_condition_that_lasts_raises_another_alert_after_the_window(redis: "Redis", clock: Clock) -> None:
     forge(redis, 20, clock)
     look(redis, clock)
     clock.now += 661
@@ -222,7 +224,7 @@ def test_what_lasts_is_told_again_after_a_window(redis: "Redis", clock: Clock) -
     assert len({stored.id for stored in outbox(redis)}) == 2
 
 
-def test_the_counts_of_a_window_reach_back_as_far_as_it(redis: "Redis", clock: Clock) -> None:
+def test_counters_are_summed_over_the_whole_window(redis: "Redis", clock: Clock) -> None:
     start = clock() // 60 * 60
     for age in range(0, 720, 60):
         for command in count_commands("p", "default", "verified", start - age):
@@ -231,7 +233,7 @@ def test_the_counts_of_a_window_reach_back_as_far_as_it(redis: "Redis", clock: C
     assert read_counters(redis, "p", ["default"], start, 60)["default"] == {"verified": 2}
 
 
-async def test_a_callback_and_a_decision_count_once_however_often_they_come(
+async def test_a_callback_and_a_decision_are_counted_once_however_often_they_arrive(
     any_redis_url: str, redis: "Redis", clock: Clock
 ) -> None:
     client = redis_asyncio.Redis.from_url(any_redis_url)
@@ -252,7 +254,7 @@ async def arrived(ledger: Ledger, case: CaseKey, item: str, secret: str) -> None
     await ledger.arrive(case, item, "notify", fingerprint="", data="", biz_no="", received_at=1.5, secret=secret)
 
 
-async def test_a_signed_callback_that_is_replayed_without_end_does_not_hide_forged_ones(
+async def test_a_signed_callback_that_is_replayed_often_does_not_hide_forged_ones(
     any_redis_url: str, redis: "Redis", clock: Clock
 ) -> None:
     client = redis_asyncio.Redis.from_url(any_redis_url)
@@ -277,7 +279,7 @@ def test_a_full_redis_still_takes_an_alert(private_server: RedisServer, clock: C
 
 
 @pytest.mark.server
-def test_a_redis_that_is_away_is_looked_at_again_later(private_server: RedisServer, clock: Clock) -> None:
+def test_an_alert_is_raised_when_redis_is_back(private_server: RedisServer, clock: Clock) -> None:
     with Redis.from_url(private_server.url, socket_timeout=0.5, retry=None) as redis:
         forge(redis, 20, clock)
         one = watch(redis, clock)

@@ -49,13 +49,15 @@ def ids(letters: "Iterator[StoredMessage] | list[StoredMessage] | MessageSet") -
     return [stored.id for stored in letters]
 
 
-def test_items_come_oldest_first_over_all_pages(redis: "Redis", message_set: MessageSet) -> None:
+def test_items_are_read_oldest_first_over_all_pages(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, *(letter(number, 5000.5 - number) for number in range(2 * PAGE + 7)))
 
     assert ids(message_set) == [f"item-{number:04}" for number in reversed(range(2 * PAGE + 7))]
 
 
-def test_more_items_of_one_moment_than_fit_a_page_come_once_each(redis: "Redis", message_set: MessageSet) -> None:
+def test_more_items_of_the_same_time_than_fit_a_page_are_read_once_each(
+    redis: "Redis", message_set: MessageSet
+) -> None:
     put(redis, *(letter(number, 1000.25) for number in range(2 * PAGE + 7)), letter(9999, 1001))
 
     found = ids(message_set)
@@ -72,13 +74,13 @@ def test_items_can_be_taken_while_they_are_read(redis: "Redis", message_set: Mes
     assert len(message_set) == 0
 
 
-def test_a_span_of_time_holds_both_its_ends(redis: "Redis", message_set: MessageSet) -> None:
+def test_a_time_range_includes_both_ends(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, *(letter(number, 1000 + number) for number in range(10)))
 
     assert ids(message_set.between(1002, 1004)) == ["item-0002", "item-0003", "item-0004"]
 
 
-def test_the_newest_time_of_an_empty_shelf_is_before_all_times(redis: "Redis", message_set: MessageSet) -> None:
+def test_the_newest_time_of_an_empty_set_is_before_all_times(redis: "Redis", message_set: MessageSet) -> None:
     assert list(message_set.between(float("-inf"), message_set.newest())) == []
     put(redis, letter(1, 1000.5), letter(2, 999))
     assert message_set.newest() == 1000.5
@@ -122,7 +124,7 @@ def test_an_item_leaves_together_with_its_commands_once(redis: "Redis", message_
     assert (redis.xlen(QUEUE), redis.hgetall("case"), len(message_set)) == (1, {b"noted": b"1"}, 0)
 
 
-def test_an_item_whose_command_is_refused_stays_as_it_was(redis: "Redis", message_set: MessageSet) -> None:
+def test_an_item_whose_command_is_refused_stays_unchanged(redis: "Redis", message_set: MessageSet) -> None:
     redis.set("text", "no stream")
     before = letter(2, 1000.125, bytes(range(256)))
     put(redis, letter(1, 1000), before, letter(3, 1001))
@@ -137,7 +139,7 @@ def test_an_item_whose_command_is_refused_stays_as_it_was(redis: "Redis", messag
     assert redis.xlen(QUEUE) == 2
 
 
-def test_a_command_of_too_many_words_loses_no_item(redis: "Redis", message_set: MessageSet) -> None:
+def test_a_command_with_too_many_arguments_loses_no_item(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, letter(1, 1000))
 
     with pytest.raises(TakeRefused):
@@ -146,7 +148,7 @@ def test_a_command_of_too_many_words_loses_no_item(redis: "Redis", message_set: 
     assert ids(message_set) == ["item-0001"]
 
 
-def test_over_its_cap_the_oldest_go(redis: "Redis", message_set: MessageSet) -> None:
+def test_trim_drops_the_oldest_items_over_the_cap(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, *(letter(number, 1000 + number) for number in range(10)))
 
     assert (message_set.trim(7), message_set.trim(7)) == (3, 0)
@@ -154,7 +156,7 @@ def test_over_its_cap_the_oldest_go(redis: "Redis", message_set: MessageSet) -> 
 
 
 @pytest.mark.parametrize("every", [1, 2, 7])
-def test_items_of_one_moment_are_all_met_while_some_of_them_are_taken(
+def test_items_of_the_same_time_are_all_read_while_some_are_taken(
     every: int, redis: "Redis", message_set: MessageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(message_set_module, "PAGE", 20)
@@ -169,7 +171,9 @@ def test_items_of_one_moment_are_all_met_while_some_of_them_are_taken(
     assert sorted(met) == [f"item-{number:04}" for number in range(107)]
 
 
-def test_of_many_who_take_an_item_one_moves_it(any_redis_url: str, redis: "Redis", message_set: MessageSet) -> None:
+def test_of_many_clients_that_take_an_item_one_moves_it(
+    any_redis_url: str, redis: "Redis", message_set: MessageSet
+) -> None:
     put(redis, *(letter(number, 1000) for number in range(50)))
 
     def take_all(order: int) -> int:
@@ -186,14 +190,14 @@ def test_of_many_who_take_an_item_one_moves_it(any_redis_url: str, redis: "Redis
     assert len(message_set) == 0
 
 
-def test_an_item_put_twice_lies_there_once(redis: "Redis", message_set: MessageSet) -> None:
+def test_an_item_put_twice_is_there_once(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, letter(1, 1000), letter(1, 1000))
 
     assert message_set.take([("item-0001", ()), ("item-0001", ())]) == [True, False]
     assert not redis.exists("faceid:dead", "faceid:dead:items")
 
 
-def test_items_are_due_when_their_time_has_come_oldest_first(redis: "Redis", message_set: MessageSet) -> None:
+def test_due_items_are_returned_oldest_first(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, letter(1, 1000.5), letter(2, 1000.501), letter(3, 999))
 
     assert ids(message_set.due(1000.5)) == ["item-0003", "item-0001"]
@@ -202,13 +206,13 @@ def test_items_are_due_when_their_time_has_come_oldest_first(redis: "Redis", mes
 
 
 @pytest.mark.parametrize("body", [bytes(range(256)), b"", b"\r\n*3\r\n"])
-def test_bytes_are_kept_as_they_are(body: bytes, redis: "Redis", message_set: MessageSet) -> None:
+def test_a_body_of_any_bytes_is_kept(body: bytes, redis: "Redis", message_set: MessageSet) -> None:
     put(redis, letter(1, 0.1 + 0.2, body))
 
     assert list(message_set) == [letter(1, 0.1 + 0.2, body)]
 
 
-def test_scripts_that_the_server_has_forgotten_are_taught_again(redis: "Redis", message_set: MessageSet) -> None:
+def test_scripts_are_loaded_again_after_the_server_lost_them(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, *(letter(number, 1000 + number) for number in range(4)))
 
     for forgetful in range(2):
@@ -220,7 +224,7 @@ def test_scripts_that_the_server_has_forgotten_are_taught_again(redis: "Redis", 
         assert message_set.trim(3 - forgetful) == 0
 
 
-def test_what_one_has_claimed_is_nobody_elses_for_as_long(redis: "Redis", message_set: MessageSet) -> None:
+def test_a_claimed_item_is_not_due_for_anybody_else_until_its_new_time(redis: "Redis", message_set: MessageSet) -> None:
     now = time.time()
     put(redis, letter(1, now - 5), letter(2, now - 4), letter(3, now + 60))
     every = ["item-0001", "item-0002", "item-0003", "item-0004"]
@@ -236,7 +240,7 @@ def test_what_one_has_claimed_is_nobody_elses_for_as_long(redis: "Redis", messag
 
 
 @pytest.mark.parametrize("at", [1_795_347_747.1234567, 0.1, 5000.0])
-def test_an_item_that_has_come_back_meanwhile_is_not_taken_for_the_one_that_left(
+def test_an_item_that_was_put_again_with_another_time_is_not_taken(
     redis: "Redis", message_set: MessageSet, at: float
 ) -> None:
     put(redis, letter(1, at), letter(2, at))
@@ -260,7 +264,7 @@ class Worker:
         put(self._redis, letter(1, time.time() + 60, b"waits once more"))
 
 
-def test_an_item_that_has_to_wait_once_more_while_it_is_released_is_not_lost(
+def test_an_item_that_is_delayed_again_while_it_is_released_is_not_lost(
     redis: "Redis", message_set: MessageSet
 ) -> None:
     put(redis, letter(1, time.time() - 5), letter(2, time.time() - 4))
@@ -277,7 +281,7 @@ def test_an_item_that_has_to_wait_once_more_while_it_is_released_is_not_lost(
 
 
 @pytest.mark.server
-def test_a_full_redis_lets_items_be_claimed(private_server: RedisServer) -> None:
+def test_items_can_be_claimed_in_a_full_redis(private_server: RedisServer) -> None:
     with private_server.client() as redis:
         put(redis, letter(1, time.time() - 5))
         message_set = MessageSet(redis, "faceid", "dead")

@@ -41,13 +41,13 @@ def fill(connection: Connection, count: int) -> Any:
     return channel
 
 
-def test_a_stream_without_a_group_is_read_by_nobody(redis: "Redis") -> None:
+def test_a_stream_without_a_group_has_no_readers(redis: "Redis") -> None:
     assert RedisStreamsStats(redis).results("decisions", QUEUE) == Results("decisions", 0, ())
     redis.xadd(QUEUE, {"body": "x"})
     assert RedisStreamsStats(redis).results("decisions", QUEUE) == Results("decisions", 1, ())
 
 
-def test_each_group_of_a_stream_has_what_it_was_given_and_what_waits_for_it(redis: "Redis") -> None:
+def test_each_group_of_a_stream_has_its_pending_and_waiting_counts(redis: "Redis") -> None:
     old, now = 1000, 90.0
     seconds, microseconds = redis.time()
     at = seconds * 1000 + microseconds // 1000 - int(now * 1000)
@@ -71,7 +71,7 @@ def test_each_group_of_a_stream_has_what_it_was_given_and_what_waits_for_it(redi
         assert (readers["billing"].waiting, readers["idle"].waiting) == (2, 5)
 
 
-def test_rabbitmq_tells_what_waits_and_how_many_read_and_no_more(rabbit: Connection) -> None:
+def test_rabbitmq_reports_waiting_messages_and_consumers_only(rabbit: Connection) -> None:
     stats = KombuStats(rabbit, counts_consumers=True)
     assert stats.depth(QUEUE) == Depth(0, None, None, 0)
 
@@ -86,7 +86,7 @@ def test_rabbitmq_tells_what_waits_and_how_many_read_and_no_more(rabbit: Connect
     assert (stats.workers([QUEUE]), stats.connections()) == (None, None)
 
 
-def test_lists_of_kombus_own_transport_are_counted_and_their_readers_unknown(redis_url: str) -> None:
+def test_the_readers_of_kombus_own_redis_lists_are_unknown(redis_url: str) -> None:
     url = f"stock+{redis_url}"
     with open_connection(url) as connection, connection.SimpleQueue(QUEUE) as queue:
         queue.put("x")
@@ -103,7 +103,7 @@ def test_lists_of_kombus_own_transport_are_counted_and_their_readers_unknown(red
         (("127.0.0.1:", "127.0.0.1:9/?"), "nobody listens there"),
     ],
 )
-def test_a_broker_that_can_not_be_asked_says_why(rabbit_url: str, change: tuple[str, str], headline: str) -> None:
+def test_an_error_says_why_the_broker_can_not_be_asked(rabbit_url: str, change: tuple[str, str], headline: str) -> None:
     with pytest.raises(CommandError) as trouble, open_queue_stats(rabbit_url.replace(*change), "FACEID_BROKER_URL"):
         pass
 

@@ -40,7 +40,7 @@ def release(poison_guard: PoisonGuard, most: int = 1) -> list[tuple[str, int]]:
     return names(list(poison_guard.release(most)))
 
 
-def test_one_is_let_through_and_the_next_when_it_is_settled(poison_guard: PoisonGuard) -> None:
+def test_the_next_message_is_released_when_the_first_is_settled(poison_guard: PoisonGuard) -> None:
     fill(poison_guard, message("a"), message("b"))
     assert release(poison_guard) == [("a", 1)]
     assert release(poison_guard) == []
@@ -49,14 +49,14 @@ def test_one_is_let_through_and_the_next_when_it_is_settled(poison_guard: Poison
     assert len(poison_guard) == 0
 
 
-def test_one_that_takes_its_time_is_watched_for_a_moment_only(poison_guard: PoisonGuard) -> None:
+def test_the_next_message_is_released_after_the_probation_of_a_slow_one(poison_guard: PoisonGuard) -> None:
     fill(poison_guard, message("a"), message("b"))
     assert release(poison_guard) == [("a", 1)]
     sleep(PROBATION_SECONDS)
     assert release(poison_guard) == [("b", 1)]
 
 
-def test_after_a_second_death_it_is_alone_until_it_is_settled(redis: "Redis") -> None:
+def test_a_message_that_killed_two_workers_runs_alone_until_it_is_settled(redis: "Redis") -> None:
     for worker in (PoisonGuard(redis, "p"), PoisonGuard(redis, "p")):  # the first dies of it
         worker.add(message("a"))
         assert len(worker.release(1)) == 1
@@ -67,7 +67,7 @@ def test_after_a_second_death_it_is_alone_until_it_is_settled(redis: "Redis") ->
     assert release(worker) == [("b", 1)]
 
 
-def test_the_least_suspicious_go_first(redis: "Redis") -> None:
+def test_messages_with_the_fewest_attempts_are_released_first(redis: "Redis") -> None:
     first, second = PoisonGuard(redis, "p"), PoisonGuard(redis, "p")
     fill(first, message("a"))
     first.release(1)
@@ -80,7 +80,7 @@ def test_the_least_suspicious_go_first(redis: "Redis") -> None:
     assert found == [("b", 1), ("c", 1), ("a", 2)]
 
 
-def test_many_that_were_never_tried_may_go_together_but_not_with_one_that_was(redis: "Redis") -> None:
+def test_messages_never_tried_are_released_together_and_without_one_that_was(redis: "Redis") -> None:
     first, second = PoisonGuard(redis, "p"), PoisonGuard(redis, "p")
     fill(first, message("a"))
     first.release(1)
@@ -90,7 +90,7 @@ def test_many_that_were_never_tried_may_go_together_but_not_with_one_that_was(re
     assert release(second, most=10) == [("a", 2)]
 
 
-def test_a_settlement_ends_the_count_and_otherwise_time_does(redis: "Redis", poison_guard: PoisonGuard) -> None:
+def test_a_count_ends_with_a_settlement_or_its_ttl(redis: "Redis", poison_guard: PoisonGuard) -> None:
     fill(poison_guard, message("a"))
     poison_guard.release(1)
     (key,) = redis.keys("p:probation:*")
@@ -101,7 +101,7 @@ def test_a_settlement_ends_the_count_and_otherwise_time_does(redis: "Redis", poi
     assert release(poison_guard) == [("a", 1)]
 
 
-def test_a_lost_connection_is_no_death(redis: "Redis") -> None:
+def test_a_lost_connection_does_not_count_as_an_attempt(redis: "Redis") -> None:
     dead, alive = PoisonGuard(redis, "p"), PoisonGuard(redis, "p")
     fill(dead, message("a"))
     dead.release(1)  # and dies
@@ -115,7 +115,7 @@ def test_a_lost_connection_is_no_death(redis: "Redis") -> None:
     assert all(redis.ttl(key) > 0 for key in redis.keys("p:probation:*"))
 
 
-async def test_an_acquittal_that_redis_did_not_hear_of_is_told_it_later(
+async def test_a_cleared_message_is_uncounted_when_redis_is_back(
     redis: "Redis", poison_guard: PoisonGuard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(poison_guard, message("a"))
@@ -127,13 +127,13 @@ async def test_an_acquittal_that_redis_did_not_hear_of_is_told_it_later(
     assert release(poison_guard) == [("a", 1)]
 
 
-def test_what_was_never_suspect_costs_redis_nothing() -> None:
+def test_first_deliveries_cost_no_redis_call() -> None:
     poison_guard = PoisonGuard(Redis(port=1), "p")
     poison_guard.settled(["a/1/1"])
     assert poison_guard.release(1) == []
 
 
-async def test_nothing_is_let_through_uncounted(redis: "Redis", monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_is_released_while_redis_is_away(redis: "Redis", monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poison_guard_module, "AWAY_SECONDS", 0.05)
     poison_guard = PoisonGuard(redis, "p")
     away = Redis(port=1)

@@ -50,7 +50,7 @@ def test_all_published_decisions_are_found_among_other_keys(redis: "Redis") -> N
     assert noted.outcomes == {"APPROVED": 800, "REJECTED": 400}
 
 
-def test_what_is_not_published_yet_is_counted_and_left_alone(redis: "Redis") -> None:
+def test_unpublished_decisions_are_counted_but_not_returned(redis: "Redis") -> None:
     decided(redis, "out")
     decided(redis, "on its way", published=False)
     met, noted = found(redis)
@@ -69,7 +69,7 @@ def test_decisions_are_found_by_account_outcome_and_time(redis: "Redis") -> None
     assert found(redis, since=BORN + 3.25, until=BORN + 3.25, account="default")[0] == {"1", "3"}
 
 
-def test_decisions_are_found_by_biz_id_in_any_account_and_what_is_missing_is_named(redis: "Redis") -> None:
+def test_decisions_are_found_by_biz_id_in_any_account_and_unknown_ids_are_named(redis: "Redis") -> None:
     decided(redis, "1")
     decided(redis, "2", account="bank")
     redis.hset(case_key("p", CaseKey("default", "open")), "opened_at", "1")
@@ -91,7 +91,7 @@ def test_decisions_are_found_by_the_ids_of_their_events(redis: "Redis") -> None:
     assert noted.missing(wanted) == sorted([superseded, "no id"])
 
 
-def test_names_that_look_like_patterns_are_names(redis: "Redis") -> None:
+def test_a_biz_id_that_looks_like_a_pattern_matches_only_itself(redis: "Redis") -> None:
     decided(redis, "a")
     decided(redis, "[a]*")
     assert found(redis, biz_ids=("[a]*",))[0] == {"[a]*"}

@@ -76,7 +76,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_reaches_all_and_the_fleet_ends_in_good_order(number: signal.Signals, start: Start) -> None:
+def test_a_signal_stops_all_workers_and_the_supervisor_exits_with_0(number: signal.Signals, start: Start) -> None:
     supervised = start(WORKING, 3)
     until(lambda: len(supervised.children()) == 3)
     assert supervised.stop(number) == 0
@@ -92,18 +92,18 @@ def test_a_dead_worker_is_replaced(start: Start) -> None:
     supervised.stop()
 
 
-def test_workers_whose_settings_can_not_be_used_end_the_fleet(start: Start) -> None:
+def test_the_supervisor_stops_when_its_workers_reject_their_settings(start: Start) -> None:
     assert start(UNUSABLE, 2).parent.wait(20) == 2
 
 
-def test_one_worker_that_is_unusable_ends_those_that_are_not(tmp_path: Path, start: Start) -> None:
+def test_one_worker_that_rejects_its_settings_stops_the_others(tmp_path: Path, start: Start) -> None:
     first = f"if len(list(pathlib.Path({str(tmp_path)!r}).iterdir())) > 1: sys.exit(2)\n{WORKING}"
     supervised = start(first, 2)
     assert supervised.parent.wait(20) == 2
     assert not any(alive(pid) for pid in supervised.children())
 
 
-def test_who_does_not_stop_is_killed(start: Start) -> None:
+def test_a_worker_that_does_not_stop_is_killed(start: Start) -> None:
     supervised = start(WORKING, 2, IGNORING)
     until(lambda: len(supervised.children()) == 2)
     assert supervised.stop() == signal.SIGKILL

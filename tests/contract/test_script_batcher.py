@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def test_every_call_gets_its_own_answer_in_order(any_redis_url: str, folder: Path) -> None:
+async def test_every_call_gets_its_own_reply_in_order(any_redis_url: str, folder: Path) -> None:
     async with redis_asyncio.Redis.from_url(any_redis_url) as redis:
         calls = [("note", (f"list:{n}",), (n, "loud")) for n in range(2 * TOGETHER + 1)]
         answers = await ScriptBatcher(redis, folder).run(calls)
@@ -33,7 +33,7 @@ async def test_calls_of_one_script_run_in_their_order(any_redis_url: str, folder
         assert await redis.lrange("list", 0, -1) == [b"0", b"1", b"2", b"3", b"4"]
 
 
-async def test_a_call_that_is_refused_fails_alone(any_redis_url: str, folder: Path) -> None:
+async def test_a_refused_call_does_not_affect_the_others(any_redis_url: str, folder: Path) -> None:
     with Redis.from_url(any_redis_url) as redis:
         redis.set("no list", "text")
     async with redis_asyncio.Redis.from_url(any_redis_url) as client:
@@ -46,7 +46,7 @@ async def test_a_call_that_is_refused_fails_alone(any_redis_url: str, folder: Pa
     assert "WRONGTYPE" in str(refused)
 
 
-async def test_scripts_that_the_server_has_forgotten_are_told_again(any_redis_url: str, folder: Path) -> None:
+async def test_scripts_are_loaded_again_after_the_server_lost_them(any_redis_url: str, folder: Path) -> None:
     async with redis_asyncio.Redis.from_url(any_redis_url) as redis:
         scripts = ScriptBatcher(redis, folder)
         await scripts.run([("note", ("list",), ("x", "quiet")), ("count", ("list",), ())])
@@ -64,7 +64,7 @@ async def test_many_calls_are_one_command(redis_url: str, folder: Path) -> None:
         assert (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"] == 1
 
 
-async def test_a_server_that_is_away_is_told(folder: Path) -> None:
+async def test_a_server_that_is_away_raises_redis_error(folder: Path) -> None:
     async with redis_asyncio.Redis.from_url("redis://127.0.0.1:1/0") as redis:
         with pytest.raises(RedisError):
             await ScriptBatcher(redis, folder).run([("count", ("list",), ())])
