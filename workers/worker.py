@@ -10,6 +10,8 @@ from random import SystemRandom
 import structlog
 import uvloop
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from shared import gc_tuning
 from shared.ledger.redis_client import open_redis
@@ -81,7 +83,12 @@ class Worker:
 
     def _pump(self, runner: Runner, loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> Pump:
         settings = self._settings
-        redis = Redis.from_url(settings.redis_url, socket_timeout=5.0, socket_connect_timeout=2.0)
+        redis = Redis.from_url(
+            settings.redis_url,
+            socket_timeout=5.0,
+            socket_connect_timeout=2.0,
+            retry=Retry(NoBackoff(), 0),  # the pump tries again itself; a retry in here would block the lease renewal
+        )
         source = open_source(settings, self._names, redis)
         scheduler = DelayedScheduler(source, redis, settings.prefix, settings.unverified_max, time.time)
 

@@ -8,12 +8,12 @@ from random import Random
 from typing import Final
 
 import typer
-from redis import Redis
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from console.demo.brokers import named_brokers
 from console.demo.report import Run, tell, tell_kept
 from console.terminal.output import complain, err, out
+from console.terminal.redis_connection import open_redis
 from deploy.local import kept
 from deploy.local.follower import open_follower
 from deploy.local.player import Player
@@ -102,7 +102,8 @@ async def _play(stack: Stack, sessions: int, seed: int) -> Run:
         progress.update(decided, completed=len(follower.arrived))
     following.cancel()
     await follower.close()
-    unverified = len(MessageSet(Redis.from_url(stack.redis_url), PREFIX, "unverified"))
+    with open_redis(stack.redis_url) as redis:
+        unverified = len(MessageSet(redis, PREFIX, "unverified"))
     report = count(played, follower.arrived, await player.reads(), unverified)
     return Run(report, played, follower.arrived, elapsed)
 

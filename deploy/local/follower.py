@@ -7,6 +7,8 @@ import time
 from typing import Any, Final, Protocol
 
 from redis import asyncio as redis_asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
 
 from deploy.local.report import Arrived
 from shared.brokers.rabbitmq_listener import Listener
@@ -16,7 +18,10 @@ from shared.messaging.engine import STOCK_PREFIX, engine_of
 from shared.messaging.topology import DECISIONS, queue_name
 
 LOOK: Final = 0.02
-"""Seconds between two looks at a queue that can't be waited on."""
+"""Seconds between two reads of a queue that can't be waited on."""
+RETRIES: Final = 20
+RETRY_PAUSE: Final = 0.25
+"""Seconds. Reading a stream or a list again changes nothing, so a broken connection is no reason to end."""
 
 
 class Follower(Protocol):
@@ -52,7 +57,7 @@ class StreamsFollower:
     """Reads the stream beside its consumers."""
 
     def __init__(self, redis_url: str, queue: str) -> None:
-        self._redis = redis_asyncio.Redis.from_url(redis_url)
+        self._redis = _open(redis_url)
         self._queue = queue
         self._after = ""
         self.arrived: list[Arrived] = []
@@ -78,7 +83,7 @@ class ListFollower:
     """Looks at the list in which kombu's own Redis transport keeps a queue: its newest message is its first."""
 
     def __init__(self, redis_url: str, queue: str) -> None:
-        self._redis = redis_asyncio.Redis.from_url(redis_url)
+        self._redis = _open(redis_url)
         self._queue = queue
         self.arrived: list[Arrived] = []
 
@@ -116,6 +121,10 @@ class RabbitFollower:
     async def close(self) -> None:
         """Let go of the connection."""
         await asyncio.to_thread(self._listener.close)
+
+
+def _open(url: str) -> "redis_asyncio.Redis":
+    return redis_asyncio.Redis.from_url(url, retry=Retry(ConstantBackoff(RETRY_PAUSE), RETRIES))
 
 
 def _note(arrived: list[Arrived], event: bytes, at: float) -> None:

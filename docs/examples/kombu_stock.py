@@ -3,7 +3,7 @@
 pip install 'kombu[redis]'
 python kombu_stock.py amqp://guest:guest@127.0.0.1:5672 verdicts.db      # or redis://127.0.0.1:6379/0
 
-It ends when the broker goes away: run it under something that starts it again.
+It ends when its connection breaks: run it under something that starts it again.
 """
 
 import json
@@ -22,14 +22,14 @@ queue = Queue("faceid.decisions", durable=True, queue_arguments={"x-queue-type":
 
 def handle(event: dict[str, Any]) -> None:
     verdict = event["id"], event["subject"], event["data"]["outcome"]
-    with database:  # a repeat bears the same id, and changes nothing
+    with database:  # a repeated decision has the same id and changes nothing
         database.execute("INSERT INTO verdicts VALUES (?, ?, ?) ON CONFLICT DO NOTHING", verdict)
     print(event["id"], event["data"]["outcome"], event["subject"], flush=True)
 
 
 def receive(message: Any) -> None:
     handle(json.loads(message.body))
-    message.ack()  # only now
+    message.ack()  # after handling
 
 
 with Connection(url, heartbeat=30) as connection, Consumer(connection, [queue], on_message=receive, prefetch_count=20):

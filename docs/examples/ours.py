@@ -1,4 +1,4 @@
-"""Decisions from Redis or RabbitMQ by our own consumer, each written down once.
+"""Decisions from Redis or RabbitMQ by our own consumer, each stored once. It connects again when its connection breaks.
 
 python ours.py redis://127.0.0.1:6379/0 verdicts.db
 """
@@ -16,7 +16,7 @@ once = OnceInSql("verdicts", "?")
 
 
 def handle(decision: Decision) -> None:
-    with database:  # one transaction: the verdict, and the note that this decision was handled
+    with database:  # one transaction: the verdict, and a row that says this decision was handled
         if once.first(database.cursor(), decision.id):
             database.execute("INSERT INTO verdicts VALUES (?, ?, ?)", (decision.id, decision.biz_id, decision.outcome))
     print(decision.id, decision.outcome, decision.biz_id, flush=True)

@@ -3,19 +3,19 @@
 //   npm install redis
 //   node redis_streams.mjs redis://127.0.0.1:6379/0 verdicts worker-1
 //
-// The last word names this process: no two of a group may run under one name, and the same one should come back after
-// a crash. It ends when Redis goes away: run it under something that starts it again.
+// The last argument names this process. No two processes of a group may have the same name. Start a process again under
+// its old name after a crash. It ends when its connection to Redis breaks: run it under something that starts it again.
 import { mkdir, writeFile } from "node:fs/promises";
 import { createClient } from "redis";
 
 const [url, folder, name] = process.argv.slice(2);
 const STREAM = "faceid.decisions";
 const GROUP = "node";
-const SILENT_MS = 30_000;
+const ABANDONED_MS = 30_000;
 await mkdir(folder, { recursive: true });
 
 async function handle(event) {
-  // A repeat bears the same id, and changes nothing.
+  // A repeated decision has the same id and changes nothing.
   await writeFile(`${folder}/${event.id}.json`, JSON.stringify(event.data));
   console.log(event.id, event.data.outcome, event.subject);
 }
@@ -29,8 +29,8 @@ await redis.connect();
 
 async function work(messages) {
   for (const { id, message } of messages) {
-    if (message) await handle(JSON.parse(message.body)); // nothing where the retention was faster
-    await redis.xAck(STREAM, GROUP, id); // only now; never XDEL, for other groups read the stream too
+    if (message) await handle(JSON.parse(message.body)); // empty when it was trimmed before it was read
+    await redis.xAck(STREAM, GROUP, id); // after handling. No XDEL: other groups read the stream too
   }
 }
 
@@ -42,8 +42,8 @@ async function read(after, options = {}) {
 await redis.xGroupCreate(STREAM, GROUP, "0", { MKSTREAM: true }).catch((error) => {
   if (!error.message.startsWith("BUSYGROUP")) throw error;
 });
-for (let ours; (ours = await read("0")).length; ) await work(ours); // what this consumer held when it crashed
+for (let unfinished; (unfinished = await read("0")).length; ) await work(unfinished); // read before a crash
 for (;;) {
-  const abandoned = await redis.xAutoClaim(STREAM, GROUP, name, SILENT_MS, "0-0", { COUNT: 20 }); // what others left
+  const abandoned = await redis.xAutoClaim(STREAM, GROUP, name, ABANDONED_MS, "0-0", { COUNT: 20 });
   await work(abandoned.messages.length ? abandoned.messages : await read(">", { BLOCK: 2000 }));
 }

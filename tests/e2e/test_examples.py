@@ -17,6 +17,7 @@ from shared.events.decision import Outcome
 from tests.support.npm import installed
 from tests.support.paths import DOCS, ROOT
 from tests.support.proxies import Proxy
+from tests.support.redis_clients import open_redis
 from tests.support.result_makers import decision, publish
 from tests.support.waiting import until
 
@@ -24,24 +25,23 @@ pytestmark = pytest.mark.server
 
 EXAMPLES = DOCS / "examples"
 COUNT = 60
-SECONDS = 90.0
 
 
 @dataclass(frozen=True)
 class Example:
-    """A file, and the broker it is for."""
+    """A file, and a broker that it reads from."""
 
     file: str
     broker: str
     published_at: str = ""
-    """Before the URL of the publisher, where it differs."""
+    """Prefix of the URL that the publisher needs."""
     named: bool = False
     """Whether each process has a name."""
     ends: bool = True
-    """Whether it ends with its connection."""
+    """Whether it ends when its connection breaks."""
     takes: frozenset[Outcome] = frozenset(Outcome)
     prompt: bool = True
-    """Whether what it held when it was killed comes again at once."""
+    """Whether unacknowledged messages of a killed process are delivered again at once."""
 
     def __str__(self) -> str:
         return f"{self.file}, {self.broker}"
@@ -71,7 +71,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def start(example: Example, url: str) -> Program:
         script = EXAMPLES / example.file
         command = [sys.executable, str(script)]
-        if script.suffix == ".mjs":  # which looks for its packages beside itself
+        if script.suffix == ".mjs":  # Node.js looks for packages in the script's own folder
             (tmp_path / "node_modules").symlink_to(installed() / "node_modules")
             script = Path(shutil.copy(script, tmp_path))
             command = ["node", str(script)]
@@ -92,14 +92,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def verdicts(folder: Path) -> dict[str, str]:
-    """Outcomes by biz_id, as the example has kept them; fails when one is there twice."""
+    """Outcomes by biz_id, as the example has stored them. Fails when one is stored twice."""
     kept = folder / "verdicts"
     if kept.is_dir():
         texts = [file.read_text() for file in kept.glob("*.json")]
-        documents = [json.loads(text) for text in texts if text.endswith("}")]  # others are being written
+        documents = [json.loads(text) for text in texts if text.endswith("}")]  # the others are not complete yet
         rows = [(document["biz_id"], document["outcome"]) for document in documents]
     elif kept.exists():
-        connection = sqlite3.connect(kept)
+        connection = sqlite3.connect(kept, timeout=60)
         tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'verdicts'").fetchone()
         rows = connection.execute("SELECT biz_id, outcome FROM verdicts").fetchall() if tables[0] else []
         connection.close()
@@ -111,7 +111,7 @@ def verdicts(folder: Path) -> dict[str, str]:
 
 MADE = [decision(number, list(Outcome)[number % len(Outcome)]) for number in range(COUNT)]
 PROBE = decision(COUNT, Outcome.REJECTED)
-"""What every example takes."""
+"""A decision that every example takes."""
 
 
 def expected(example: Example) -> dict[str, str]:
@@ -119,14 +119,24 @@ def expected(example: Example) -> dict[str, str]:
 
 
 def wait_until_it_reads(example: Example, url: str, program: Program) -> None:
-    """Publish one decision again and again: a queue that does not exist yet collects nothing."""
+    """Publish one decision until the example prints it: a queue that does not exist yet stores nothing."""
 
     def reads() -> bool:
-        assert program.running, program.log_file.read_text()
         publish(example.published_at + url, PROBE)
         return program.logged(PROBE.id)
 
-    until(reads, SECONDS)
+    until(reads, what="the example to read", of=[program])
+
+
+def wait_until_it_blocks(url: str, program: Program) -> None:
+    """On Redis, wait until it is blocked in a read: a broken connection is noticed there as an error of a command."""
+    if url.startswith("redis:"):
+        with open_redis(url) as redis:
+            until(lambda: redis.info("clients")["blocked_clients"] > 0, what="a blocked read", of=[program])
+
+
+def wait_for_verdicts(example: Example, folder: Path, program: Program) -> None:
+    until(lambda: verdicts(folder) == expected(example), what="every verdict", of=[program])
 
 
 @pytest.fixture
@@ -136,44 +146,46 @@ def url(example: Example, request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize("example", ALL, ids=str)
-def test_an_example_keeps_each_decision_once_and_prints_it(
+def test_an_example_stores_each_decision_once_and_prints_it(
     example: Example, url: str, start: Start, tmp_path: Path
 ) -> None:
     program = start(example, url)
     wait_until_it_reads(example, url, program)
     publish(example.published_at + url, *MADE, MADE[0])
-    until(lambda: verdicts(tmp_path) == expected(example), SECONDS)
-    until(lambda: all(program.logged(f"{each.id} {each.outcome}") for each in MADE if each.outcome in example.takes))
+    wait_for_verdicts(example, tmp_path, program)
+    lines = [f"{each.id} {each.outcome}" for each in MADE if each.outcome in example.takes]
+    until(lambda: all(map(program.logged, lines)), what="every printed line", of=[program])
     program.stop()
 
 
 @pytest.mark.parametrize("example", [each for each in ALL if each.prompt], ids=str)
-def test_an_example_that_was_killed_loses_nothing(example: Example, url: str, start: Start, tmp_path: Path) -> None:
+def test_a_killed_example_loses_no_decision(example: Example, url: str, start: Start, tmp_path: Path) -> None:
     program = start(example, url)
     wait_until_it_reads(example, url, program)
     publish(url, *MADE)
-    until(lambda: len(verdicts(tmp_path)) > 1, SECONDS)
+    until(lambda: len(verdicts(tmp_path)) > 1, what="the first verdicts", of=[program])
     program.kill()
     program.start()
-    until(lambda: verdicts(tmp_path) == expected(example), SECONDS)
+    wait_for_verdicts(example, tmp_path, program)
     program.stop()
 
 
 @pytest.mark.parametrize("example", ALL, ids=str)
-def test_an_example_ends_with_its_connection_or_makes_a_new_one(
+def test_an_example_connects_again_or_ends_when_its_connection_breaks(
     example: Example, url: str, start: Start, tmp_path: Path
 ) -> None:
     parts = urlsplit(url)
     with Proxy(parts.port or 0) as proxy:
         program = start(example, url.replace(f":{parts.port}", f":{proxy.port}"))
         wait_until_it_reads(example, url, program)
+        wait_until_it_blocks(url, program)
         proxy.cut()
         if example.ends:
-            until(lambda: not program.running, SECONDS)
+            until(lambda: not program.running, what="the end of the example")
             assert program.exit_code != 0
             program.start()
         publish(example.published_at + url, *MADE)
-        until(lambda: verdicts(tmp_path) == expected(example), SECONDS)
+        wait_for_verdicts(example, tmp_path, program)
         program.stop()
 
 

@@ -58,7 +58,8 @@ class Retention:
         """Of the results at this URL, not yet connected; None where they are not on streams."""
         if engine_of(url) != "streams":
             return None
-        redis = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0))
+        no_retry = Retry(NoBackoff(), 0)  # it runs on the pump's thread: the next look is the retry
+        redis = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=no_retry)
         return cls(redis, [queue_name(prefix, queue) for queue in RESULT_QUEUES], days, clock)
 
     def do_when_due(self) -> None:
