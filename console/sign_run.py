@@ -9,8 +9,7 @@ from console.terminal.accounts import secrets_of
 from console.terminal.output import plain, tell
 from shared.messaging.envelope import Envelope
 from shared.settings import load_settings
-from workers.faceid.signature import sign
-from workers.faceid.verification import Unverified, Verified, verify
+from workers.faceid.verification import Unverified, VerifiedArrival, sign, verify
 
 FORM: Final = "application/x-www-form-urlencoded"
 
@@ -40,7 +39,7 @@ def signed(data: bytes, secret: str) -> str:
     return urlencode({"data": data, "sign": sign(secret, data)})
 
 
-def judgement(verified: Verified, secrets: int) -> list[str]:
+def judgement(verified: VerifiedArrival, secrets: int) -> list[str]:
     """What is known of a verified callback, in words; `secrets` the account has."""
     place = (verified.secret or 0) + 1
     age = "" if secrets == 1 else ", the newest" if place == 1 else ", an older one"

@@ -1,4 +1,4 @@
-"""From settings to the parts that they shape: the ledger, the stages, the limits of the watch."""
+"""Build the parts of a worker from its settings: the ledger, the stages, and the limits of the alerts."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -21,11 +21,11 @@ from workers.stages.verify import Verify
 
 DAY: Final = 86_400.0
 RECHECK_MARGIN: Final = 600.0
-"""Seconds that a hinted case is remembered after it was to be looked at."""
+"""Seconds that a case with unsigned returns only is kept after its recheck is due."""
 
 
 def make_ledger(settings: Settings, redis: "Redis") -> Ledger:
-    """The ledger on its Redis."""
+    """Make the ledger on this Redis client."""
     limits = Limits(
         retention=settings.retention_days * DAY,
         breaker_rest=settings.breaker_rest_seconds,
@@ -44,23 +44,23 @@ def make_stages(
     ledger: Ledger,
     get_result: GetResultCall,
 ) -> dict[Stage, StageRun]:
-    """The stages of these names."""
+    """Make the stages `names`. `policies`: by account."""
     secrets = {name: [s.get_secret_value() for s in account.api_secrets] for name, account in accounts.items()}
     rules = ReadRules(settings.getresult_budget, settings.read_spacing_seconds, settings.getresult_timeout_seconds)
     limiters = {name: ConcurrencyLimiter(settings.prefetch, time.monotonic) for name in accounts}
     reader = EvidenceReader(ledger, get_result, rules, limiters, time.time)
-    looks = RecheckTimes(settings.hint_delay_seconds, settings.token_life_seconds)
-    known: dict[Stage, StageRun] = {
+    recheck_times = RecheckTimes(settings.hint_delay_seconds, settings.token_life_seconds)
+    stages: dict[Stage, StageRun] = {
         "verify": Verify(secrets),
-        "reconcile": Reconcile(accounts, ledger, reader, looks, time.time),
+        "reconcile": Reconcile(accounts, ledger, reader, recheck_times, time.time),
         "classify": Classify(policies, time.time),
         "publish": Publish(ledger, settings.prefix),
     }
-    return {name: known[name] for name in names}
+    return {name: stages[name] for name in names}
 
 
 def alert_limits(settings: Settings) -> AlertLimits:
-    """Beyond which an alert is raised."""
+    """The limits above which the alert monitor raises alerts."""
     return AlertLimits(
         window=settings.alert_window_seconds,
         attacks=Share(settings.alert_attack_share, settings.alert_attack_min),

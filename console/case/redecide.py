@@ -18,10 +18,9 @@ from shared.ledger.case_key import CaseKey, case_key, outbox_keys
 from shared.ledger.superseding import SCRIPT, Superseding
 from shared.settings import Settings, account_names, load_settings
 from workers.decisioning.classifier import classify
-from workers.decisioning.decision_builder import decide
+from workers.decisioning.decision_builder import decide, is_different, supersede
 from workers.decisioning.policy import DEFAULT, Policy
-from workers.decisioning.stored_evidence import FIELDS, StoredEvidence, recall
-from workers.decisioning.superseding import is_other, supersede
+from workers.decisioning.stored_evidence import FIELDS, StoredEvidence, load_stored_evidence
 
 DAY_MS: Final = 86_400_000
 DIGEST: Final = 12
@@ -35,9 +34,9 @@ def redecide(name: str, account: str | None, note: str, *, plan: bool, yes: bool
     settings = load_settings()
     with open_redis(settings.redis_url) as redis:
         case = _find(redis, settings, name, account)
-        stored_evidence = _recall(redis, settings, case)
+        stored_evidence = _load_evidence(redis, settings, case)
         superseding = _decided_again(settings, case, stored_evidence, note)
-        changes = is_other(superseding.new, superseding.old)
+        changes = is_different(superseding.new, superseding.old)
         if not json:
             _tell(case, superseding, changes=changes)
         if changes and not plan and not (yes or typer.confirm("Let it stand?", err=True)):
@@ -60,9 +59,9 @@ def _find(redis: "Redis", settings: Settings, name: str, account: str | None) ->
     return record.case
 
 
-def _recall(redis: "Redis", settings: Settings, case: CaseKey) -> StoredEvidence:
+def _load_evidence(redis: "Redis", settings: Settings, case: CaseKey) -> StoredEvidence:
     values = cast("list[bytes | None]", redis.hmget(case_key(settings.prefix, case), FIELDS))
-    stored_evidence = recall(
+    stored_evidence = load_stored_evidence(
         case, {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
     )
     if stored_evidence is None:
@@ -79,7 +78,7 @@ def _decided_again(settings: Settings, case: CaseKey, stored_evidence: StoredEvi
     policy = Policy.load(policy_of(settings, case.account) or DEFAULT)
     verdict = classify(stored_evidence.reconciled.evidence, policy)
     fresh = decide(stored_evidence.envelope, stored_evidence.reconciled, verdict, policy, time.time())
-    return supersede(stored_evidence.current, stored_evidence.decision, fresh, by=os_user(), note=note)
+    return supersede(stored_evidence.stored, stored_evidence.decision, fresh, by=os_user(), note=note)
 
 
 def _carry_out(redis: "Redis", settings: Settings, case: CaseKey, superseding: Superseding) -> None:

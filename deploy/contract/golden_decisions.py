@@ -8,13 +8,12 @@ from uuid import UUID, uuid5
 from shared.events.decision import Decision, ReasonCode
 from shared.ledger.superseding import Superseding
 from shared.messaging.envelope import Envelope
-from workers.decisioning.classifier import Evidence, classify
-from workers.decisioning.decision_builder import SPENT, decide
-from workers.decisioning.evidence import Reconciled
+from workers.decisioning.classifier import classify
+from workers.decisioning.decision_builder import BUDGET_SPENT, LATE_ANSWER_NOTE, PIPELINE_USER, decide, supersede
+from workers.decisioning.evidence import Evidence, ReconciledCase
 from workers.decisioning.policy import Faces, Policy
-from workers.decisioning.superseding import EVIDENCE_CAME, WORKERS, supersede
-from workers.faceid.payload import Callback
-from workers.faceid.verification import Verified
+from workers.faceid.payload import Payload
+from workers.faceid.verification import VerifiedArrival
 
 Changes = dict[str, Any]
 """A JSON Merge Patch (RFC 7396): None takes a member out."""
@@ -96,7 +95,7 @@ def superseding() -> Superseding:
     name = ReasonCode.NOT_RECONCILED.lower()
     old = _decided(name, _evidence(ReasonCode.NOT_RECONCILED), _POLICY)
     fresh = _decided(name, Evidence(_payload(name), _payload(name)), _POLICY, now=BORN + 3600.5)
-    return supersede(b"", old, fresh, by=WORKERS, note=EVIDENCE_CAME)
+    return supersede(b"", old, fresh, by=PIPELINE_USER, note=LATE_ANSWER_NOTE)
 
 
 def _biz_id(name: str) -> str:
@@ -116,7 +115,7 @@ def _evidence(code: ReasonCode) -> Evidence:
         case ReasonCode.EVIDENCE_LOST:
             return Evidence(None, None, "DATA_DESTROYED")
         case ReasonCode.NOT_RECONCILED:
-            return Evidence(_payload(name), None, SPENT)
+            return Evidence(_payload(name), None, BUDGET_SPENT)
         case ReasonCode.EVIDENCE_MISMATCH:
             return Evidence(_payload(name), _payload(name, _EVIDENCE[code]))
         case _:
@@ -124,9 +123,9 @@ def _evidence(code: ReasonCode) -> Evidence:
             return Evidence(payload, payload)
 
 
-def _payload(name: str, changes: Changes | None = None) -> Callback:
+def _payload(name: str, changes: Changes | None = None) -> Payload:
     info = {"biz_id": _biz_id(name), "biz_no": f"dummy-{name}", "biz_extra_data": '{"customer": "nobody"}'}
-    return Callback.from_json(json.dumps({**_merged(_PASSED, changes or {}), "biz_info": info}))
+    return Payload.from_json(json.dumps({**_merged(_PASSED, changes or {}), "biz_info": info}))
 
 
 def _merged(base: Changes, changes: Changes) -> Changes:
@@ -143,7 +142,7 @@ def _merged(base: Changes, changes: Changes) -> Changes:
 
 def _decided(name: str, evidence: Evidence, policy: Policy, now: float = BORN + 60.5) -> Decision:
     envelope = Envelope("golden", ACCOUNT, "notify", "POST", BORN + 60.25, b"")
-    verified = Verified(_biz_id(name), evidence.callback, "", None)
+    verified = VerifiedArrival(_biz_id(name), evidence.callback, "", None)
     channels = ("notify", "return") if evidence.callback else ("return",)
-    reconciled = Reconciled(verified, "", evidence.result, evidence.refusal, evidence.reconcile, channels)
+    reconciled = ReconciledCase(verified, "", evidence.result, evidence.refusal, evidence.reconcile, channels)
     return decide(envelope, reconciled, classify(reconciled.evidence, policy), policy, now)

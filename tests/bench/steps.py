@@ -23,13 +23,12 @@ from shared.messaging.envelope import Envelope
 from tests.bench import callbacks, work
 from tests.support.load import bodies
 from tests.support.payloads import FORM
-from workers.decisioning.classifier import Evidence, classify
-from workers.decisioning.crosscheck import fingerprint
-from workers.decisioning.decision_builder import Decided, decide
-from workers.decisioning.evidence import Reconciled
+from workers.decisioning.classifier import classify
+from workers.decisioning.decision_builder import DecidedCase, decide
+from workers.decisioning.evidence import Evidence, ReconciledCase, fingerprint
 from workers.decisioning.policy import Policy
-from workers.faceid import form, signature, strict_json
-from workers.faceid.payload import Callback
+from workers.faceid import form, strict_json, verification
+from workers.faceid.payload import Payload
 from workers.faceid.verification import verify
 
 RUNS, CALLS = 400, 50
@@ -45,24 +44,24 @@ def steps() -> Iterator[Step]:
     """In the order in which a callback comes to them; an indented one is part of the one before."""
     envelope = Envelope.arrived("default", "notify", "POST", bodies(1)[0], FORM, "", NOW)
     post, policy = envelope.to_message("faceid.callbacks"), Policy.load()
-    signed, verified = form.fields(FORM, envelope.body), verify(envelope, SECRETS)
+    signed, verified = form.parse(FORM, envelope.body), verify(envelope, SECRETS)
     assert verified.callback is not None
     callback = verified.callback
-    reconciled = Reconciled(verified, "", None, None, False, ("notify",))
+    reconciled = ReconciledCase(verified, "", None, None, False, ("notify",))
     evidence = Evidence(callback, None, None, False)
     verdict = classify(evidence, policy)
     decision = decide(envelope, reconciled, verdict, policy, NOW)
-    dumped = Decided(decision).dump()
+    dumped = DecidedCase(decision).dump()
     yield "read the envelope", lambda: Envelope.read(post.headers, post.content_type, post.body)
     yield "verify", lambda: verify(envelope, SECRETS)
-    yield "  the form", lambda: form.fields(FORM, envelope.body)
-    yield "  the signature", lambda: signature.match(SECRETS, signed.data, signed.sign)
+    yield "  the form", lambda: form.parse(FORM, envelope.body)
+    yield "  the signature", lambda: verification.match_secret(SECRETS, signed.data, signed.sign)
     yield "  strict JSON", lambda: strict_json.parse(signed.data)
-    yield "  JSON and the model", lambda: Callback.from_json(signed.data)
+    yield "  JSON and the model", lambda: Payload.from_json(signed.data)
     yield "what it says, for contradictions", lambda: fingerprint(callback)
     yield "classify", lambda: classify(evidence, policy)
     yield "the decision", lambda: decide(envelope, reconciled, verdict, policy, NOW)
-    yield "its JSON", lambda: Decided(decision).dump()
+    yield "its JSON", lambda: DecidedCase(decision).dump()
     yield "its id", lambda: decision_id("default", decision.biz_id, 1)
     yield "the event around it", lambda: to_message(decision, "faceid", dumped)
     yield "the entry of the stream", lambda: addition(post)

@@ -16,10 +16,10 @@ from shared.events.cloudevent import to_event
 from shared.messaging.envelope import Envelope
 from workers.decisioning.classifier import classify
 from workers.decisioning.decision_builder import decide
-from workers.decisioning.evidence import Reconciled
+from workers.decisioning.evidence import ReconciledCase
 from workers.decisioning.policy import Policy
-from workers.faceid.payload import Callback, is_final
-from workers.faceid.verification import Unverified, Verified, verify
+from workers.faceid.payload import Payload, is_final
+from workers.faceid.verification import Unverified, VerifiedArrival, verify
 
 REDIS_URL: Final = os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379/0")
 GETRESULT_URL: Final = os.environ.get("BENCH_GETRESULT_URL", "")
@@ -46,7 +46,7 @@ async def reconciled(body: str, get: Get) -> bytes | None:
     return _event(*found, await get(found[1].biz_id)) if found else None
 
 
-def _verified(body: str) -> tuple[Envelope, Verified] | None:
+def _verified(body: str) -> tuple[Envelope, VerifiedArrival] | None:
     envelope = Envelope.arrived("default", "notify", "POST", body.encode(), FORM, "", time.time())
     try:
         verified = verify(envelope, [DEMO_SECRET])
@@ -56,9 +56,9 @@ def _verified(body: str) -> tuple[Envelope, Verified] | None:
     return (envelope, verified) if final else None
 
 
-def _event(envelope: Envelope, verified: Verified, answer: bytes) -> bytes:
-    result = Callback.from_json(answer, biz_id=verified.biz_id) if answer else None
-    item = Reconciled(verified, answer.decode(), result, None, bool(answer), ("notify",))
+def _event(envelope: Envelope, verified: VerifiedArrival, answer: bytes) -> bytes:
+    result = Payload.from_json(answer, biz_id=verified.biz_id) if answer else None
+    item = ReconciledCase(verified, answer.decode(), result, None, bool(answer), ("notify",))
     verdict = classify(item.evidence, POLICY)
     return to_event(decide(envelope, item, verdict, POLICY, time.time()))
 

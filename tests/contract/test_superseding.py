@@ -16,7 +16,7 @@ from shared.ledger.message_set import MessageSet
 from shared.messaging.stored_message import StoredMessage
 from tests.support.decisions import BORN, dumped, made_on, on_answer, on_callback
 from tests.support.payloads import BIZ_ID
-from workers.decisioning.superseding import supersede
+from workers.decisioning.decision_builder import supersede
 
 CASE = CaseKey("default", BIZ_ID)
 KEY = f"p:case:{{default}}:{BIZ_ID}"

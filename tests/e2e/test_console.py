@@ -334,7 +334,7 @@ def test_a_policy_is_explained_or_refused_with_all_its_faults(faceid: Faceid, tm
 
     good, bad = faceid("policy", "check", str(mine)), faceid("policy", "check", str(broken))
 
-    assert (good.code, "A face matches at or above the vendor's 1e-" in good.out) == (0, True)
+    assert (good.code, "At or above FaceID's 1e-" in good.out) == (0, True)
     assert "strict-1" in faceid("policy", "check", FACEID_POLICY=str(mine)).out
     assert (bad.code, bad.err.count("\n")) == (1, 3)
 

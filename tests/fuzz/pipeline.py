@@ -23,7 +23,8 @@ from tests.support.hostile_bodies import SECRET, Attacker, Hostile
 from tests.support.load import decisions
 from tests.support.payloads import posted
 from tests.support.waiting import until
-from workers.decisioning.classifier import Evidence, classify
+from workers.decisioning.classifier import classify
+from workers.decisioning.evidence import Evidence
 from workers.faceid.payload import is_final
 from workers.faceid.verification import verify
 

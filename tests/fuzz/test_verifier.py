@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.fuzz.pipeline import Expected, Found, account, faults, load
 from tests.fuzz.verifier import Broken, outcome, run, table
 from tests.support.hostile_bodies import KINDS, SECRET, Attacker, sign
-from workers.faceid import form, signature, strict_json
+from workers.faceid import form, strict_json, verification
 
 
 @settings(max_examples=400, deadline=None)
@@ -58,8 +58,8 @@ def never_looked_at(secrets: list[str], data: bytes, given: str) -> int | None:
         (form, "_single", first_of_doubled),
         (strict_json, "_parse", last_of_doubled_keys),
         (strict_json, "_parse", without_the_tail),
-        (signature, "match", in_any_case),
-        (signature, "match", never_looked_at),
+        (verification, "match_secret", in_any_case),
+        (verification, "match_secret", never_looked_at),
     ],
 )
 def test_the_fuzzing_finds_a_hole_that_is_there(

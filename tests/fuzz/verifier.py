@@ -9,9 +9,10 @@ from typing import Any, Final
 from shared.events.decision import Outcome
 from tests.support.hostile_bodies import KINDS, SECRET, Attacker, Hostile
 from tests.support.payloads import posted
-from workers.decisioning.classifier import Evidence, classify
+from workers.decisioning.classifier import classify
+from workers.decisioning.evidence import Evidence
 from workers.decisioning.policy import Policy
-from workers.faceid.payload import Callback
+from workers.faceid.payload import Payload
 from workers.faceid.verification import Unverified, verify
 
 POLICY: Final = Policy.load()
@@ -61,7 +62,7 @@ def _no_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _judge(callback: Callback) -> None:
+def _judge(callback: Payload) -> None:
     """Whatever was verified is judged: alone, and as GetResult's answer."""
     for evidence in (
         Evidence(callback, None, "DATA_DESTROYED"),

@@ -13,8 +13,8 @@ from shared.settings import Account
 from tests.support.payloads import BIZ_ID, SECRET, changed
 from workers.faceid.concurrency_limiter import ConcurrencyLimiter
 from workers.faceid.getresult_client import Answer, Answered
-from workers.faceid.payload import Callback
-from workers.faceid.verification import Verified
+from workers.faceid.payload import Payload
+from workers.faceid.verification import VerifiedArrival
 from workers.stages.evidence_reader import EvidenceReader, ReadRules
 
 CASE: Final = CaseKey("default", BIZ_ID)
@@ -81,12 +81,12 @@ def answered(name: str = "clean-pass", **changes: Any) -> Answered:
     return Answered(json.dumps(changed(name, **changes)).encode())
 
 
-def verified(name: str = "clean-pass", **changes: Any) -> Verified:
+def verified(name: str = "clean-pass", **changes: Any) -> VerifiedArrival:
     """A signed callback as `verify` hands it on."""
     data = json.dumps(changed(name, **changes))
-    return Verified(BIZ_ID, Callback.from_json(data), data, 0)
+    return VerifiedArrival(BIZ_ID, Payload.from_json(data), data, 0)
 
 
-def unsigned(biz_id: str = BIZ_ID) -> Verified:
+def unsigned(biz_id: str = BIZ_ID) -> VerifiedArrival:
     """A GET return as `verify` hands it on."""
-    return Verified(biz_id, None, "", None)
+    return VerifiedArrival(biz_id, None, "", None)

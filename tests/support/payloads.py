@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 
 from shared.messaging.envelope import Envelope
 from tests.support.paths import VECTORS
-from workers.faceid.payload import Callback
-from workers.faceid.signature import sign
+from workers.faceid.payload import Payload
+from workers.faceid.verification import sign
 
 SIGNATURES: Final[list[dict[str, Any]]] = json.loads((VECTORS / "signatures.json").read_text())
 CALLBACKS: Final[dict[str, dict[str, Any]]] = json.loads((VECTORS / "callbacks.json").read_text())
@@ -35,9 +35,9 @@ def changed(name: str, /, **changes: Any) -> dict[str, Any]:
     return payload
 
 
-def callback(name: str = "clean-pass", /, **changes: Any) -> Callback:
+def callback(name: str = "clean-pass", /, **changes: Any) -> Payload:
     """The vector `name`, changed, as it is after parsing."""
-    return Callback.from_json(json.dumps(changed(name, **changes)))
+    return Payload.from_json(json.dumps(changed(name, **changes)))
 
 
 def posted(body: bytes, content_type: str = FORM) -> Envelope:

@@ -1,34 +1,23 @@
-"""The third stage's judgement: from the evidence of a case and a policy to a verdict with all its reasons."""
+"""Classify the evidence of a case by a policy: the outcome, and all reasons for it."""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from shared.events.decision import Effect, Face, Genuineness, Liveness, Outcome, Reason, ReasonCode
-from workers.decisioning.crosscheck import differences
+from workers.decisioning.evidence import Evidence, differences
 from workers.decisioning.policy import Policy
 from workers.decisioning.rules import Finding, findings
-from workers.faceid.payload import BizInfo, Callback, ResultRef, is_final
-
-
-class Evidence(NamedTuple):
-    """What is known of a case when it is decided."""
-
-    callback: Callback | None
-    """The signed callback; None when only a hint came."""
-    result: Callback | None
-    """GetResult's answer."""
-    refusal: str | None = None
-    """Why there is no answer, as an error code: RESULT_NOT_FOUND, DATA_DESTROYED, BUDGET_SPENT, ..."""
-    reconcile: bool = True
-    """False where the callback alone is trusted by setting, so that a missing answer is no finding."""
+from workers.faceid.payload import BizInfo, Payload, ResultRef, is_final
 
 
 class Verdict(NamedTuple):
-    """The outcome with everything that it rests on."""
+    """The outcome, its reasons, and the parts of the evidence that a decision shows."""
 
     outcome: Outcome
     reasons: tuple[Reason, ...]
+    """In the order of `ReasonCode`."""
     reconciled: bool
+    """Whether GetResult's answer was classified; False for the signed callback alone."""
     status: str | None
     liveness: Liveness | None
     genuineness: Genuineness | None
@@ -38,15 +27,15 @@ class Verdict(NamedTuple):
 
 
 def classify(evidence: Evidence, policy: Policy) -> Verdict:
-    """The verdict on a case: all reasons in the order of `ReasonCode`, and the outcome that the strongest effect gives.
+    """Classify the evidence of a case; the same evidence and policy give the same verdict.
 
-    GetResult's answer is judged where it says how the flow ended, else the signed callback. The same evidence and
-    policy give the same verdict.
+    GetResult's answer is classified when it says that the flow has ended, else the signed callback. The outcome follows
+    from the strongest effect among the reasons.
     """
-    payload, reconciled = _judged(evidence)
-    found = [*findings(payload, policy)] if payload else [_nothing(evidence.refusal)]
-    reasons = _reasons([*found, *_standing(evidence, reconciled)], policy)
-    info = _info(evidence)
+    payload, reconciled = _select_payload(evidence)
+    found = [*findings(payload, policy)] if payload else [_missing_evidence(evidence.refusal)]
+    reasons = _reasons([*found, *_reconciliation_findings(evidence, reconciled)], policy)
+    info = _biz_info(evidence)
     return Verdict(
         outcome=_outcome(reasons),
         reasons=reasons,
@@ -60,16 +49,16 @@ def classify(evidence: Evidence, policy: Policy) -> Verdict:
     )
 
 
-def _judged(evidence: Evidence) -> tuple[Callback | None, bool]:
-    """What is judged, and whether that is GetResult's answer."""
+def _select_payload(evidence: Evidence) -> tuple[Payload | None, bool]:
+    """The payload to classify, and whether it is GetResult's answer."""
     result, callback = evidence.result, evidence.callback
     if result and (is_final(result.status) or not callback):
         return result, True
     return callback, False
 
 
-def _standing(evidence: Evidence, reconciled: bool) -> Iterator[Finding]:
-    """How well the evidence is founded."""
+def _reconciliation_findings(evidence: Evidence, reconciled: bool) -> Iterator[Finding]:
+    """What the comparison of the signed callback with GetResult's answer adds."""
     if evidence.callback is None:
         return
     if reconciled and evidence.result:
@@ -77,16 +66,13 @@ def _standing(evidence: Evidence, reconciled: bool) -> Iterator[Finding]:
         if paths:
             yield Finding(ReasonCode.EVIDENCE_MISMATCH, ", ".join(paths))
     elif evidence.reconcile:
-        yield Finding(ReasonCode.NOT_RECONCILED, "get_result", _why_not(evidence))
+        cause = evidence.result.status if evidence.result else evidence.refusal
+        yield Finding(ReasonCode.NOT_RECONCILED, "get_result", cause)
 
 
-def _nothing(refusal: str | None) -> Finding:
+def _missing_evidence(refusal: str | None) -> Finding:
     code = ReasonCode.VENDOR_INTERNAL_ERROR if refusal == "INTERNAL_ERROR" else ReasonCode.EVIDENCE_LOST
     return Finding(code, "get_result", refusal)
-
-
-def _why_not(evidence: Evidence) -> str | None:
-    return evidence.result.status if evidence.result else evidence.refusal
 
 
 def _reasons(found: list[Finding], policy: Policy) -> tuple[Reason, ...]:
@@ -99,27 +85,27 @@ def _outcome(reasons: tuple[Reason, ...]) -> Outcome:
     return next(outcome for effect, outcome in _BY_PRECEDENCE.items() if effect in effects)
 
 
-def _info(evidence: Evidence) -> BizInfo | None:
-    """What the customer gave the vendor to be sent back; the callback always echoes it."""
+def _biz_info(evidence: Evidence) -> BizInfo | None:
+    """The customer's own ids. Every callback repeats them (FaceID's callback page); GetResult's answer may not."""
     payload = evidence.callback or evidence.result
     return payload.biz_info if payload else None
 
 
-def _liveness(payload: Callback) -> Liveness | None:
-    found = payload.liveness_result
-    if found is None:
+def _liveness(payload: Payload) -> Liveness | None:
+    liveness = payload.liveness_result
+    if liveness is None:
         return None
-    return Liveness(result=found.result, procedure_type=found.procedure_type, details=found.details)
+    return Liveness(result=liveness.result, procedure_type=liveness.procedure_type, details=liveness.details)
 
 
-def _genuineness(payload: Callback) -> Genuineness | None:
+def _genuineness(payload: Payload) -> Genuineness | None:
     scores = payload.liveness_result.face_genuineness if payload.liveness_result else None
     if scores is None:
         return None
     return Genuineness(**vars(scores))
 
 
-def _faces(payload: Callback) -> tuple[Face, ...]:
+def _faces(payload: Payload) -> tuple[Face, ...]:
     refs = payload.verify_result.refs if payload.verify_result else {}
     return tuple(_face(name, ref) for name, ref in refs.items())
 
@@ -130,7 +116,7 @@ def _face(name: str, ref: ResultRef) -> Face:
 
 
 _ORDER: Final = {code: position for position, code in enumerate(ReasonCode)}
-_BY_PRECEDENCE: Final = {
+_BY_PRECEDENCE: Final = {  # strongest effect first
     Effect.REJECT: Outcome.REJECTED,
     Effect.UNDETERMINED: Outcome.UNDETERMINED,
     Effect.INCOMPLETE: Outcome.INCOMPLETE,

@@ -1,4 +1,4 @@
-"""From a verdict to the decision that is committed, and the alerts that follow from it."""
+"""Build decisions from verdicts: the first revision, a revision that supersedes another, and the alerts of each."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,39 +6,44 @@ from typing import Final, Self
 
 from shared.events.alert import Alert, AlertKind
 from shared.events.decision import Decision, ReasonCode, timestamp
+from shared.ledger.superseding import Superseding
 from shared.messaging.envelope import Envelope
 from workers.decisioning.classifier import Verdict
-from workers.decisioning.evidence import Reconciled
+from workers.decisioning.evidence import ReconciledCase
 from workers.decisioning.policy import Policy
 
-ATTACKS: Final = frozenset(code for code in ReasonCode if code.startswith("ATTACK_"))
-SPENT: Final = "BUDGET_SPENT"
-"""Stands as the value of a finding where the reads granted for the case brought no result."""
+BUDGET_SPENT: Final = "BUDGET_SPENT"
+"""Why there is no answer of GetResult when the reads allowed for the case have brought none: the value of a reason."""
+PIPELINE_USER: Final = "faceid"
+"""Who supersedes a decision when no operator asked for it."""
+LATE_ANSWER_NOTE: Final = "GetResult's answer came"
+"""The note of that revision on the case."""
+_ATTACKS: Final = frozenset(code for code in ReasonCode if code.startswith("ATTACK_"))
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class DecidedCase:
     """What `classify` hands to `publish`."""
 
     decision: Decision
 
     @property
     def biz_id(self) -> str:
-        """The case."""
+        """FaceID's id of the verification."""
         return self.decision.biz_id
 
     def dump(self) -> bytes:
-        """As JSON, the same bytes for the same decision."""
+        """The body of a message, as JSON; the same decision gives the same bytes."""
         return self.decision.model_dump_json().encode()
 
     @classmethod
     def load(cls, body: bytes) -> Self:
-        """What `dump` wrote."""
+        """Read what `dump` wrote."""
         return cls(Decision.model_validate_json(body))
 
 
-def decide(envelope: Envelope, reconciled: Reconciled, verdict: Verdict, policy: Policy, now: float) -> Decision:
-    """The first revision of the decision on a case; `now` in unix seconds."""
+def decide(envelope: Envelope, reconciled: ReconciledCase, verdict: Verdict, policy: Policy, now: float) -> Decision:
+    """The first revision of a case's decision; `now` in unix seconds."""
     return Decision(
         biz_id=reconciled.biz_id,
         biz_no=verdict.biz_no,
@@ -60,12 +65,48 @@ def decide(envelope: Envelope, reconciled: Reconciled, verdict: Verdict, policy:
     )
 
 
+def supersede(stored: bytes, old: Decision, new: Decision, *, by: str, note: str) -> Superseding:
+    """Make `new` the next revision of `old`. `stored` is `old` as the ledger holds it, byte for byte."""
+    links = {"revision": old.revision + 1, "supersedes": old.id, "received_at": old.received_at}
+    revision = Decision.model_validate(dict(new) | links)  # `model_copy` would keep the cached id
+    return Superseding(
+        current=stored,
+        old=old,
+        new=revision,
+        provisional=is_provisional(revision),
+        by=by,
+        note=note,
+        alerts=(*_superseded_alerts(old, revision, by), *alerts(revision)),
+        old_alerts=tuple(alerts(old)),
+    )
+
+
+def is_provisional(decision: Decision) -> bool:
+    """Whether GetResult's answer was wanted and is missing. The pipeline supersedes such a decision when it comes."""
+    return any(reason.code is ReasonCode.NOT_RECONCILED for reason in decision.reasons)
+
+
+def is_better(new: Decision, old: Decision) -> bool:
+    """Whether the pipeline itself supersedes `old` by `new`: `new` rests on the answer that `old` lacks."""
+    return new.reconciled and is_provisional(old)
+
+
+def is_different(new: Decision, old: Decision) -> bool:
+    """Whether two decisions differ in their outcome, reasons or evidence. Time and policy alone make no difference."""
+    return (new.outcome, new.reasons, new.reconciled) != (old.outcome, old.reasons, old.reconciled)
+
+
+def has_attack(decision: Decision) -> bool:
+    """Whether one of the reasons is an attack."""
+    return any(reason.code in _ATTACKS for reason in decision.reasons)
+
+
 def alerts(decision: Decision) -> list[Alert]:
-    """What a person has to know about beside the decision; the same alerts for the same decision."""
+    """The alerts that go out beside a decision; the same decision gives the same alerts."""
     kinds = []
     if any(reason.code is ReasonCode.DATA_SOURCE_ERROR for reason in decision.reasons):
         kinds.append(AlertKind.DATA_SOURCE_ERROR)
-    if any(reason.value == SPENT for reason in decision.reasons if reason.field == "get_result"):
+    if any(reason.value == BUDGET_SPENT for reason in decision.reasons if reason.field == "get_result"):
         kinds.append(AlertKind.BUDGET_SPENT)
     if not kinds:
         return []
@@ -73,11 +114,19 @@ def alerts(decision: Decision) -> list[Alert]:
     return [Alert.of(kind, decision.account, at, decision.biz_id) for kind in kinds]
 
 
-def provisional(decision: Decision) -> bool:
-    """Whether it was made without GetResult's answer though that was wanted: better evidence may supersede it."""
-    return any(reason.code is ReasonCode.NOT_RECONCILED for reason in decision.reasons)
-
-
-def attacked(decision: Decision) -> bool:
-    """Whether it names an attack."""
-    return any(reason.code in ATTACKS for reason in decision.reasons)
+def _superseded_alerts(old: Decision, new: Decision, by: str) -> list[Alert]:
+    """One alert when the outcome changes, for whoever has acted on the old one."""
+    if old.outcome == new.outcome:
+        return []
+    return [
+        Alert.of(
+            AlertKind.DECISION_SUPERSEDED,
+            new.account,
+            datetime.fromisoformat(new.decided_at).timestamp(),
+            new.biz_id,
+            old_outcome=old.outcome,
+            new_outcome=new.outcome,
+            revision=new.revision,
+            by=by,
+        )
+    ]

@@ -1,40 +1,68 @@
-"""What `reconcile` hands to `classify`: the evidence, and what it is worth."""
+"""The evidence of a case: the signed callback and GetResult's answer, and whether the two agree."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from hashlib import sha256
+from math import isclose
+from operator import attrgetter
+from typing import Final, NamedTuple, Self
 
-from workers.decisioning.classifier import Evidence
-from workers.faceid.payload import Callback, NotACallback, is_final
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from workers.faceid.payload import FaceGenuineness, InvalidPayload, Payload, is_final
 from workers.faceid.strict_json import NotStrictJson
-from workers.faceid.verification import Verified
+from workers.faceid.verification import VerifiedArrival
+
+_FLOW: Final = attrgetter("status", "fail_reason", "multifaces_tag", "biz_info.biz_id", "biz_info.biz_no")
+_LIVENESS: Final = attrgetter("result", "procedure_type")
+_SCORES: Final = attrgetter(*FaceGenuineness.model_fields)
+_NOT_COMPARED: Final = frozenset({"biz_extra_data", "details", "verify_time", "request_id", "time_used", "unreadable"})
+"""Fields that no decision depends on."""
+
+
+class Evidence(NamedTuple):
+    """What `classify` decides on."""
+
+    callback: Payload | None
+    """The signed callback; None when only an unsigned return came."""
+    result: Payload | None
+    """GetResult's answer."""
+    refusal: str | None = None
+    """Why there is no answer, as an error code: RESULT_NOT_FOUND, DATA_DESTROYED, BUDGET_SPENT, ..."""
+    reconcile: bool = True
+    """False when the account's setting is `FACEID_RECONCILE=never`: then a missing answer is no finding."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciled:
-    """The signed callback, GetResult's answer as far as there is one, and the channels the case has heard from."""
+class ReconciledCase:
+    """What `reconcile` hands to `classify`."""
 
-    verified: Verified
+    verified: VerifiedArrival
     raw: str
     """GetResult's answer as it came; empty when there is none."""
-    result: Callback | None
+    result: Payload | None
+    """The same, parsed."""
     refusal: str | None
-    """Why there is no answer; None when there is one, or when none is wanted."""
+    """Why there is no answer; None when there is one, or when GetResult was not to be asked."""
     reconcile: bool
+    """Whether GetResult was to be asked."""
     channels: tuple[str, ...]
+    """The channels on which the case has had arrivals."""
 
     @property
     def biz_id(self) -> str:
-        """The case."""
+        """FaceID's id of the verification."""
         return self.verified.biz_id
 
     @property
     def evidence(self) -> Evidence:
-        """What is classified."""
+        """The input of the classifier."""
         return Evidence(self.verified.callback, self.result, self.refusal, self.reconcile)
 
     def dump(self) -> bytes:
-        """As JSON; the texts stay as they were signed and sent."""
+        """The body of a message, as JSON. The signed text and the raw answer are kept byte for byte."""
         record = {
             "verified": self.verified.dump().decode(),
             "raw": self.raw,
@@ -46,23 +74,84 @@ class Reconciled:
 
     @classmethod
     def load(cls, body: bytes) -> Self:
-        """What `dump` wrote."""
+        """Read what `dump` wrote; parses both texts again."""
         record = json.loads(body)
-        raw, verified = record["raw"], Verified.load(record["verified"].encode())
+        raw, verified = record["raw"], VerifiedArrival.load(record["verified"].encode())
         return cls(
             verified=verified,
             raw=raw,
-            result=Callback.from_json(raw, biz_id=verified.biz_id) if raw else None,
+            result=Payload.from_json(raw, biz_id=verified.biz_id) if raw else None,
             refusal=record["refusal"],
             reconcile=record["reconcile"],
             channels=tuple(record["channels"]),
         )
 
 
-def final_result(raw: bytes, biz_id: str) -> Callback | None:
-    """What GetResult answered, if that decides; None for a flow that goes on, and for what can't be read."""
+def final_result(raw: bytes, biz_id: str) -> Payload | None:
+    """Parse an answer of GetResult; None if the flow has not ended, or it can't be read or is another case's."""
     try:
-        result = Callback.from_json(raw, biz_id=biz_id)
-    except (NotStrictJson, NotACallback):
+        result = Payload.from_json(raw, biz_id=biz_id)
+    except (NotStrictJson, InvalidPayload):
         return None
     return result if result.biz_id == biz_id and result.status and is_final(result.status) else None
+
+
+def differences(callback: Payload, result: Payload) -> tuple[str, ...]:
+    """Dotted paths of the fields whose values differ, in the order of the payload; never the values.
+
+    A field is compared when both payloads have it and a decision depends on it, so counters and times are not. Nothing
+    is compared while either payload says that the flow has not ended. `81.2`, `"81.2"` and `81.20` are equal.
+    """
+    both_final = is_final(callback.status) and is_final(result.status)
+    if not both_final or _compared_values(callback) == _compared_values(result):
+        return ()
+    paths = _differing_paths(callback, result)
+    return tuple(".".join(path).replace("verify_result.refs.", "verify_result.") for path in paths)
+
+
+def fingerprint(callback: Payload) -> str:
+    """A hash of the fields that `differences` compares, 16 hex digits.
+
+    Two callbacks without a difference have the same fingerprint, with two exceptions: a field that only one of them
+    has, and numbers that differ by less than `differences` tolerates.
+    """
+    return sha256(to_json(_compared_values(callback))).hexdigest()[:16]
+
+
+def _compared_values(payload: Payload) -> tuple[object, ...]:
+    liveness, verify = payload.liveness_result, payload.verify_result
+    return (
+        _FLOW(payload),
+        liveness and _LIVENESS(liveness),
+        liveness and liveness.face_genuineness and _SCORES(liveness.face_genuineness),
+        verify and verify.error_message,
+        verify and [(name, ref.confidence, _present(ref.thresholds)) for name, ref in verify.refs.items()],
+    )
+
+
+def _present(thresholds: dict[str, float | None]) -> list[tuple[str, float | None]]:
+    return sorted(item for item in thresholds.items() if item[1] is not None)
+
+
+def _differing_paths(one: object, other: object) -> Iterator[tuple[str, ...]]:
+    if one == other or one is None or other is None:
+        return
+    members, others = _members(one), _members(other)
+    if members is None or others is None:
+        if not _same_number(one, other):
+            yield ()
+        return
+    for name in members:
+        if name in others and name not in _NOT_COMPARED:
+            for path in _differing_paths(members[name], others[name]):
+                yield (name, *path)
+
+
+def _members(value: object) -> dict[str, object] | None:
+    if isinstance(value, BaseModel):
+        return vars(value)
+    return value if isinstance(value, dict) else None
+
+
+def _same_number(one: object, other: object) -> bool:
+    return isinstance(one, float) and isinstance(other, float) and isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)

@@ -1,15 +1,15 @@
-"""What can be found in a payload: small rules, each yielding its findings."""
+"""The rules: each yields what it finds in one payload."""
 
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from shared.events.decision import ReasonCode
 from workers.decisioning.policy import Faces, Policy, Scores
-from workers.faceid.payload import Callback, FaceGenuineness, LivenessResult, ResultRef, is_final
+from workers.faceid.payload import FaceGenuineness, LivenessResult, Payload, ResultRef, is_final
 
 
 class Finding(NamedTuple):
-    """A reason before the policy says what it asks for."""
+    """A reason without its effect, which the policy adds. The fields are those of `Reason`."""
 
     code: ReasonCode
     field: str
@@ -17,17 +17,18 @@ class Finding(NamedTuple):
     limit: float | tuple[float, float] | None = None
 
 
-Rule = Callable[[Callback, Policy], Iterator[Finding]]
+Rule = Callable[[Payload, Policy], Iterator[Finding]]
 
 _GENUINENESS: Final = "liveness_result.face_genuineness"
-_TEXT_LIMIT: Final = 64
-_ENDED: Final = {
+_MAX_VALUE: Final = 64
+"""Characters of a value that a reason shows."""
+_FLOW_CODES: Final = {
     "CANCELLED": ReasonCode.FLOW_CANCELLED,
     "TIMEOUT": ReasonCode.FLOW_TIMEOUT,
     "FAILED": ReasonCode.FLOW_FAILED,
     "WEBRTC_UNSUPPORTED": ReasonCode.WEBRTC_UNSUPPORTED,
 }
-_ERRORS: Final = {
+_COMPARISON_CODES: Final = {
     "NO_FACE_FOUND": ReasonCode.NO_FACE_FOUND,
     "DATA_SOURCE_ERROR": ReasonCode.DATA_SOURCE_ERROR,
     "INTERNAL_ERROR": ReasonCode.VENDOR_INTERNAL_ERROR,
@@ -37,21 +38,23 @@ _ATTACKS: Final = (
     (ReasonCode.ATTACK_MASK, "mask_confidence", "mask_threshold"),
     (ReasonCode.ATTACK_SCREEN_REPLAY, "screen_replay_confidence", "screen_replay_threshold"),
 )
-_DECIDING: Final = (
+_USED_PARTS: Final = (
     "liveness_result.result",
     _GENUINENESS,
     "verify_result.error_message",
     "verify_result.result_ref",
     "multifaces_tag",
 )
-_WHOLES: Final = ("liveness_result", "verify_result")
+"""Paths, or how they begin, of the parts that a rule reads."""
+_CONTAINERS: Final = ("liveness_result", "verify_result")
+"""Objects that hold such parts."""
 
 
-def findings(payload: Callback, policy: Policy) -> Iterator[Finding]:
-    """All that a payload says for or against the person.
+def findings(payload: Payload, policy: Policy) -> Iterator[Finding]:
+    """Apply all rules to a payload.
 
-    Only status OK, which means that the flow ended normally and not that the user passed (official page, Callbacks),
-    gives the other parts a meaning.
+    The other parts have a meaning only with status OK. OK says that the flow ended normally, not that the user passed
+    (FaceID's callback page).
     """
     if payload.status != "OK":
         yield _flow(payload)
@@ -60,22 +63,22 @@ def findings(payload: Callback, policy: Policy) -> Iterator[Finding]:
         yield from rule(payload, policy)
 
 
-def _flow(payload: Callback) -> Finding:
+def _flow(payload: Payload) -> Finding:
     status = payload.status
     if status is None or not is_final(status):
         return _incomplete("status", status)
-    if status not in _ENDED:
-        return Finding(ReasonCode.UNKNOWN_STATUS, "status", status[:_TEXT_LIMIT])
+    if status not in _FLOW_CODES:
+        return Finding(ReasonCode.UNKNOWN_STATUS, "status", status[:_MAX_VALUE])
     if payload.fail_reason:
-        return Finding(_ENDED[status], "fail_reason", payload.fail_reason[:_TEXT_LIMIT])
-    return Finding(_ENDED[status], "status", status)
+        return Finding(_FLOW_CODES[status], "fail_reason", payload.fail_reason[:_MAX_VALUE])
+    return Finding(_FLOW_CODES[status], "status", status)
 
 
 def _incomplete(field: str, value: str | None = None) -> Finding:
-    return Finding(ReasonCode.EVIDENCE_INCOMPLETE, field, value and value[:_TEXT_LIMIT])
+    return Finding(ReasonCode.EVIDENCE_INCOMPLETE, field, value and value[:_MAX_VALUE])
 
 
-def _liveness(payload: Callback, _policy: Policy) -> Iterator[Finding]:
+def _liveness(payload: Payload, _policy: Policy) -> Iterator[Finding]:
     liveness = payload.liveness_result
     if liveness is None:
         yield _incomplete("liveness_result")
@@ -85,8 +88,9 @@ def _liveness(payload: Callback, _policy: Policy) -> Iterator[Finding]:
         yield _incomplete("liveness_result.result", liveness.result)
 
 
-def _attacks(payload: Callback, policy: Policy) -> Iterator[Finding]:
-    """Always judged here: with fmp_mode=1 the vendor leaves the spoof scores out of the liveness result."""
+def _attacks(payload: Payload, policy: Policy) -> Iterator[Finding]:
+    """The spoof scores are compared here in any case: with `fmp_mode=1`, `liveness_result.result` leaves them out
+    (FaceID's GetToken page)."""
     if payload.liveness_result is None:
         return
     scores = payload.liveness_result.face_genuineness
@@ -109,11 +113,11 @@ def _attack(
     if score is None or limit is None:
         missing = f"{_GENUINENESS}.{confidence if score is None else threshold}"
         return Finding(ReasonCode.GENUINENESS_MISSING, missing) if rules.required else None
-    limit = max(0.0, _moved(limit, -rules.margin))
+    limit = max(0.0, _with_margin(limit, -rules.margin))
     return Finding(code, f"{_GENUINENESS}.{confidence}", score, limit) if score > limit else None
 
 
-def _comparison(payload: Callback, policy: Policy) -> Iterator[Finding]:
+def _comparison(payload: Payload, policy: Policy) -> Iterator[Finding]:
     verify = payload.verify_result
     if verify is None:
         yield from _no_comparison(payload.liveness_result, policy)
@@ -132,7 +136,7 @@ def _comparison(payload: Callback, policy: Policy) -> Iterator[Finding]:
 
 
 def _no_comparison(liveness: LivenessResult | None, policy: Policy) -> Iterator[Finding]:
-    """The vendor compares only after a passed check, so that nothing is missing from a failed one."""
+    """FaceID compares faces only after a passed liveness check, so after a failed one no comparison is missing."""
     result = liveness.result if liveness else None
     if not policy.faces.liveness_only and result != "FAIL":
         yield _incomplete("verify_result")
@@ -141,12 +145,12 @@ def _no_comparison(liveness: LivenessResult | None, policy: Policy) -> Iterator[
 
 
 def _error(message: str) -> Finding:
-    code = _ERRORS.get(message, ReasonCode.EVIDENCE_INCOMPLETE)
-    return Finding(code, "verify_result.error_message", message[:_TEXT_LIMIT])
+    code = _COMPARISON_CODES.get(message, ReasonCode.EVIDENCE_INCOMPLETE)
+    return Finding(code, "verify_result.error_message", message[:_MAX_VALUE])
 
 
 def _face(field: str, ref: ResultRef, faces: Faces) -> Finding:
-    """One comparison against the thresholds that came with it; a threshold of 0, which all would reach, is none."""
+    """Compare one face with the thresholds of its own payload. A threshold of 0 counts as missing: all reach it."""
     match, review = ref.thresholds.get(faces.approve_rate), ref.thresholds.get(faces.review_rate)
     if ref.confidence is None:
         return _incomplete(f"{field}.confidence")
@@ -154,15 +158,16 @@ def _face(field: str, ref: ResultRef, faces: Faces) -> Finding:
         return _incomplete(f"{field}.thresholds.{faces.review_rate if match else faces.approve_rate}")
     if review > match:
         return _incomplete(f"{field}.thresholds")
-    return _compared(f"{field}.confidence", ref.confidence, _moved(match, faces.margin), _moved(review, faces.margin))
+    match, review = _with_margin(match, faces.margin), _with_margin(review, faces.margin)
+    return _compare(f"{field}.confidence", ref.confidence, match, review)
 
 
-def _moved(threshold: float, margin: float) -> float:
-    """A threshold with a margin, less the noise of adding floats: 0.8 less 0.1 is 0.7."""
+def _with_margin(threshold: float, margin: float) -> float:
+    """A threshold plus a margin, rounded to nine digits, because 0.8 - 0.1 is not 0.7 in floats."""
     return round(threshold + margin, 9) if margin else threshold
 
 
-def _compared(field: str, confidence: float, match: float, review: float) -> Finding:
+def _compare(field: str, confidence: float, match: float, review: float) -> Finding:
     if confidence >= match:
         return Finding(ReasonCode.FACE_MATCHED, field, confidence, match)
     if confidence < review:
@@ -170,16 +175,16 @@ def _compared(field: str, confidence: float, match: float, review: float) -> Fin
     return Finding(ReasonCode.FACE_BETWEEN_THRESHOLDS, field, confidence, (review, match))
 
 
-def _several_faces(payload: Callback, _policy: Policy) -> Iterator[Finding]:
+def _several_faces(payload: Payload, _policy: Policy) -> Iterator[Finding]:
     tag = payload.multifaces_tag
     if tag is not None and tag != "0":
-        yield Finding(ReasonCode.MULTIPLE_FACES, "multifaces_tag", tag[:_TEXT_LIMIT])
+        yield Finding(ReasonCode.MULTIPLE_FACES, "multifaces_tag", tag[:_MAX_VALUE])
 
 
-def _unreadable(payload: Callback, _policy: Policy) -> Iterator[Finding]:
-    """What a verdict would have rested on, had it been readable; a counter or a time does not matter."""
+def _unreadable(payload: Payload, _policy: Policy) -> Iterator[Finding]:
+    """Parts that were removed as invalid and that a rule would have read. Counters and times are not among them."""
     for path in payload.unreadable:
-        if path in _WHOLES or path.startswith(_DECIDING):
+        if path in _CONTAINERS or path.startswith(_USED_PARTS):
             yield _incomplete(path)
 
 

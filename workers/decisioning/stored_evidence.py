@@ -1,4 +1,4 @@
-"""Recall a case: its evidence as the ledger keeps it, for its decision to be made again."""
+"""Load the stored evidence of a decided case from the ledger's fields, to classify it again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,60 +8,61 @@ from typing import Final
 from shared.events.decision import Decision, ReasonCode
 from shared.ledger.case_key import CaseKey
 from shared.messaging.envelope import Channel, Envelope
-from workers.decisioning.evidence import Reconciled, final_result
-from workers.faceid.payload import Callback
-from workers.faceid.verification import Verified
+from workers.decisioning.evidence import ReconciledCase, final_result
+from workers.faceid.payload import Payload
+from workers.faceid.verification import VerifiedArrival
 
 FIELDS: Final = ("decision", "callback", "raw", "refused", "count:notify", "count:return")
-"""What has to be known of a case."""
+"""The fields of the case's Redis hash that `load_stored_evidence` reads."""
 NEWEST_SECRET: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEvidence:
-    """A decided case before its evidence is classified once more."""
+    """A decided case: its current decision, and the evidence that the ledger holds."""
 
-    current: bytes = field(repr=False)
-    """The decision that stands, byte for byte."""
+    stored: bytes = field(repr=False)
+    """The current decision, byte for byte as the ledger holds it."""
     decision: Decision
-    reconciled: Reconciled = field(repr=False)
-    """The carrier's callback and GetResult's answer, as far as they were kept."""
+    """The same, parsed."""
+    reconciled: ReconciledCase = field(repr=False)
+    """The owner's callback and GetResult's answer, as far as they are stored."""
 
     @property
     def envelope(self) -> Envelope:
-        """The item that this evidence came by, for the stage that classifies."""
+        """An envelope that takes this evidence to the classify stage."""
         decision = self.decision
         channel: Channel = decision.channels[0] if decision.channels else "notify"
         received_at = datetime.fromisoformat(decision.received_at).timestamp()
-        bare = Envelope(f"recall-{decision.id}", decision.account, channel, "POST", received_at, b"")
-        return bare.advanced(self.reconciled.dump(), decision.biz_id)
+        empty = Envelope(f"reclassify-{decision.id}", decision.account, channel, "POST", received_at, b"")
+        return empty.advanced(self.reconciled.dump(), decision.biz_id)
 
     @property
     def has_evidence(self) -> bool:
-        """Whether anything was kept that can be classified."""
+        """Whether there is a callback or an answer to classify."""
         return self.reconciled.verified.callback is not None or self.reconciled.result is not None
 
 
-def recall(case: CaseKey, fields: Mapping[str, bytes]) -> StoredEvidence | None:
-    """The case of these fields; None while it is not decided.
+def load_stored_evidence(case: CaseKey, fields: Mapping[str, bytes]) -> StoredEvidence | None:
+    """Read a case from `FIELDS` of its hash, absent ones left out. None when the case has no decision.
 
-    A missing answer is no more of a finding than it was: a decision that was made by the callback alone, as the
-    account was set, is not blamed for it.
+    GetResult counts as wanted only if it was wanted when the case was decided. So a decision of an account with
+    `FACEID_RECONCILE=never` does not get the reason NOT_RECONCILED now.
     """
     if "decision" not in fields:
         return None
     decision = Decision.model_validate_json(fields["decision"])
     data = fields.get("callback", b"").decode()
-    callback = Callback.from_json(data) if data else None
+    callback = Payload.from_json(data) if data else None
     raw = fields.get("raw", b"")
     result = final_result(raw, case.biz_id) if raw else None
-    missed = [reason.value for reason in decision.reasons if reason.code is ReasonCode.NOT_RECONCILED]
-    reconciled = Reconciled(
-        verified=Verified(case.biz_id, callback, data, NEWEST_SECRET if data else None),
+    causes = [reason.value for reason in decision.reasons if reason.code is ReasonCode.NOT_RECONCILED]
+    reconciled = ReconciledCase(
+        verified=VerifiedArrival(case.biz_id, callback, data, NEWEST_SECRET if data else None),
         raw=raw.decode() if result else "",
         result=result,
-        refusal=None if result else fields.get("refused", b"").decode() or str(missed[0] if missed else "") or None,
-        reconcile=bool(result or missed or decision.reconciled),
+        refusal=None if result else fields.get("refused", b"").decode() or str(causes[0] if causes else "") or None,
+        reconcile=bool(result or causes or decision.reconciled),
         channels=_channels(fields),
     )
     return StoredEvidence(fields["decision"], decision, reconciled)

@@ -1,7 +1,9 @@
-"""GetResult: the vendor's authoritative answer, which can be read three times for a biz_id and for one day.
+"""Call GetResult, which returns the result of a biz_id.
 
-The `api_secret` travels in the query string, and the HTTP library quotes URLs in its errors: nothing but the codes
-below leaves this file.
+FaceID keeps a result for one day and allows three reads of it (FaceID's GetResult page).
+
+The `api_secret` is in the query string, and the HTTP library quotes URLs in its errors. So only the answers and codes
+below leave this module, never an exception or a URL.
 """
 
 import json
@@ -19,41 +21,46 @@ from tenacity import AsyncRetrying, RetryError, retry_if_result, stop_after_atte
 
 from shared.settings import Account
 
-FINAL: Final = frozenset({"RESULT_NOT_FOUND", "DATA_DESTROYED", "MISSING_ARGUMENTS", "BAD_ARGUMENTS"})
-"""Refusals that no later call would change."""
+PERMANENT: Final = frozenset({"RESULT_NOT_FOUND", "DATA_DESTROYED", "MISSING_ARGUMENTS", "BAD_ARGUMENTS"})
+"""Refusals that a later call would get again (GetResult's table)."""
 
-TOO_MANY: Final = "CONCURRENCY_LIMIT_EXCEEDED"
-"""Too many calls at once for this api_key."""
+CONCURRENCY_LIMIT: Final = "CONCURRENCY_LIMIT_EXCEEDED"
+"""Too many calls at once for this api_key (GetResult's table)."""
 
-UNREAD: Final = frozenset({TOO_MANY, "AUTHENTICATION_ERROR", "AUTHORIZATION_ERROR", "API_NOT_FOUND", "NO_CONNECTION"})
-"""Refusals that can't have read the result: the call costs nothing."""
+NOT_COUNTED: Final = frozenset(
+    {CONCURRENCY_LIMIT, "AUTHENTICATION_ERROR", "AUTHORIZATION_ERROR", "API_NOT_FOUND", "NO_CONNECTION"}
+)
+"""Failures before FaceID reads the result, so the call does not count as a read. `NO_CONNECTION` is our own code."""
 
-QUICK: Final = frozenset({TOO_MANY, "NO_CONNECTION"})
-"""Those of them that may be over in a moment."""
+TRANSIENT: Final = frozenset({CONCURRENCY_LIMIT, "NO_CONNECTION"})
+"""Those of `NOT_COUNTED` that a retry within a second or two may get past."""
 
-MAY_BE_ERROR: Final = re.compile(rb'"(?:error|ERROR|error_message)"')
-"""A result may hold it too, further down; parsing tells."""
+_ERROR_KEY: Final = re.compile(rb'"(?:error|ERROR|error_message)"')
+"""A 200 answer with one of these keys may be an error. `error_message` is also a field of `verify_result`, so the
+answer is parsed to find out."""
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
+MAX_RETRY_AFTER: Final = 3600.0
+"""Seconds; a longer Retry-After is cut to this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """HTTP 200: the raw answer, not looked into."""
+    """HTTP 200 without an error. `raw` is the body as it came, not parsed."""
 
     raw: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Final: there is no result to be had."""
+    """Permanently refused: there is no result to read."""
 
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """The result was not read, and the call costs nothing; try again, not before `retry_after` seconds."""
+    """FaceID did not read the result, so the call does not count. Try again after `retry_after` seconds or later."""
 
     code: str
     retry_after: float = 0.0
@@ -61,7 +68,7 @@ class Unread:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The call failed in a way that may have counted as a read."""
+    """The call failed, and FaceID may have counted it as a read."""
 
     code: str
 
@@ -70,13 +77,16 @@ Answer = Answered | Refused | Unread | Failed
 
 
 class GetResultClient:
-    """A pooled client for the accounts' GetResult; to be used as an asynchronous context manager."""
+    """A pooled HTTP client for GetResult, used as an asynchronous context manager.
+
+    `timeout`: seconds for a whole call. `max_connections`: to one host.
+    """
 
     def __init__(self, timeout: float, max_connections: int) -> None:
         self._client: Client = (
             ClientBuilder()
             .timeout(timedelta(seconds=timeout))
-            .connect_timeout(timedelta(seconds=min(timeout / 2, 5.0)))  # before `timeout`: then nothing was read
+            .connect_timeout(timedelta(seconds=min(timeout / 2, 5.0)))  # below `timeout`, to tell NO_CONNECTION apart
             .max_connections(max_connections)
             .pool_max_idle_per_host(max_connections)
             .follow_redirects(False)  # a redirect would carry the secret to another host
@@ -92,19 +102,22 @@ class GetResultClient:
         await self._client.__aexit__(*exc)
 
     async def read(self, account: Account, biz_id: str) -> Answer:
-        """One read, tried up to three times within a second or two where that costs nothing. Never raises."""
-        answer = await self._once(account, biz_id)
-        return await self._insist(answer, account, biz_id) if _may_be_over_soon(answer) else answer
+        """Read the result of `biz_id`; never raises.
 
-    async def _insist(self, answer: Answer, account: Account, biz_id: str) -> Answer:
-        """Tried again after this answer. Most calls never come here, and tenacity takes longer than a round trip."""
-        known = iter([answer])
+        A transient failure that does not count as a read is retried: three calls at most, within a second or two.
+        """
+        answer = await self._call(account, biz_id)
+        return await self._retry(answer, account, biz_id) if _is_transient(answer) else answer
+
+    async def _retry(self, answer: Answer, account: Account, biz_id: str) -> Answer:
+        """Retry after `answer`. Only then is tenacity used, which takes longer than a round trip."""
+        first = iter([answer])
 
         async def attempt() -> Answer:
-            return next(known, None) or await self._once(account, biz_id)
+            return next(first, None) or await self._call(account, biz_id)
 
         retrying = AsyncRetrying(
-            retry=retry_if_result(_may_be_over_soon),
+            retry=retry_if_result(_is_transient),
             wait=wait_random_exponential(multiplier=0.1, max=1.0),
             stop=stop_after_attempt(3),
         )
@@ -114,45 +127,48 @@ class GetResultClient:
             last: Answer = error.last_attempt.result()
             return last
 
-    async def _once(self, account: Account, biz_id: str) -> Answer:
+    async def _call(self, account: Account, biz_id: str) -> Answer:
         key, secret = account.api_key.get_secret_value(), account.api_secrets[0].get_secret_value()
-        url = _address(account.base_url, key, secret) + quote(biz_id, safe="")
+        url = _url_without_biz_id(account.base_url, key, secret) + quote(biz_id, safe="")
         try:
             response = await self._client.get(url).build().send()
             body = bytes(await response.bytes())
         except PyreqwestError as error:
-            return _not_answered(error)
-        return judge(response.status, body, _retry_after(response))
+            return _interpret_error(error)
+        return interpret(response.status, body, _retry_after(response))
 
 
-@lru_cache(maxsize=256)  # a query that the client encodes itself takes as long as the rest of the request
-def _address(base_url: str, key: str, secret: str) -> str:
-    """Where an account's results are read; the biz_id is still to be added."""
+@lru_cache(maxsize=256)  # letting the client encode the query takes as long as the rest of the request
+def _url_without_biz_id(base_url: str, key: str, secret: str) -> str:
+    """The URL of an account's results, up to the value of `biz_id`."""
     query = urlencode({"api_key": key, "api_secret": secret, "return_verify_time": "1", "biz_id": ""})
     return f"{base_url.rstrip('/')}/get_result?{query}"
 
 
-def _may_be_over_soon(answer: Answer) -> bool:
-    return isinstance(answer, Unread) and answer.code in QUICK
+def _is_transient(answer: Answer) -> bool:
+    return isinstance(answer, Unread) and answer.code in TRANSIENT
 
 
 def _retry_after(response: Response) -> str | None:
     try:
         return response.get_header("retry-after")
-    except ValueError:  # bytes that are no ASCII
+    except ValueError:  # not ASCII
         return None
 
 
-def judge(status: int, body: bytes, retry_after: str | None = None) -> Answer:
-    """What an HTTP answer means: by its error_message up to the colon, not by its code."""
+def interpret(status: int, body: bytes, retry_after: str | None = None) -> Answer:
+    """What an HTTP answer means: its `error_message` up to the colon decides, not its status (GetResult's table).
+
+    `retry_after`: the header's value; only whole seconds are understood.
+    """
     if len(body) > MAX_ANSWER_BYTES:
         return Failed("TOO_LARGE")
-    code = _error_code(body) if status != 200 or MAY_BE_ERROR.search(body) else ""
+    code = _error_code(body) if status != 200 or _ERROR_KEY.search(body) else ""
     if status == 200 and not code:
         return Answered(body)
-    if code in FINAL:
+    if code in PERMANENT:
         return Refused(code)
-    if code in UNREAD:
+    if code in NOT_COUNTED:
         return Unread(code, _seconds(retry_after))
     if status == 404:
         return Unread("API_NOT_FOUND", _seconds(retry_after))
@@ -160,6 +176,7 @@ def judge(status: int, body: bytes, retry_after: str | None = None) -> Answer:
 
 
 def _error_code(body: bytes) -> str:
+    """The error code in an answer, empty without one. FaceID also writes it under `error` or `ERROR`."""
     try:
         answer: Any = json.loads(body)
     except (ValueError, RecursionError):
@@ -172,11 +189,14 @@ def _error_code(body: bytes) -> str:
 
 
 def _seconds(retry_after: str | None) -> float:
-    return min(float(retry_after), 3600.0) if retry_after and retry_after.isdecimal() else 0.0
+    return min(float(retry_after), MAX_RETRY_AFTER) if retry_after and retry_after.isdecimal() else 0.0
 
 
-def _not_answered(error: PyreqwestError) -> Answer:
-    """The types don't tell a refused connection from one that broke after the request went out; the causes do."""
+def _interpret_error(error: PyreqwestError) -> Answer:
+    """Tell a connection that was never made from one that broke after the request was sent.
+
+    The library raises the same exception types for both; only the causes differ.
+    """
     details = error.details if isinstance(error, DetailedPyreqwestError) else {"causes": None}
     if any(cause["message"] == "client error (Connect)" for cause in details["causes"] or ()):
         return Unread("NO_CONNECTION")

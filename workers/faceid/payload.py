@@ -1,8 +1,8 @@
-"""The payload of a callback, and of GetResult's answer, which has the same fields (official page, Callbacks).
+"""The payload of a callback, and of GetResult's answer, which has the same fields (FaceID's callback page).
 
-Loose where the vendor is: numbers come as ints, floats or strings, absent parts as null, unknown fields and unknown
-enum values are carried on. A part of a wrong type or beyond its range is taken out and named in `unreadable`, so that
-it is decided on as missing instead of losing the callback. A boolean is never a number.
+The model accepts what FaceID sends beyond its page. Numbers come as ints, floats or strings, and missing parts as null;
+unknown fields and unknown values of an enum are kept. A part of a wrong type or out of range is removed and its path is
+listed in `unreadable`: the decision treats it as missing, and the callback is not lost. A boolean is never a number.
 """
 
 import re
@@ -25,9 +25,9 @@ from workers.faceid import strict_json
 _DIGITS: Final = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
 
 
-@dataclass(frozen=True, eq=False)  # types have to be hashable, and a schema is not
-class _Read:
-    """How pydantic reads a type: by this schema instead of its own."""
+@dataclass(frozen=True, eq=False)  # an annotation must be hashable, and a schema is not
+class _ValidatedBy:
+    """An annotation: pydantic validates the type with this schema."""
 
     schema: CoreSchema
 
@@ -36,111 +36,112 @@ class _Read:
 
 
 def _either(one: CoreSchema, other: CoreSchema) -> CoreSchema:
-    """The first of the two that fits; a fault is told once and at its own place."""
+    """The first schema that fits. One error is reported, at the field's own path, instead of one for each schema."""
     return core_schema.union_schema(
         [one, other], mode="left_to_right", custom_error_type="number", custom_error_message="not a number in range"
     )
 
 
 def _number(low: float | None = None, high: float | None = None) -> CoreSchema:
-    """A JSON number or one written in a string, never a boolean."""
+    """A JSON number, or a number in a string; never a boolean. `low` and `high` are inclusive."""
     number = core_schema.float_schema(allow_inf_nan=False, ge=low, le=high)
     digits = core_schema.str_schema(strict=True, max_length=40, pattern=_DIGITS)
     return _either({**number, "strict": True}, core_schema.chain_schema([digits, number]))
 
 
 def _count() -> CoreSchema:
-    """A whole number from 0 in any of these forms."""
+    """A whole number of at least 0, in the same forms."""
     whole = core_schema.int_schema(strict=True, ge=0)
     return _either(whole, core_schema.chain_schema([_number(0), core_schema.int_schema()]))
 
 
-Number = Annotated[float, _Read(_number())]
-Percent = Annotated[float, _Read(_number(0, 100))]
-Share = Annotated[float, _Read(_number(0, 1))]
-Count = Annotated[int, _Read(_count())]
+Number = Annotated[float, _ValidatedBy(_number())]
+Percent = Annotated[float, _ValidatedBy(_number(0, 100))]
+Ratio = Annotated[float, _ValidatedBy(_number(0, 1))]
+Count = Annotated[int, _ValidatedBy(_count())]
 Flag = Annotated[str, AfterValidator(lambda text: text.removesuffix(".0"))]
-"""`"0"` or `"1"`, whether it came as a string, an int or a float."""
+"""`"0"` or `"1"`; FaceID sends a string, an int or a float."""
 
 BIZ_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
-"""What can be a biz_id: `<unix seconds>,<uuid>` is the vendor's habit, not his promise."""
-_UNDER_WAY: Final = frozenset({"NOT_STARTED", "PROCESSING"})
+"""A valid biz_id. FaceID makes them as `<unix seconds>,<uuid>` but does not document that, so any printable ASCII text
+is accepted."""
+_OPEN_STATUSES: Final = frozenset({"NOT_STARTED", "PROCESSING"})
 _RESULT_REF: Final = re.compile(r"result_ref[0-9]{1,3}")
 
 
 def is_final(status: str | None) -> bool:
-    """Whether the flow has ended; with a missing or an unknown status it has, since no better one is to be expected."""
-    return status not in _UNDER_WAY
+    """Whether the flow has ended. A missing or unknown status counts as ended: waiting would bring no other one."""
+    return status not in _OPEN_STATUSES
 
 
-class NotACallback(ValueError):
-    """A JSON document that can't be told whose it is: no object, or no usable biz_id. The message holds no value."""
+class InvalidPayload(ValueError):
+    """The JSON document is no object, or has no valid biz_id. The message holds no value."""
 
 
-class _Part(BaseModel):
+class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True, coerce_numbers_to_str=True)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}>"  # the parts of a payload are personal data
+        return f"<{type(self).__name__}>"  # a payload is personal data
 
     __str__ = __repr__
 
 
-class BizInfo(_Part):
-    """Whose verification it is."""
+class BizInfo(_Model):
+    """The ids of the verification: FaceID's, and the customer's own (`biz_no`, `biz_extra_data`)."""
 
     biz_id: Annotated[str, Strict(), Field(pattern=f"^{BIZ_ID.pattern}$")]
     biz_no: str | None = None
     biz_extra_data: str | None = None
 
 
-class FaceGenuineness(_Part):
-    """Spoof scores and their thresholds, each from 0 to 1; above the threshold is an attack."""
+class FaceGenuineness(_Model):
+    """Spoof scores and their thresholds, 0 to 1. A score above its threshold is an attack (FaceID's callback page)."""
 
-    synthetic_face_confidence: Share | None = None
-    synthetic_face_threshold: Share | None = None
-    mask_confidence: Share | None = None
-    mask_threshold: Share | None = None
-    screen_replay_confidence: Share | None = None
-    screen_replay_threshold: Share | None = None
-    face_replaced: Share | None = None
+    synthetic_face_confidence: Ratio | None = None
+    synthetic_face_threshold: Ratio | None = None
+    mask_confidence: Ratio | None = None
+    mask_threshold: Ratio | None = None
+    screen_replay_confidence: Ratio | None = None
+    screen_replay_threshold: Ratio | None = None
+    face_replaced: Ratio | None = None
 
 
-def _unslipped(counters: dict[str, int]) -> dict[str, int]:
-    """The vendor's own example misprints this name."""
+def _fix_misprint(counters: dict[str, int]) -> dict[str, int]:
+    """Rename a counter that the example on FaceID's callback page misspells."""
     if "VIDOE_FORMAT_UNSUPPORTED" in counters:
         counters["VIDEO_FORMAT_UNSUPPORTED"] = counters.pop("VIDOE_FORMAT_UNSUPPORTED")
     return counters
 
 
-class LivenessResult(_Part):
-    """The liveness check; `details` counts what went wrong on the way, by names that depend on `procedure_type`."""
+class LivenessResult(_Model):
+    """The liveness check. `details` counts the user's failed tries by cause; the names depend on `procedure_type`."""
 
     result: str | None = None
     procedure_type: str | None = None
-    details: Annotated[dict[str, Count], AfterValidator(_unslipped)] = {}
+    details: Annotated[dict[str, Count], AfterValidator(_fix_misprint)] = {}
     face_genuineness: FaceGenuineness | None = None
 
 
-class ResultRef(_Part):
-    """One face comparison; thresholds by false-accept rate."""
+class ResultRef(_Model):
+    """One face comparison: `confidence` 0 to 100, and `thresholds` 0 to 100 by false-accept rate (`"1e-4"`)."""
 
     confidence: Percent | None = None
     thresholds: dict[str, Percent | None] = {}
 
 
-class VerifyResult(_Part):
-    """The face comparisons: `refs` holds `result_ref1` to `result_refN` by these names and in this order."""
+class VerifyResult(_Model):
+    """The face comparisons. `refs` holds `result_ref1` to `result_refN` by name, in the order of their numbers."""
 
     error_message: Annotated[str | None, AfterValidator(lambda message: message or "")] = ""
-    """Empty: no error."""
+    """Empty when there is no error."""
     verify_time: Number | None = None
     """Unix seconds."""
     refs: dict[str, ResultRef] = {}
 
 
-class Callback(_Part):
-    """One payload. Everything but the biz_id may be missing."""
+class Payload(_Model):
+    """The payload of one callback or one GetResult answer. Only the biz_id is always there."""
 
     status: str | None = None
     fail_reason: str | None = None
@@ -151,46 +152,46 @@ class Callback(_Part):
     request_id: str | None = None
     time_used: Number | None = None
     unreadable: tuple[str, ...] = ()
-    """Dotted paths of the parts that were taken out."""
+    """Dotted paths of the parts that were removed."""
 
     @property
     def biz_id(self) -> str:
-        """The vendor's id of the verification: 1 to 128 printable ASCII characters."""
+        """FaceID's id of the verification: 1 to 128 printable ASCII characters."""
         return self.biz_info.biz_id
 
     @classmethod
     def from_json(cls, text: bytes | str, *, biz_id: str | None = None) -> Self:
-        """The payload in `text`, which is parsed once.
+        """Parse a payload.
 
         Args:
             text: The signed text, or the body of a GetResult answer.
-            biz_id: Whose it is where the text does not say so: the id that GetResult was asked for.
+            biz_id: The id that GetResult was asked for. It is used when the text names none.
 
         Raises:
-            NotStrictJson: The text is not the one JSON document that it has to be.
-            NotACallback: It is no object, or its biz_id is missing or unusable.
+            NotStrictJson: The text is not one strict JSON document.
+            InvalidPayload: The document is no object, or its biz_id is missing or invalid.
         """
         raw = strict_json.parse(text)
         if not isinstance(raw, dict):
-            raise NotACallback("not a JSON object")
-        _name(raw, biz_id)
+            raise InvalidPayload("not a JSON object")
+        _fill_biz_info(raw, biz_id)
         _gather_refs(raw.get("verify_result"))
-        return cls._readable(raw)
+        return cls._validate(raw)
 
     @classmethod
-    def _readable(cls, raw: dict[str, JsonValue]) -> Self:
-        """Validated, less the parts that do not validate."""
+    def _validate(cls, raw: dict[str, JsonValue]) -> Self:
+        """Remove the parts that are not valid, until the rest is."""
         unreadable: list[JsonValue] = []
         raw["unreadable"] = unreadable
         while True:
             try:
                 return cls.model_validate(raw)
             except ValidationError as error:
-                unreadable += [_take_out(raw, path) for path in _faulty(error)]
+                unreadable += [_remove(raw, path) for path in _invalid_paths(error)]
 
 
-def _name(raw: dict[str, JsonValue], biz_id: str | None) -> None:
-    """Whose it is: said in `biz_info`, or beside the other fields as by a sibling product, or known beforehand."""
+def _fill_biz_info(raw: dict[str, JsonValue], biz_id: str | None) -> None:
+    """Make `biz_info` from ids beside the other fields, as a sibling product of FaceID sends them, or from `biz_id`."""
     info = raw.get("biz_info")
     if info is None:
         info = raw["biz_info"] = {key: raw[key] for key in ("biz_id", "biz_no", "biz_extra_data") if key in raw}
@@ -199,6 +200,7 @@ def _name(raw: dict[str, JsonValue], biz_id: str | None) -> None:
 
 
 def _gather_refs(verify: JsonValue) -> None:
+    """Move `result_ref1` to `result_refN` into `refs`, in the order of their numbers."""
     if isinstance(verify, dict):
         names = [name for name in verify if name.startswith("result_ref") and _RESULT_REF.fullmatch(name)]
         names.sort()
@@ -207,15 +209,16 @@ def _gather_refs(verify: JsonValue) -> None:
         verify["refs"] = {name: ref for name, ref in refs.items() if ref is not None}
 
 
-def _faulty(error: ValidationError) -> list[tuple[int | str, ...]]:
-    """The ways to the parts that do not validate."""
-    paths = [fault["loc"] for fault in error.errors(include_url=False, include_context=False, include_input=False)]
+def _invalid_paths(error: ValidationError) -> list[tuple[int | str, ...]]:
+    """The paths of the parts that are not valid; raises `InvalidPayload` when the biz_id is one of them."""
+    paths = [one["loc"] for one in error.errors(include_url=False, include_context=False, include_input=False)]
     if any(path in {("biz_info",), ("biz_info", "biz_id")} for path in paths):
-        raise NotACallback("no usable biz_id") from None
+        raise InvalidPayload("no usable biz_id") from None
     return paths
 
 
-def _take_out(raw: Any, path: tuple[int | str, ...]) -> str:
+def _remove(raw: Any, path: tuple[int | str, ...]) -> str:
+    """Remove one part; returns its dotted path as FaceID names it."""
     for key in path[:-1]:
         raw = raw[key]
     del raw[path[-1]]

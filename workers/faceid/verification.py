@@ -1,18 +1,29 @@
-"""The first stage's judgement: which case an arrival belongs to, and whether the vendor signed it."""
+"""Verify what arrives: whether FaceID signed it, and which case it belongs to.
 
+FaceID signs a callback with `sign = sha1(API_SECRET + data)`, as lower-case hex (FaceID's callback page). That is plain
+concatenation, not an HMAC: who has seen one valid pair of `data` and `sign` can append bytes to `data` and compute the
+`sign` of the longer text (length extension). So a matching signature alone proves nothing. The text must also be one
+strict JSON document, which a text with appended bytes never is.
+"""
+
+import hashlib
+import hmac
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from shared.messaging.envelope import Envelope
-from workers.faceid import form, signature
-from workers.faceid.payload import BIZ_ID, Callback, NotACallback
+from workers.faceid import form
+from workers.faceid.payload import BIZ_ID, InvalidPayload, Payload
 from workers.faceid.strict_json import NotStrictJson
+
+_SIGNATURE: Final = re.compile("[0-9a-f]{40}")
 
 
 class Unverified(Exception):
-    """The arrival proves nothing. The only exception that leaves `verify`; `detail` names the rule, never a value."""
+    """An arrival that proves nothing. `detail` names the rule that it breaks, never a value of the request."""
 
     def __init__(self, reason: Literal["bad_signature", "malformed"], detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -21,58 +32,73 @@ class Unverified(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
-    """An arrival whose case is known."""
+class VerifiedArrival:
+    """What `verify` hands to `reconcile`: a signed callback, or an unsigned return."""
 
     biz_id: str
-    callback: Callback | None
-    """None for a GET return, which is not signed: a hint that something happened, never evidence."""
+    callback: Payload | None
+    """The signed payload. None for an unsigned return (GET), which says that something happened but proves nothing."""
     data: str = field(repr=False)
-    """The signed text; empty for a hint."""
+    """The signed text; empty for an unsigned return."""
     secret: int | None
-    """Which of the account's secrets signed it, 0 being the newest; None for a hint."""
+    """Index of the secret that signed it, 0 for the newest; None for an unsigned return."""
 
     def dump(self) -> bytes:
-        """For the way through a queue."""
+        """The body of a message, as JSON."""
         return json.dumps({"biz_id": self.biz_id, "data": self.data, "secret": self.secret}).encode()
 
     @classmethod
-    def load(cls, text: bytes) -> Self:
-        """What `dump` wrote; the text is parsed once more."""
-        raw = json.loads(text)
-        callback = Callback.from_json(raw["data"]) if raw["data"] else None
-        return cls(raw["biz_id"], callback, raw["data"], raw["secret"])
+    def load(cls, body: bytes) -> Self:
+        """Read what `dump` wrote; parses the signed text again."""
+        record = json.loads(body)
+        callback = Payload.from_json(record["data"]) if record["data"] else None
+        return cls(record["biz_id"], callback, record["data"], record["secret"])
 
 
-def verify(envelope: Envelope, secrets: Sequence[str]) -> Verified:
-    """The judgement on one arrival; the signature is checked over the bytes before they are parsed.
+def verify(envelope: Envelope, secrets: Sequence[str]) -> VerifiedArrival:
+    """Verify one arrival with the secrets of its account.
+
+    The signature is checked over the raw bytes before they are parsed as JSON.
 
     Raises:
-        Unverified: `bad_signature`, or `malformed`: no form with one data and one sign, no strict JSON, no usable
-            biz_id. Nothing else, whatever came in.
+        Unverified: `bad_signature`, or `malformed`: the body is no form with one `data` and one `sign`, or `data` is
+            no strict JSON or has no valid biz_id. No request raises anything else.
     """
     if envelope.method == "GET":
-        return _hint(envelope.query)
-    posted = _posted(envelope)
-    secret = signature.match(secrets, posted.data, posted.sign)
+        return _unsigned_return(envelope.query)
+    try:
+        posted = form.parse(envelope.content_type, envelope.body)
+    except form.InvalidForm as error:
+        raise Unverified("malformed", str(error)) from None
+    secret = match_secret(secrets, posted.data, posted.sign)
     if secret is None:
         raise Unverified("bad_signature", "no secret of the account gives this signature")
     try:
-        callback = Callback.from_json(posted.data)
-    except (NotStrictJson, NotACallback) as error:
-        raise Unverified("malformed", f"the field data is {error}") from None
-    return Verified(callback.biz_id, callback, posted.data.decode(), secret)
+        callback = Payload.from_json(posted.data)
+    except (NotStrictJson, InvalidPayload) as error:
+        raise Unverified("malformed", f"the field data: {error}") from None
+    return VerifiedArrival(callback.biz_id, callback, posted.data.decode(), secret)
 
 
-def _posted(envelope: Envelope) -> form.SignedForm:
-    try:
-        return form.fields(envelope.content_type, envelope.body)
-    except form.NotAForm as error:
-        raise Unverified("malformed", str(error)) from None
+def sign(secret: str, data: bytes) -> str:
+    """The signature of `data`: 40 lower-case hex digits."""
+    return hashlib.sha1(secret.encode() + data, usedforsecurity=False).hexdigest()
 
 
-def _hint(query: str) -> Verified:
-    """The biz_id that the vendor appends to the return URL, beside its own parameters (official page, Callbacks)."""
+def match_secret(secrets: Sequence[str], data: bytes, signature: str) -> int | None:
+    """Index of the first secret that gives this signature of `data`, or None.
+
+    Every secret is tried, and each comparison takes constant time. An empty secret never matches, because anybody could
+    sign with it.
+    """
+    if not _SIGNATURE.fullmatch(signature):
+        return None
+    matches = [hmac.compare_digest(sign(secret, data), signature) and secret != "" for secret in secrets]
+    return matches.index(True) if any(matches) else None
+
+
+def _unsigned_return(query: str) -> VerifiedArrival:
+    """The case of a GET return: FaceID appends `biz_id` to the return URL's own parameters (FaceID's callback page)."""
     parameters = query.partition("#")[0].split("&")
     values = [value for name, _, value in (part.partition("=") for part in parameters) if name == "biz_id"]
     if len(values) != 1:
@@ -83,4 +109,4 @@ def _hint(query: str) -> Verified:
         raise Unverified("malformed", "the parameter biz_id is not percent-encoded UTF-8") from None
     if not BIZ_ID.fullmatch(biz_id):
         raise Unverified("malformed", "the parameter biz_id is not 1 to 128 printable ASCII characters")
-    return Verified(biz_id, None, "", None)
+    return VerifiedArrival(biz_id, None, "", None)

@@ -15,7 +15,7 @@ from shared.messaging.errors import BrokerUnavailable
 from shared.messaging.message import Message
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import RECONCILED, queue_name
-from workers.decisioning.stored_evidence import FIELDS, recall
+from workers.decisioning.stored_evidence import FIELDS, load_stored_evidence
 from workers.runtime.source import Source
 
 log = structlog.get_logger()
@@ -55,7 +55,7 @@ class OutboxRelay:
         case = CaseKey(stored.account, stored.biz_id)
         values = cast("list[bytes | None]", self._redis.hmget(case_key(self._prefix, case), FIELDS))
         fields = {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
-        stored_evidence = recall(case, fields)
+        stored_evidence = load_stored_evidence(case, fields)
         useful = stored_evidence is not None and stored_evidence.reconciled.result is not None
         log.info("case.reloaded", account=stored.account, biz_id=stored.biz_id, useful=useful)
         return (

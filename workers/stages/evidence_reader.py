@@ -1,4 +1,8 @@
-"""Reading evidence: from the ledger where it is, else by GetResult, each read counted before it is made."""
+"""Read the evidence of a case: from the ledger if it is stored there, else from GetResult.
+
+FaceID allows three reads of a result. So a read is counted in the ledger before the call, and the raw answer is stored
+before it is parsed. The ledger allows one read of a case at a time, over all workers.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -15,70 +19,77 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from shared.ledger.case_key import CaseKey
 from shared.ledger.ledger import Ledger, ReadEnd, ReadPermit
 from shared.settings import Account
-from workers.decisioning.decision_builder import SPENT
+from workers.decisioning.decision_builder import BUDGET_SPENT
 from workers.decisioning.evidence import final_result
 from workers.faceid.concurrency_limiter import ConcurrencyLimiter
-from workers.faceid.getresult_client import TOO_MANY, Answer, Answered, Failed, Refused, Unread
-from workers.faceid.payload import Callback
+from workers.faceid.getresult_client import CONCURRENCY_LIMIT, Answer, Answered, Failed, Refused, Unread
+from workers.faceid.payload import Payload
 
 log = structlog.get_logger()
 
 GetResultCall = Callable[[Account, str], Awaitable[Answer]]
-OUR_FAULT = frozenset({"MISSING_ARGUMENTS", "BAD_ARGUMENTS"})
+INVALID_REQUEST = frozenset({"MISSING_ARGUMENTS", "BAD_ARGUMENTS"})
+"""Refusals that a wrong setting or a fault of this program causes (GetResult's table)."""
 READ_TIMEOUT_FACTOR = 4
-"""A read that has not landed after so many time-outs is taken for dead with its worker."""
-UNREAD_REST = 1.0
-"""Seconds until a read is tried again that did not get through; the account's breaker makes it more."""
+"""A read without an answer after this many timeouts has died with its worker: another read is allowed."""
+UNREAD_RETRY_SECONDS = 1.0
+"""Before a call that did not count is repeated. The account's circuit breaker adds to it when calls keep failing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The result, the raw answer it was read from, and the channels heard from by then, if that was asked."""
+class EvidenceFound:
+    """GetResult's final answer."""
 
     raw: bytes
-    result: Callback
+    """As it came."""
+    result: Payload
     channels: tuple[str, ...] = ()
+    """The channels on which the case has had arrivals by the end of the read; empty when there was no read."""
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
-    """There is no result to be had, for `code`; the channels as in `Found`."""
+class EvidenceUnavailable:
+    """No read will bring a result. `code` says why."""
 
     code: str
     channels: tuple[str, ...] = ()
+    """As in `EvidenceFound`."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotFinal:
-    """An answer came and decides nothing: the flow is not finished, or the answer can't be read."""
+    """GetResult answered, but the flow has not ended or the answer can't be read. It may be read again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
-    """Not now; in `seconds`."""
+class RetryLater:
+    """No answer now. Read again in `seconds`."""
 
     seconds: float
     why: str
 
 
-Reading = Found | Gone | NotFinal | Wait
+Reading = EvidenceFound | EvidenceUnavailable | NotFinal | RetryLater
 
-LATE: Final = Wait(0.0, "late_landing")
-"""A worker that slept through its read may have lost the item too, and then must decide nothing. If it has not, the
-item comes back at once and finds the answer stored."""
+READ_TAKEN_OVER: Final = RetryLater(0.0, "late_answer")
+"""The answer came after the ledger had given up this read, so another worker may own the message by now. This one must
+not decide. If it still owns the message, the retry finds the answer stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadRules:
-    """How GetResult may be read: `budget` reads for a biz_id, `rests` seconds between them, `timeout` seconds each."""
+    """How GetResult may be read."""
 
     budget: int
-    rests: tuple[float, ...]
+    """Reads of one biz_id."""
+    spacing: tuple[float, ...]
+    """Seconds between read 1 and 2, 2 and 3, ...; the last one holds for all later ones."""
     timeout: float
+    """Seconds of one call."""
 
 
 class EvidenceReader:
-    """Reads the evidence of a case, at most once at a time over all workers."""
+    """Reads the evidence of a case; one read of a case at a time, over all workers."""
 
     def __init__(
         self,
@@ -88,7 +99,7 @@ class EvidenceReader:
         limiters: Mapping[str, ConcurrencyLimiter],
         clock: Callable[[], float],
     ) -> None:
-        """`limiters`: one for each account."""
+        """`limiters`: by account. `clock`: unix seconds."""
         self._ledger = ledger
         self._limiters = limiters
         self._get_result = get_result
@@ -96,44 +107,53 @@ class EvidenceReader:
         self._clock = clock
 
     async def read(self, account: Account, case: CaseKey, *, signed: bool) -> Reading:
-        """The evidence, or what stands in its way. Only a `signed` arrival may spend the last read."""
+        """Read the evidence of a case.
+
+        Args:
+            account: Whose GetResult is called.
+            case: The case to read.
+            signed: Whether a signed callback asks. Only then may the last read of the budget be used.
+
+        Raises:
+            redis.RedisError: The ledger can't be asked. GetResult has not been called.
+        """
         while True:
             async with self._limiters[account.name]:
-                reading = await self._try(account, case, signed=signed)
+                reading = await self._read_once(account, case, signed=signed)
             if reading is not None:
                 return reading
 
-    async def _try(self, account: Account, case: CaseKey, *, signed: bool) -> Reading | None:
-        """One reservation and what it leads to; None when a read failed, and the next reservation will say the rest."""
+    async def _read_once(self, account: Account, case: CaseKey, *, signed: bool) -> Reading | None:
+        """Ask the ledger once, and read if it allows. None after a failed read: the ledger then says what follows."""
         read_id = token_hex(16)
         permit = await self._reserve_read(case, read_id, signed=signed)
         match permit.verdict:
             case "stored":
-                return await self._look_into(case, permit.raw)
+                return await self._parse_answer(case, permit.raw)
             case "refused":
-                return Gone(permit.code)
+                return EvidenceUnavailable(permit.code)
             case "spent":
-                return Gone(SPENT)
+                return EvidenceUnavailable(BUDGET_SPENT)
             case "rate_limited":
-                return Gone("TOO_MANY_UNSIGNED_READS")
+                return EvidenceUnavailable("TOO_MANY_UNSIGNED_READS")
             case "wait":
-                return Wait(permit.seconds, permit.code)
+                return RetryLater(permit.seconds, permit.code)
             case "go":
                 return await self._call_get_result(account, case, read_id)
 
     async def _reserve_read(self, case: CaseKey, read_id: str, *, signed: bool) -> ReadPermit:
-        """Ask again after a lost reply, as the same flight: the read that it granted would be burnt."""
+        """Ask the ledger for a read. If its reply is lost, ask again with the same `read_id`, which counts once."""
         reserve_read = partial(
             self._ledger.reserve_read,
             case,
             read_id,
             allowed=self._rules.budget if signed else self._rules.budget - 1,
             life=self._rules.timeout * READ_TIMEOUT_FACTOR,
-            rests=self._rules.rests,
+            rests=self._rules.spacing,
             unsigned=not signed,
         )
         try:
-            return await reserve_read()  # tenacity takes longer than a round trip
+            return await reserve_read()  # without tenacity, which takes longer than a round trip
         except (RedisConnectionError, RedisTimeoutError):
             return await AsyncRetrying(
                 retry=retry_if_exception_type((RedisConnectionError, RedisTimeoutError)),
@@ -144,47 +164,50 @@ class EvidenceReader:
 
     async def _call_get_result(self, account: Account, case: CaseKey, read_id: str) -> Reading | None:
         answer = await self._get_result(account, case.biz_id)
-        self._adapt(account, answer)
+        self._adjust_limiter(account, answer)
         match answer:
             case Answered(raw):
-                heard = await self._finish_read(case, read_id, "answered", raw)
-                return LATE if heard is None else await self._look_into(case, raw, heard)
+                channels = await self._finish_read(case, read_id, "answered", raw)
+                return READ_TAKEN_OVER if channels is None else await self._parse_answer(case, raw, channels)
             case Refused(code):
-                if code in OUR_FAULT:
+                if code in INVALID_REQUEST:
                     log.error("getresult.refused", code=code, account=account.name, biz_id=case.biz_id)
-                heard = await self._finish_read(case, read_id, "refused", code)
-                return LATE if heard is None else Gone(code, heard)
+                channels = await self._finish_read(case, read_id, "refused", code)
+                return READ_TAKEN_OVER if channels is None else EvidenceUnavailable(code, channels)
             case Unread(code, retry_after):
                 await self._finish_read(case, read_id, "given_back", code)
-                return Wait(max(retry_after, UNREAD_REST), code)
+                return RetryLater(max(retry_after, UNREAD_RETRY_SECONDS), code)
             case Failed(code):
                 await self._finish_read(case, read_id, "failed", code)
                 return None
 
-    def _adapt(self, account: Account, answer: Answer) -> None:
+    def _adjust_limiter(self, account: Account, answer: Answer) -> None:
         limiter = self._limiters[account.name]
-        if isinstance(answer, Unread) and answer.code == TOO_MANY:
-            limiter.too_many()
+        if isinstance(answer, Unread) and answer.code == CONCURRENCY_LIMIT:
+            limiter.on_limit_exceeded()
         elif isinstance(answer, Answered | Refused):
-            limiter.went_well()
+            limiter.on_success()
 
-    async def _look_into(self, case: CaseKey, raw: bytes, channels: tuple[str, ...] = ()) -> Reading:
-        """A stored answer: it decides, or it makes room for another read."""
+    async def _parse_answer(self, case: CaseKey, raw: bytes, channels: tuple[str, ...] = ()) -> Reading:
+        """Parse a stored answer. If it is not final, set it aside in the ledger, which allows another read."""
         result = final_result(raw, case.biz_id)
         if result is not None:
-            return Found(raw, result, channels)
+            return EvidenceFound(raw, result, channels)
         await self._ledger.set_aside(case, raw)
         return NotFinal()
 
     async def _finish_read(
         self, case: CaseKey, read_id: str, how: ReadEnd, value: bytes | str
     ) -> tuple[str, ...] | None:
-        """Tell the ledger, however long Redis is away: an answer that was paid for must not be lost."""
+        """Record the end of a read; returns the case's channels, or None when the ledger had given up the read.
+
+        It is tried until Redis is back: an answer that used up a read must not be lost.
+        """
         finish_read = partial(self._ledger.finish_read, case, read_id, how, value, self._clock())
         try:
             return await finish_read()
         except RedisError:
-            patiently = AsyncRetrying(
+            until_recorded = AsyncRetrying(
                 retry=retry_if_exception_type(RedisError), wait=wait_random_exponential(multiplier=0.1, max=2.0)
             )
-            return await patiently(finish_read)
+            return await until_recorded(finish_read)

@@ -1,61 +1,81 @@
-"""Reconcile a case with GetResult: one item carries it to its evidence, the others are counted and done."""
+"""The `reconcile` stage: get GetResult's answer for a case, and put it beside the signed callback.
+
+Of all arrivals of a case, one takes it to its decision (its owner). While no signed, final callback has come, up to two
+arrivals wait and then read GetResult themselves: one signed, one unsigned (recheck). The others are dropped.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from shared.ledger.case_key import CaseKey
-from shared.ledger.ledger import Ledger
+from shared.ledger.ledger import Arrival, Ledger
 from shared.messaging.envelope import Envelope
 from shared.settings import Account
-from workers.decisioning.crosscheck import fingerprint
-from workers.decisioning.evidence import Reconciled
+from workers.decisioning.evidence import ReconciledCase, fingerprint
 from workers.faceid.payload import is_final
-from workers.faceid.verification import Verified
+from workers.faceid.verification import VerifiedArrival
 from workers.runtime import stage_result
 from workers.runtime.stage_result import StageResult
-from workers.stages.evidence_reader import EvidenceReader, Found, Gone, NotFinal, Wait
+from workers.stages.evidence_reader import EvidenceFound, EvidenceReader, EvidenceUnavailable, NotFinal, RetryLater
 
-RESULT_LIFE = 90_000.0
-"""Seconds that a result can be read after its callback: FaceID keeps it for a day; an hour is given to the clocks."""
+RESULT_KEPT_SECONDS = 90_000.0
+"""How long after a callback its result may be read: FaceID keeps it for one day (FaceID's GetResult page), plus an hour
+for differences between clocks."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecheckTimes:
-    """When an undecided case is looked at: `hint` seconds after a GET return, `token_life` after its token's birth."""
+    """When a case without a signed, final callback is read, in seconds."""
 
-    hint: float
-    token_life: float
+    unsigned_delay: float
+    """After an unsigned return."""
+    token_lifetime: float
+    """After the token was issued; then the user's flow must have ended."""
 
 
 class Reconcile:
-    """The stage. Its state is the ledger: a second run of an item goes on where the first one died."""
+    """From a `VerifiedArrival` to a `ReconciledCase`.
+
+    The state of a case is in the ledger. A second run of the same message continues where the first one stopped.
+    """
 
     def __init__(
         self,
         accounts: Mapping[str, Account],
         ledger: Ledger,
         reader: EvidenceReader,
-        looks: RecheckTimes,
+        recheck_times: RecheckTimes,
         clock: Callable[[], float],
     ) -> None:
+        """`clock`: unix seconds."""
         self._accounts = accounts
         self._ledger = ledger
         self._reader = reader
-        self._recheck_times = looks
+        self._recheck_times = recheck_times
         self._clock = clock
 
-    def load(self, body: bytes) -> Verified:
-        """The stage's input from a message."""
-        return Verified.load(body)
+    def load(self, body: bytes) -> VerifiedArrival:
+        """The input: what `verify` wrote."""
+        return VerifiedArrival.load(body)
 
-    async def run(self, envelope: Envelope, verified: Verified) -> StageResult:
-        """Note the arrival, and take the case on if it is this item's to carry."""
+    async def run(self, envelope: Envelope, verified: VerifiedArrival) -> StageResult:
+        """Record the arrival in the ledger, and own or recheck the case if the ledger says so."""
         account = self._accounts.get(envelope.account)
         if account is None:
             return stage_result.UNKNOWN_ACCOUNT
-        callback = verified.callback
         case = CaseKey(envelope.account, verified.biz_id)
-        arrival = await self._ledger.arrive(
+        arrival = await self._record_arrival(case, envelope, verified)
+        match arrival.verdict:
+            case "decided" | "joined" | "rate_limited":
+                return stage_result.Drop(arrival.verdict)
+            case "own":
+                return await self._own_case(account, case, envelope, verified, arrival.channels)
+            case "recheck":
+                return await self._recheck(account, case, envelope, verified, arrival.channels)
+
+    async def _record_arrival(self, case: CaseKey, envelope: Envelope, verified: VerifiedArrival) -> Arrival:
+        callback = verified.callback
+        return await self._ledger.arrive(
             case,
             envelope.id,
             envelope.channel,
@@ -65,66 +85,77 @@ class Reconcile:
             received_at=envelope.received_at,
             secret="" if verified.secret is None else str(verified.secret),
         )
-        match arrival.verdict:
-            case "decided" | "joined" | "rate_limited":
-                return stage_result.Drop(arrival.verdict)
-            case "own":
-                return await self._own_case(account, case, envelope, verified, arrival.channels)
-            case "recheck":
-                return await self._recheck(account, case, envelope, verified, arrival.channels)
 
     async def _own_case(
-        self, account: Account, case: CaseKey, envelope: Envelope, verified: Verified, channels: tuple[str, ...]
+        self,
+        account: Account,
+        case: CaseKey,
+        envelope: Envelope,
+        verified: VerifiedArrival,
+        channels: tuple[str, ...],
     ) -> StageResult:
-        """Signed, final evidence is here already: GetResult's is wanted beside it."""
+        """This callback is signed and final: read GetResult now."""
         if account.reconcile == "never":
-            return stage_result.Forward(Reconciled(verified, "", None, None, False, channels))
+            return stage_result.Forward(ReconciledCase(verified, "", None, None, False, channels))
         reading = await self._reader.read(account, case, signed=True)
-        while isinstance(reading, NotFinal):  # ends in a rest, or with the budget
+        while isinstance(reading, NotFinal):  # ends when the ledger wants a pause, or the budget is spent
             reading = await self._reader.read(account, case, signed=True)
-        return self._conclude(reading, envelope, verified, channels)
+        return self._to_stage_result(reading, envelope, verified, channels)
 
     async def _recheck(
-        self, account: Account, case: CaseKey, envelope: Envelope, verified: Verified, channels: tuple[str, ...]
+        self,
+        account: Account,
+        case: CaseKey,
+        envelope: Envelope,
+        verified: VerifiedArrival,
+        channels: tuple[str, ...],
     ) -> StageResult:
-        """Nothing final has come: wait until the case is worth a read, then make it."""
+        """No signed, final callback has come: read GetResult when it is due."""
         if account.reconcile == "never":
             return stage_result.Drop("nothing_to_decide_on")
         now = self._clock()
-        expires = born(verified.biz_id, envelope.received_at) + self._recheck_times.token_life
+        token_expires = token_issued_at(verified.biz_id, envelope.received_at) + self._recheck_times.token_lifetime
         signed = verified.callback is not None
-        due = expires if signed else envelope.received_at + self._recheck_times.hint
+        due = token_expires if signed else envelope.received_at + self._recheck_times.unsigned_delay
         if now < due:
             return stage_result.Delay(due - now, "open_case")
         reading = await self._reader.read(account, case, signed=signed)
-        if isinstance(reading, NotFinal):
-            return (
-                stage_result.Delay(expires - now, "open_case") if now < expires else stage_result.Drop("never_finished")
-            )
-        return self._conclude(reading, envelope, verified, channels)
+        if not isinstance(reading, NotFinal):
+            return self._to_stage_result(reading, envelope, verified, channels)
+        if now < token_expires:
+            return stage_result.Delay(token_expires - now, "open_case")
+        return stage_result.Drop("never_finished")
 
-    def _conclude(
-        self, reading: Found | Gone | Wait, envelope: Envelope, verified: Verified, channels: tuple[str, ...]
+    def _to_stage_result(
+        self,
+        reading: EvidenceFound | EvidenceUnavailable | RetryLater,
+        envelope: Envelope,
+        verified: VerifiedArrival,
+        channels: tuple[str, ...],
     ) -> StageResult:
-        """What follows from a reading; nobody waits longer for a result than FaceID keeps it."""
-        if isinstance(reading, Wait) and self._clock() > envelope.received_at + RESULT_LIFE:
-            reading = Gone("RESULT_EXPIRED")
+        """Forward the evidence, or what is signed of it; retry later, as long as FaceID keeps the result."""
+        if isinstance(reading, RetryLater) and self._clock() > envelope.received_at + RESULT_KEPT_SECONDS:
+            reading = EvidenceUnavailable("RESULT_EXPIRED")
         match reading:
-            case Found(raw, result, heard):
-                return stage_result.Forward(Reconciled(verified, raw.decode(), result, None, True, heard or channels))
-            case Gone(code, heard) if verified.callback is not None:
-                return stage_result.Forward(Reconciled(verified, "", None, code, True, heard or channels))
-            case Gone():
+            case EvidenceFound(raw, result, newer):
+                return stage_result.Forward(
+                    ReconciledCase(verified, raw.decode(), result, None, True, newer or channels)
+                )
+            case EvidenceUnavailable(code, newer) if verified.callback is not None:
+                return stage_result.Forward(ReconciledCase(verified, "", None, code, True, newer or channels))
+            case EvidenceUnavailable():
                 return stage_result.Drop("unsigned_without_result")
-            case Wait(seconds, why):
+            case RetryLater(seconds, why):
                 return stage_result.Delay(seconds, why)
 
 
-def born(biz_id: str, received_at: float) -> float:
-    """When the token was issued, unix seconds: biz_id begins with it; `received_at` where it doesn't."""
+def token_issued_at(biz_id: str, received_at: float) -> float:
+    """When the token of this verification was issued, in unix seconds.
+
+    FaceID begins a biz_id with that time. Where it does not, or names a later time than `received_at`, it is
+    `received_at`.
+    """
     seconds = biz_id.partition(",")[0]
-    return (
-        min(float(seconds), received_at)
-        if seconds.isascii() and seconds.isdigit() and len(seconds) <= 12
-        else received_at
-    )
+    if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= 12):
+        return received_at
+    return min(float(seconds), received_at)

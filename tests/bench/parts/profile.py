@@ -37,10 +37,10 @@ STARTED: Final = 1000
 """Decisions after which a worker counts as warm."""
 OTHER: Final = "the loop, and what is not named"
 PARTS: Final = (
-    ("form and signature", ("workers/faceid/form.py", "workers/faceid/signature.py")),
+    ("form and signature", ("workers/faceid/form.py", "workers/faceid/verification.py")),
     ("strict JSON", ("workers/faceid/strict_json.py",)),
     ("the payload's model", ("workers/faceid/payload.py",)),
-    ("comparing evidence", ("workers/decisioning/crosscheck.py",)),
+    ("comparing evidence", ("workers/decisioning/evidence.py",)),
     (
         "rules and verdict",
         ("workers/decisioning/classifier.py", "workers/decisioning/rules.py", "workers/decisioning/policy.py"),

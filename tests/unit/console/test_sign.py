@@ -7,13 +7,13 @@ from console.terminal.accounts import policy_of, secrets_of
 from console.terminal.errors import UsageError
 from shared.messaging.envelope import Envelope
 from shared.settings import Settings
-from workers.faceid.verification import Verified, verify
+from workers.faceid.verification import VerifiedArrival, verify
 
 DATA = json.dumps({"status": "OK", "biz_info": {"biz_id": "1795334000,é+ &", "biz_no": 'a"b'}}).encode()
 DATA_ASCII = DATA.replace(b"\\u00e9+ &", b"abc")
 
 
-def judged(body: str, *secrets: str) -> Verified:
+def judged(body: str, *secrets: str) -> VerifiedArrival:
     return verify(Envelope.arrived("default", "notify", "POST", body.encode(), FORM, "", 0.0), secrets)
 
 

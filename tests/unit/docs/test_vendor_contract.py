@@ -15,7 +15,7 @@ from shared.events.decision import Outcome, ReasonCode
 from tests.support.markdown import APPENDIX, MARKED, read, rows
 from workers.decisioning import policy, rules
 from workers.faceid import getresult_client as getresult
-from workers.faceid import payload as callback
+from workers.faceid import payload
 from workers.runtime import stage_result
 
 PAGE: Final = list(rows(read("docs/reference/vendor-contract.md")))
@@ -35,7 +35,7 @@ def fields(model: type[BaseModel], path: str = "") -> Iterator[str]:
         shown = "result_refN" if name == "refs" else name
         if name != "unreadable":
             yield path + shown
-        if inner is not None and inner is not callback.FaceGenuineness:
+        if inner is not None and inner is not payload.FaceGenuineness:
             yield from fields(inner, f"{path}{shown}.")
 
 
@@ -47,14 +47,14 @@ def models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 KNOWN: dict[str, set[str]] = {
-    "Fields of the payload": set(fields(callback.Callback)),
-    "Statuses": {"OK", *callback._UNDER_WAY, *rules._ENDED},
+    "Fields of the payload": set(fields(payload.Payload)),
+    "Statuses": {"OK", *payload._OPEN_STATUSES, *rules._FLOW_CODES},
     "Why a browser can't": {one.evidence.fail_reason for one in SCENARIOS.values()} - {""},
     "Procedures and their counters": {*get_args(Procedure), *(name for names in COUNTERS.values() for name in names)},
-    "Spoof scores": set(callback.FaceGenuineness.model_fields),
-    "Errors of the comparison": set(rules._ERRORS),
+    "Spoof scores": set(payload.FaceGenuineness.model_fields),
+    "Errors of the comparison": set(rules._COMPARISON_CODES),
     "False-accept rates": set(get_args(policy.Rate)),
-    "GetResult's refusals": {*getresult.FINAL, *getresult.UNREAD, *HTTP_STATUS},
+    "GetResult's refusals": {*getresult.PERMANENT, *getresult.NOT_COUNTED, *HTTP_STATUS},
     "GetToken": {*REQUIRED, *REQUIRED_TO_COMPARE, *MAX_BYTES, *CHOICES},
     "Reasons of a decision": set(ReasonCode),
     "Outcomes": set(Outcome),

@@ -16,7 +16,7 @@ from tests.bench.peer import HERE, ROOT, peers
 from tests.bench.vendor import request_end
 from tests.bench.watching import Uncounted, drained, percentiles, repeated
 from tests.bench.work import judged
-from workers.faceid.payload import Callback
+from workers.faceid.payload import Payload
 
 
 def results_of(*numbers: int) -> Callable[[], Sequence[bytes]]:
@@ -34,7 +34,7 @@ def test_every_body_is_1200_bytes_and_is_approved() -> None:
 
 def test_the_stand_in_answers_for_the_case_it_is_asked_for() -> None:
     before, after = answer_around()
-    result = Callback.from_json(before + biz_id(7).encode() + after)
+    result = Payload.from_json(before + biz_id(7).encode() + after)
     assert (result.biz_id, result.status) == (biz_id(7), "OK")
 
 

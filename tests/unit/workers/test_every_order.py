@@ -16,8 +16,8 @@ from shared.messaging.envelope import Channel, Envelope
 from shared.settings import Account
 from tests.support.one_worker import OneWorker
 from tests.support.payloads import BIZ_ID, FORM, callback, changed, signed
-from workers.decisioning.classifier import Evidence, classify
-from workers.decisioning.crosscheck import fingerprint
+from workers.decisioning.classifier import classify
+from workers.decisioning.evidence import Evidence, fingerprint
 from workers.decisioning.policy import Policy
 from workers.faceid.getresult_client import Answer, Answered, Failed, Refused
 from workers.faceid.payload import is_final

@@ -195,4 +195,4 @@ async def test_a_recalled_case_goes_by_the_queue_of_the_stage_that_classifies() 
     await wake(vendor, sleeping)
     bench._outbox.empty()
     assert [message.queue for message in bench.inner] == ["faceid.reconciled"]
-    assert envelope_ids(bench.inner) == [f"recall-{decision_id('default', BIZ_ID, 1)}"]
+    assert envelope_ids(bench.inner) == [f"reclassify-{decision_id('default', BIZ_ID, 1)}"]

@@ -24,12 +24,12 @@ from shared.events.decision import (
 )
 from tests.support.events import GOLDEN, is_valid, ways, with_value
 from tests.support.payloads import CALLBACKS, posted
-from workers.decisioning.classifier import Evidence, classify
+from workers.decisioning.classifier import classify
 from workers.decisioning.decision_builder import decide
-from workers.decisioning.evidence import Reconciled
+from workers.decisioning.evidence import Evidence, ReconciledCase
 from workers.decisioning.policy import Policy
-from workers.faceid.payload import Callback, NotACallback
-from workers.faceid.verification import Verified
+from workers.faceid.payload import InvalidPayload, Payload
+from workers.faceid.verification import VerifiedArrival
 
 POLICY: Final = Policy.load()
 
@@ -102,12 +102,12 @@ def test_whatever_faceid_says_the_decision_is_valid(data: st.DataObject) -> None
     payload = CALLBACKS[data.draw(st.sampled_from(sorted(CALLBACKS)))]
     way = data.draw(st.sampled_from([way for way in ways(payload) if way]))
     try:
-        said = Callback.from_json(json.dumps(with_value(payload, way, data.draw(anything))))
-    except NotACallback:
+        said = Payload.from_json(json.dumps(with_value(payload, way, data.draw(anything))))
+    except InvalidPayload:
         return
     evidence = data.draw(st.sampled_from([Evidence(said, said), Evidence(said, None, "RESULT_NOT_FOUND")]))
-    reconciled = Reconciled(
-        Verified(said.biz_id, said, "", 0), "", evidence.result, evidence.refusal, True, ("notify",)
+    reconciled = ReconciledCase(
+        VerifiedArrival(said.biz_id, said, "", 0), "", evidence.result, evidence.refusal, True, ("notify",)
     )
     decision = decide(posted(b""), reconciled, classify(evidence, POLICY), POLICY, 1_700_000_000.0)
     assert is_valid(json.loads(to_event(decision)))

@@ -10,7 +10,8 @@ from shared.events.alert import WORDS, Alert, AlertKind
 from shared.events.cloudevent import CONTENT_TYPE, from_event, to_event, topic
 from shared.events.decision import Decision, PolicyRef
 from tests.support.payloads import BIZ_ID, CALLBACKS, callback
-from workers.decisioning.classifier import Evidence, classify
+from workers.decisioning.classifier import classify
+from workers.decisioning.evidence import Evidence
 from workers.decisioning.policy import Policy
 
 POLICY = Policy.load()

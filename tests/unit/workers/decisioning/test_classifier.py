@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from shared.events.decision import Effect, Outcome, ReasonCode
 from tests.support.payloads import BIZ_ID, CALLBACKS, GONE, SIGNATURES, callback
-from workers.decisioning.classifier import Evidence, Verdict, classify
+from workers.decisioning.classifier import Verdict, classify
+from workers.decisioning.evidence import Evidence
 from workers.decisioning.policy import Effects, Faces, Policy, Rate, Scores
-from workers.faceid.payload import Callback
+from workers.faceid.payload import Payload
 
 POLICY = Policy.load()
 ALONE = Policy(version="liveness only", faces=Faces(liveness_only=True))
@@ -17,7 +18,7 @@ SCORES = "liveness_result.face_genuineness"
 CONFIDENCE = "verify_result__result_ref1__confidence"
 
 
-def judged(payload: Callback, policy: Policy = POLICY) -> Verdict:
+def judged(payload: Payload, policy: Policy = POLICY) -> Verdict:
     """The verdict on a payload that callback and GetResult agree on."""
     return classify(Evidence(payload, payload), policy)
 
@@ -77,7 +78,7 @@ def test_the_official_example_is_refused_and_says_why() -> None:
 
 def test_a_sibling_products_callback_is_not_decided_as_if_it_were_ours() -> None:
     text = next(vector["data"] for vector in SIGNATURES if vector["name"] == "wire-capture-2016")
-    verdict = judged(Callback.from_json(text))
+    verdict = judged(Payload.from_json(text))
     assert (verdict.outcome, codes(verdict)) == (Outcome.UNDETERMINED, ["EVIDENCE_INCOMPLETE"])
     assert verdict.reasons[0].field == "status"
 
@@ -523,7 +524,7 @@ POLICIES = [
 ]
 
 
-def garbled(changes: list[tuple[str, Any]]) -> Callback:
+def garbled(changes: list[tuple[str, Any]]) -> Payload:
     payload = json.loads(json.dumps(CALLBACKS["clean-pass"]))
     for path, value in changes:
         *way, last = path.split("__")
@@ -532,7 +533,7 @@ def garbled(changes: list[tuple[str, Any]]) -> Callback:
             part = part.get(key) if isinstance(part, dict) else None
         if isinstance(part, dict):
             part[last] = value
-    return Callback.from_json(json.dumps(payload))
+    return Payload.from_json(json.dumps(payload))
 
 
 CHANGES = st.lists(st.tuples(st.sampled_from(PATHS), VALUES), max_size=4)

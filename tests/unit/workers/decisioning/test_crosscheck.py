@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from tests.support.payloads import CALLBACKS, GONE, callback, changed
-from workers.decisioning.crosscheck import differences, fingerprint
-from workers.faceid.payload import Callback, FaceGenuineness
+from workers.decisioning.evidence import differences, fingerprint
+from workers.faceid.payload import FaceGenuineness, Payload
 
 
 @pytest.mark.parametrize("name", CALLBACKS)
@@ -21,7 +21,7 @@ def shuffled(value: Any) -> Any:
 
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_order_does_not_matter(name: str) -> None:
-    other = Callback.from_json(json.dumps(shuffled(CALLBACKS[name])))
+    other = Payload.from_json(json.dumps(shuffled(CALLBACKS[name])))
     assert differences(callback(name), other) == ()
 
 
@@ -33,7 +33,7 @@ def rewritten(value: Any) -> Any:
 
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_the_form_of_numbers_does_not_matter(name: str) -> None:
-    other = Callback.from_json(json.dumps(rewritten(CALLBACKS[name])))
+    other = Payload.from_json(json.dumps(rewritten(CALLBACKS[name])))
     assert differences(callback(name), other) == ()
 
 
@@ -128,7 +128,7 @@ def test_the_last_digit_of_a_float_does_not_matter() -> None:
 
 @pytest.mark.parametrize("status", ["NOT_STARTED", "PROCESSING"])
 def test_a_flow_that_goes_on_contradicts_nothing(status: str) -> None:
-    early = Callback.from_json(json.dumps(changed("processing", status=status)))
+    early = Payload.from_json(json.dumps(changed("processing", status=status)))
     assert differences(early, callback()) == differences(callback(), early) == ()
 
 
@@ -138,7 +138,7 @@ def test_no_value_is_told() -> None:
 
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_the_gist_is_the_same_in_whatever_order_and_form_it_is_said(name: str) -> None:
-    other = Callback.from_json(json.dumps(shuffled(rewritten(CALLBACKS[name]))))
+    other = Payload.from_json(json.dumps(shuffled(rewritten(CALLBACKS[name]))))
     assert fingerprint(other) == fingerprint(callback(name))
 
 

@@ -83,7 +83,7 @@ def test_all_faults_are_told_at_once_and_in_words(file: Path) -> None:
         "version", "faces.review_rate", "faces.margin", "faces.required", "faces.liveness_only", "genuineness.margin",
         "effects.FACE_MATCHED", "effects.ATTACK_MASK", "effects.MULTIPLE_FACES", "effects.NO_SUCH_CODE", "colour",
     ]  # fmt: skip
-    assert "effects.FACE_MATCHED: has to be 'approve' or 'review'" in told
+    assert "effects.FACE_MATCHED: must be 'approve' or 'review'" in told
     assert "colour: there is no such setting" in told
 
 
@@ -103,7 +103,7 @@ def test_a_rate_that_approves_may_not_be_looser_than_the_one_that_rejects(
 
 def test_a_rate_is_written_as_the_vendor_names_it(file: Path) -> None:
     (fault,) = faults(file, 'version = "1"\n[faces]\napprove_rate = 1e-4\n')
-    assert fault == "faces.approve_rate: has to be '1e-3' or '1e-4' or '1e-5' or '1e-6'"
+    assert fault == "faces.approve_rate: must be '1e-3' or '1e-4' or '1e-5' or '1e-6'"
 
 
 CONTRADICTIONS = [
@@ -134,20 +134,21 @@ CONTRADICTIONS = [
 @pytest.mark.parametrize(("code", "effect"), CONTRADICTIONS)
 def test_an_effect_that_makes_no_sense_is_refused(file: Path, code: str, effect: str) -> None:
     (fault,) = faults(file, f'version = "1"\n[effects]\n{code} = "{effect}"\n')
-    assert fault.startswith(f"effects.{code}: has to be ")
+    assert fault.startswith(f"effects.{code}: must be ")
 
 
 def test_a_worse_face_may_not_fare_better(file: Path) -> None:
     table = 'version = "1"\n[effects]\nFACE_BELOW_THRESHOLD = "review"\nFACE_BETWEEN_THRESHOLDS = "reject"\n'
     assert faults(file, table) == [
-        "effects.FACE_BETWEEN_THRESHOLDS: a face between the thresholds would be rejected, and a worse one reviewed"
+        "effects.FACE_BETWEEN_THRESHOLDS: a face between the thresholds would be rejected,"
+        " and a face below them only reviewed"
     ]
 
 
 @pytest.mark.parametrize("required", ['"none"', "[]", '["face1"]', "1", '["result_ref1", 2]', "true"])
 def test_the_required_comparisons_are_all_or_named(file: Path, required: str) -> None:
     (fault,) = faults(file, f'version = "1"\n[faces]\nrequired = {required}\n')
-    assert fault == 'faces.required: has to be "all" or a list of comparisons such as ["result_ref1"]'
+    assert fault == 'faces.required: must be "all" or a list of comparisons such as ["result_ref1"]'
 
 
 def test_a_missing_version_is_a_fault(file: Path) -> None:
@@ -156,9 +157,9 @@ def test_a_missing_version_is_a_fault(file: Path) -> None:
 
 def test_a_file_that_is_no_toml_is_a_fault(file: Path) -> None:
     (fault,) = faults(file, "version = ")
-    assert fault.startswith("is no TOML: ")
+    assert fault.startswith("is not TOML: ")
     file.write_bytes(b'version = "\xff"')
-    with pytest.raises(PolicyError, match="is no TOML"):
+    with pytest.raises(PolicyError, match="is not TOML"):
         Policy.load(file)
 
 
@@ -193,11 +194,11 @@ def test_any_change_of_the_content_changes_the_digest(policy: Policy) -> None:
 
 def test_a_policy_explains_itself() -> None:
     assert explain(Policy.load())[:5] == [
-        "A face matches at or above the vendor's 1e-4 threshold.",
-        "From the 1e-3 threshold up to there it lies between the thresholds.",
-        "Below the 1e-3 threshold it does not match.",
-        "Every comparison that was made must match; the worst decides.",
-        "Liveness alone never approves: a missing comparison is EVIDENCE_INCOMPLETE.",
+        "At or above FaceID's 1e-4 threshold, a face matches.",
+        "Below that, down to the 1e-3 threshold, a face is between the thresholds.",
+        "Below the 1e-3 threshold, a face does not match.",
+        "Every comparison in the result must match.",
+        "Liveness alone never approves: a missing comparison gives EVIDENCE_INCOMPLETE.",
     ]
 
 
@@ -205,12 +206,12 @@ def test_the_explanation_names_margins_and_exceptions() -> None:
     faces = Faces(approve_rate="1e-5", review_rate="1e-5", margin=1.5, required=("result_ref2",), liveness_only=True)
     lines = explain(Policy(version="1", faces=faces, genuineness=Scores(required=False, margin=0.1)))
     assert lines[:6] == [
-        "A face matches at or above the vendor's 1e-5 threshold plus 1.5.",
-        "Below the 1e-5 threshold plus 1.5 it does not match.",
-        "These comparisons must match, and others are ignored: result_ref2.",
+        "At or above FaceID's 1e-5 threshold plus 1.5, a face matches.",
+        "Below the 1e-5 threshold plus 1.5, a face does not match.",
+        "These comparisons must match: result_ref2. Others are ignored.",
         "Liveness alone may approve.",
         "A spoof score above its threshold less 0.1 is an attack.",
-        "A missing spoof score is let pass.",
+        "A missing spoof score gives no reason.",
     ]
 
 

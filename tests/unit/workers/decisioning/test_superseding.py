@@ -11,15 +11,15 @@ from shared.ledger.superseding import Superseding
 from shared.messaging.stored_message import StoredMessage
 from tests.support.decisions import BORN, dumped, made_on, on_answer, on_callback
 from tests.support.payloads import BIZ_ID
-from workers.decisioning.evidence import Reconciled
-from workers.decisioning.superseding import is_better, is_other, supersede
+from workers.decisioning.decision_builder import is_better, is_different, supersede
+from workers.decisioning.evidence import ReconciledCase
 
 ALONE = on_callback()
 ANSWERED = on_answer()
 TRUSTED = on_callback(refusal=None)
 
 
-def superseding(fresh: Reconciled = ANSWERED, old: Reconciled = ALONE) -> Superseding:
+def superseding(fresh: ReconciledCase = ANSWERED, old: ReconciledCase = ALONE) -> Superseding:
     before = made_on(old)
     return supersede(dumped(before), before, made_on(fresh, now=BORN + 60), by="alice", note="why")
 
@@ -44,7 +44,7 @@ def told(made: Superseding) -> list[StoredMessage]:
     ids=["answer", "contradicting answer", "reconciled already", "never wanted", "no answer", "trusted now"],
 )
 def test_only_getresults_answer_supersedes_and_only_what_had_to_do_without_it(
-    fresh: Reconciled, old: Reconciled, better: bool
+    fresh: ReconciledCase, old: ReconciledCase, better: bool
 ) -> None:
     assert is_better(made_on(fresh), made_on(old)) is better
 
@@ -96,8 +96,8 @@ def test_who_and_why_are_kept_with_the_old_decision() -> None:
 def test_a_decision_differs_by_more_than_its_policy_and_its_time() -> None:
     before = made_on(ALONE)
     later = made_on(ALONE, now=BORN + 1000)
-    assert not is_other(later.model_copy(update={"policy": {"version": "9", "digest": "d"}}), before)
-    assert is_other(made_on(on_answer()), before)
+    assert not is_different(later.model_copy(update={"policy": {"version": "9", "digest": "d"}}), before)
+    assert is_different(made_on(on_answer()), before)
 
 
 def test_no_personal_data_is_in_what_is_logged() -> None:

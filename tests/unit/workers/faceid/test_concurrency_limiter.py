@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from workers.faceid.concurrency_limiter import HALVING_REST, ConcurrencyLimiter
+from workers.faceid.concurrency_limiter import HALVING_INTERVAL, ConcurrencyLimiter
 
 
 class Clock:
@@ -46,17 +46,17 @@ async def test_a_crowd_of_refusals_halves_it_once() -> None:
     limiter = ConcurrencyLimiter(64, clock)
     async with in_flight(limiter, 64):
         for _ in range(50):
-            limiter.too_many()
+            limiter.on_limit_exceeded()
         assert limiter.size == 32
-        clock.now += HALVING_REST
-        limiter.too_many()
+        clock.now += HALVING_INTERVAL
+        limiter.on_limit_exceeded()
         assert limiter.size == 16
 
 
 async def test_places_that_nobody_has_taken_do_not_count_when_it_is_halved() -> None:
     limiter = ConcurrencyLimiter(512, Clock())
     async with in_flight(limiter, 10):
-        limiter.too_many()
+        limiter.on_limit_exceeded()
     assert limiter.size == 5
 
 
@@ -64,13 +64,13 @@ def test_it_never_falls_below_one_and_climbs_by_one_a_round() -> None:
     clock = Clock()
     limiter = ConcurrencyLimiter(8, clock)
     for _ in range(9):
-        clock.now += HALVING_REST
-        limiter.too_many()
+        clock.now += HALVING_INTERVAL
+        limiter.on_limit_exceeded()
     assert limiter.size == 1
-    limiter.went_well()
+    limiter.on_success()
     assert limiter.size == 2
     for _ in range(1000):
-        limiter.went_well()
+        limiter.on_success()
     assert limiter.size == 8
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.faceid.getresult_client import MAX_ANSWER_BYTES, Answer, Answered, Failed, Refused, Unread, judge
+from workers.faceid.getresult_client import MAX_ANSWER_BYTES, Answer, Answered, Failed, Refused, Unread, interpret
 
 
 def answer(message: str, key: str = "error_message") -> bytes:
@@ -33,17 +33,19 @@ TABLE: list[tuple[int, bytes, Answer]] = [
 
 @pytest.mark.parametrize(("status", "body", "meaning"), TABLE)
 def test_every_row_of_the_vendors_table(status: int, body: bytes, meaning: Answer) -> None:
-    assert judge(status, body) == meaning
+    assert interpret(status, body) == meaning
 
 
 @pytest.mark.parametrize("key", ["error_message", "error", "ERROR"])
 @pytest.mark.parametrize(("status", "body", "meaning"), TABLE)
 def test_the_message_may_stand_under_another_name(key: str, status: int, body: bytes, meaning: Answer) -> None:
-    assert judge(status, body.replace(b"error_message", key.encode())) == meaning
+    assert interpret(status, body.replace(b"error_message", key.encode())) == meaning
 
 
 def test_an_empty_message_gives_way_to_one_that_says_something() -> None:
-    assert judge(403, b'{"error_message": "", "error": null, "ERROR": "DATA_DESTROYED"}') == Refused("DATA_DESTROYED")
+    assert interpret(403, b'{"error_message": "", "error": null, "ERROR": "DATA_DESTROYED"}') == Refused(
+        "DATA_DESTROYED"
+    )
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 500, 418])
@@ -51,30 +53,30 @@ def test_an_empty_message_gives_way_to_one_that_says_something() -> None:
 def test_the_message_decides_and_not_the_code(status: int, _status: int, body: bytes, meaning: Answer) -> None:
     if status == 404 and isinstance(meaning, Failed):
         meaning = Unread("API_NOT_FOUND")
-    assert judge(status, body) == meaning
+    assert interpret(status, body) == meaning
 
 
 def test_a_404_without_a_message_is_a_wrong_base_url() -> None:
-    assert judge(404, b"<html>nginx</html>") == Unread("API_NOT_FOUND")
+    assert interpret(404, b"<html>nginx</html>") == Unread("API_NOT_FOUND")
 
 
 def test_a_200_is_kept_byte_for_byte_whatever_it_is() -> None:
-    assert judge(200, b"\xff not json") == Answered(b"\xff not json")
+    assert interpret(200, b"\xff not json") == Answered(b"\xff not json")
 
 
 def test_a_200_with_a_message_is_what_the_message_says() -> None:
-    assert judge(200, answer("CONCURRENCY_LIMIT_EXCEEDED")) == Unread("CONCURRENCY_LIMIT_EXCEEDED")
-    assert judge(200, answer("DATA_DESTROYED", "ERROR")) == Refused("DATA_DESTROYED")
+    assert interpret(200, answer("CONCURRENCY_LIMIT_EXCEEDED")) == Unread("CONCURRENCY_LIMIT_EXCEEDED")
+    assert interpret(200, answer("DATA_DESTROYED", "ERROR")) == Refused("DATA_DESTROYED")
 
 
 def test_a_200_whose_comparison_failed_is_a_result() -> None:
     result = json.dumps({"status": "OK", "verify_result": {"error_message": "NO_FACE_FOUND"}}).encode()
-    assert judge(200, result) == Answered(result)
+    assert interpret(200, result) == Answered(result)
 
 
 def test_an_answer_beyond_all_bounds_is_not_kept() -> None:
-    assert judge(200, b"x" * (MAX_ANSWER_BYTES + 1)) == Failed("TOO_LARGE")
-    assert isinstance(judge(200, b"x" * MAX_ANSWER_BYTES), Answered)
+    assert interpret(200, b"x" * (MAX_ANSWER_BYTES + 1)) == Failed("TOO_LARGE")
+    assert isinstance(interpret(200, b"x" * MAX_ANSWER_BYTES), Answered)
 
 
 @pytest.mark.parametrize(
@@ -93,19 +95,19 @@ def test_an_answer_beyond_all_bounds_is_not_kept() -> None:
     ],
 )
 def test_the_vendors_own_rest_is_kept_as_far_as_it_can_be_read(header: str | None, seconds: float) -> None:
-    assert judge(403, answer("CONCURRENCY_LIMIT_EXCEEDED"), header) == Unread("CONCURRENCY_LIMIT_EXCEEDED", seconds)
+    assert interpret(403, answer("CONCURRENCY_LIMIT_EXCEEDED"), header) == Unread("CONCURRENCY_LIMIT_EXCEEDED", seconds)
 
 
 @pytest.mark.parametrize(
     "body", [b"[]", b"7", b'"DATA_DESTROYED"', b"\xff", b"[" * 100_000, b'{"error_message": ["DATA_DESTROYED"]}']
 )
 def test_a_message_in_the_wrong_place_says_nothing(body: bytes) -> None:
-    assert judge(500, body) == Failed("HTTP_500")
+    assert interpret(500, body) == Failed("HTTP_500")
 
 
 @given(st.text())
 def test_a_code_is_a_word_so_that_no_value_gets_into_logs(message: str) -> None:
-    verdict = judge(500, answer(message))
+    verdict = interpret(500, answer(message))
     assert not isinstance(verdict, Answered)
     assert verdict.code.replace("_", "").isalnum()
     assert len(verdict.code) <= 64
@@ -113,4 +115,4 @@ def test_a_code_is_a_word_so_that_no_value_gets_into_logs(message: str) -> None:
 
 @given(st.integers(100, 599), st.binary(), st.none() | st.text())
 def test_no_answer_makes_it_raise(status: int, body: bytes, retry_after: str | None) -> None:
-    judge(status, body, retry_after)
+    interpret(status, body, retry_after)

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from tests.support.payloads import BIZ_ID, CALLBACKS, GONE, SIGNATURES, callback, changed
 from workers.faceid.payload import (
-    Callback,
     FaceGenuineness,
+    InvalidPayload,
     LivenessResult,
-    NotACallback,
+    Payload,
     ResultRef,
     VerifyResult,
     is_final,
@@ -30,23 +30,23 @@ SCORES = [
 ]
 
 
-def liveness(payload: Callback) -> LivenessResult:
+def liveness(payload: Payload) -> LivenessResult:
     assert payload.liveness_result is not None
     return payload.liveness_result
 
 
-def genuineness(payload: Callback) -> FaceGenuineness:
+def genuineness(payload: Payload) -> FaceGenuineness:
     scores = liveness(payload).face_genuineness
     assert scores is not None
     return scores
 
 
-def comparison(payload: Callback) -> VerifyResult:
+def comparison(payload: Payload) -> VerifyResult:
     assert payload.verify_result is not None
     return payload.verify_result
 
 
-def ref(payload: Callback, name: str = "result_ref1") -> ResultRef:
+def ref(payload: Payload, name: str = "result_ref1") -> ResultRef:
     return comparison(payload).refs[name]
 
 
@@ -241,24 +241,24 @@ def test_all_unreadable_parts_are_named_at_once() -> None:
     ],
 )
 def test_without_a_usable_biz_id_it_is_no_callback(changes: dict[str, Any]) -> None:
-    with pytest.raises(NotACallback):
+    with pytest.raises(InvalidPayload):
         callback(**changes)
 
 
 @pytest.mark.parametrize("text", ["[]", '"x"', "1", "null", "true"])
 def test_what_is_no_object_is_no_callback(text: str) -> None:
-    with pytest.raises(NotACallback):
-        Callback.from_json(text)
+    with pytest.raises(InvalidPayload):
+        Payload.from_json(text)
 
 
 def test_what_is_no_strict_json_is_no_callback() -> None:
     with pytest.raises(NotStrictJson):
-        Callback.from_json('{"biz_info": {"biz_id": "1"}, "biz_info": {"biz_id": "2"}}')
+        Payload.from_json('{"biz_info": {"biz_id": "1"}, "biz_info": {"biz_id": "2"}}')
 
 
 def test_the_flat_ids_of_a_sibling_product_are_read() -> None:
     text = next(vector["data"] for vector in SIGNATURES if vector["name"] == "wire-capture-2016")
-    info = Callback.from_json(text).biz_info
+    info = Payload.from_json(text).biz_info
     assert (info.biz_id, info.biz_no) == ("1469257536,9a135c16-51ac-4971-87b7-1c98fc6d11cd", "123")
 
 
@@ -268,16 +268,16 @@ def test_the_nested_ids_win_over_flat_ones() -> None:
 
 def test_an_answer_that_does_not_say_whose_it_is_belongs_to_the_id_asked_for() -> None:
     text = json.dumps(changed("clean-pass", biz_info=GONE))
-    assert Callback.from_json(text, biz_id="1,asked").biz_id == "1,asked"
+    assert Payload.from_json(text, biz_id="1,asked").biz_id == "1,asked"
 
 
 def test_an_answer_may_tell_the_other_ids_alone() -> None:
-    info = Callback.from_json('{"biz_info": {"biz_no": "7"}}', biz_id="1,asked").biz_info
+    info = Payload.from_json('{"biz_info": {"biz_no": "7"}}', biz_id="1,asked").biz_info
     assert (info.biz_id, info.biz_no) == ("1,asked", "7")
 
 
 def test_an_answer_that_says_whose_it_is_keeps_its_own_id() -> None:
-    assert Callback.from_json(json.dumps(CALLBACKS["clean-pass"]), biz_id="1,asked").biz_id == BIZ_ID
+    assert Payload.from_json(json.dumps(CALLBACKS["clean-pass"]), biz_id="1,asked").biz_id == BIZ_ID
 
 
 def test_a_payload_can_not_set_what_was_unreadable() -> None:
@@ -287,7 +287,7 @@ def test_a_payload_can_not_set_what_was_unreadable() -> None:
 def test_neither_repr_nor_error_shows_personal_data() -> None:
     payload = callback(biz_info__biz_extra_data="hunter2", images="hunter2")
     assert "hunter2" not in f"{payload!r} {payload} {payload.biz_info!r}"
-    with pytest.raises(NotACallback) as raised:
+    with pytest.raises(InvalidPayload) as raised:
         callback(biz_info__biz_id="hunter2 hunter2")
     assert "hunter2" not in repr(raised.value)
 
@@ -322,4 +322,4 @@ def test_no_garbled_part_loses_the_callback(parts: dict[str, Any]) -> None:
             part = part.get(key) if isinstance(part, dict) else None
         if isinstance(part, dict):
             part[last] = value
-    assert Callback.from_json(json.dumps(payload)).biz_id == BIZ_ID
+    assert Payload.from_json(json.dumps(payload)).biz_id == BIZ_ID

@@ -4,12 +4,12 @@ from typing import Any
 import pytest
 
 from tests.support.payloads import OFFICIAL, SECRET, SIGNATURES
-from workers.faceid.signature import match, sign
+from workers.faceid.verification import match_secret, sign
 
 
 @pytest.mark.parametrize("vector", SIGNATURES, ids=lambda vector: vector["name"])
 def test_a_vector_matches_just_when_it_is_valid(vector: dict[str, Any]) -> None:
-    assert (match([vector["secret"]], vector["data"].encode(), vector["sign"]) == 0) is vector["valid"]
+    assert (match_secret([vector["secret"]], vector["data"].encode(), vector["sign"]) == 0) is vector["valid"]
 
 
 def test_a_signature_is_made_as_the_vendor_makes_it() -> None:
@@ -19,20 +19,20 @@ def test_a_signature_is_made_as_the_vendor_makes_it() -> None:
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_the_secret_that_matched_is_told(index: int) -> None:
     secrets = ["newest", "middle", "oldest"]
-    assert match(secrets, b"{}", sign(secrets[index], b"{}")) == index
+    assert match_secret(secrets, b"{}", sign(secrets[index], b"{}")) == index
 
 
 def test_of_two_equal_secrets_the_newer_one_is_told() -> None:
-    assert match(["other", "same", "same"], b"{}", sign("same", b"{}")) == 1
+    assert match_secret(["other", "same", "same"], b"{}", sign("same", b"{}")) == 1
 
 
 def test_no_secret_matches_a_foreign_signature() -> None:
-    assert match(["one", "two"], b"{}", sign("three", b"{}")) is None
-    assert match([], b"{}", sign("three", b"{}")) is None
+    assert match_secret(["one", "two"], b"{}", sign("three", b"{}")) is None
+    assert match_secret([], b"{}", sign("three", b"{}")) is None
 
 
 def test_an_empty_secret_never_matches() -> None:
-    assert match(["", "real"], b"{}", sign("", b"{}")) is None
+    assert match_secret(["", "real"], b"{}", sign("", b"{}")) is None
 
 
 @pytest.mark.parametrize(
@@ -40,11 +40,11 @@ def test_an_empty_secret_never_matches() -> None:
     ["", " ", "0" * 39, "0" * 41, OFFICIAL["sign"].upper(), OFFICIAL["sign"] + "\n", " " + OFFICIAL["sign"], "é" * 40],
 )
 def test_only_forty_lower_case_hex_digits_are_a_signature(given: str) -> None:
-    assert match([SECRET], OFFICIAL["data"].encode(), given) is None
+    assert match_secret([SECRET], OFFICIAL["data"].encode(), given) is None
 
 
 def test_a_secret_beyond_ascii_signs_as_utf8() -> None:
-    assert match(["ключ"], b"x", sign("ключ", b"x")) == 0
+    assert match_secret(["ключ"], b"x", sign("ключ", b"x")) == 0
 
 
 def padding(length: int) -> bytes:
@@ -91,4 +91,4 @@ def test_a_signature_can_be_extended_without_the_secret(length: int) -> None:
     """Why the text has to be parsed strictly: here the forger's signature is right."""
     secret, data, tail = "s" * length, b'{"a": 1}', b'{"status": "OK"}'
     forged = data + padding(length + len(data)) + tail
-    assert match([secret], forged, extended(sign(secret, data), length + len(data), tail)) == 0
+    assert match_secret([secret], forged, extended(sign(secret, data), length + len(data), tail)) == 0

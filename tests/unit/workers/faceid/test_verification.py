@@ -10,8 +10,7 @@ from shared.messaging.envelope import Envelope
 from tests.support.payloads import BIZ_ID, CALLBACKS, FORM, OFFICIAL, SECRET, SIGNATURES, posted, returned, signed
 from tests.unit.workers.faceid.test_form import BOUNDARY, MULTIPART, multipart
 from tests.unit.workers.faceid.test_signature import extended, padding
-from workers.faceid.signature import sign
-from workers.faceid.verification import Unverified, Verified, verify
+from workers.faceid.verification import Unverified, VerifiedArrival, sign, verify
 
 
 def refused(envelope: Envelope, secrets: list[str]) -> Unverified:
@@ -155,7 +154,7 @@ def test_a_length_extended_callback_never_passes(length: int, tail: bytes, codin
     ],
 )
 def test_a_get_return_is_a_hint_about_its_biz_id(query: str) -> None:
-    assert verify(returned(query), [SECRET]) == Verified(BIZ_ID, None, "", None)
+    assert verify(returned(query), [SECRET]) == VerifiedArrival(BIZ_ID, None, "", None)
 
 
 def test_a_hint_is_decoded_once() -> None:
@@ -180,7 +179,7 @@ def test_a_get_return_without_one_sound_biz_id_is_malformed(query: str) -> None:
 )
 def test_what_is_verified_survives_the_way_through_a_queue(envelope: Envelope) -> None:
     verified = verify(envelope, [SECRET])
-    assert Verified.load(verified.dump()) == verified
+    assert VerifiedArrival.load(verified.dump()) == verified
 
 
 def test_nothing_of_the_callback_shows() -> None:
@@ -236,7 +235,7 @@ def test_nothing_but_unverified_escapes_from_a_signed_text(data: bytes) -> None:
         verified = verify(signed(data), [SECRET])
     except Unverified:
         return
-    assert Verified.load(verified.dump()) == verified
+    assert VerifiedArrival.load(verified.dump()) == verified
 
 
 @settings(max_examples=300, deadline=None)

@@ -11,7 +11,15 @@ from shared.ledger.ledger import Ledger
 from tests.support.cases import ACCOUNT, CASE, KEY, Vendor, answered, new_ledger, new_reader, new_redis
 from tests.support.waiting import eventually
 from workers.faceid.getresult_client import Answer, Answered, Failed, Refused, Unread
-from workers.stages.evidence_reader import LATE, EvidenceReader, Found, Gone, NotFinal, Reading, Wait
+from workers.stages.evidence_reader import (
+    READ_TAKEN_OVER,
+    EvidenceFound,
+    EvidenceReader,
+    EvidenceUnavailable,
+    NotFinal,
+    Reading,
+    RetryLater,
+)
 
 
 @pytest.fixture
@@ -41,7 +49,7 @@ PROCESSING = answered("clean-pass", status="PROCESSING")
 
 async def test_an_answer_is_stored_raw_and_found(redis: FakeAsyncRedis, ledger: Ledger) -> None:
     found = await read(new_reader(ledger, Vendor(PASS)))
-    assert isinstance(found, Found)
+    assert isinstance(found, EvidenceFound)
     assert (found.raw, found.result.status) == (PASS.raw, "OK")
     assert await redis.hget(KEY, "raw") == PASS.raw
     assert await reads_counted(redis) == 1
@@ -51,8 +59,8 @@ async def test_a_stored_answer_is_used_instead_of_another_read(ledger: Ledger) -
     vendor = Vendor(PASS)
     first = await read(new_reader(ledger, vendor))
     again = await read(new_reader(ledger, vendor))
-    assert isinstance(first, Found)
-    assert isinstance(again, Found)
+    assert isinstance(first, EvidenceFound)
+    assert isinstance(again, EvidenceFound)
     assert (first.raw, first.result) == (again.raw, again.result)
     assert len(vendor.reads) == 1
 
@@ -61,7 +69,7 @@ async def test_a_stored_answer_is_used_instead_of_another_read(ledger: Ledger) -
 async def test_a_refusal_is_final_and_costs_no_read(code: str, redis: FakeAsyncRedis, ledger: Ledger) -> None:
     vendor = Vendor(Refused(code))
     for _ in range(3):
-        assert await read(new_reader(ledger, vendor)) == Gone(code)
+        assert await read(new_reader(ledger, vendor)) == EvidenceUnavailable(code)
     assert len(vendor.reads) == 1
     assert await reads_counted(redis) == 0
 
@@ -72,14 +80,14 @@ async def test_a_call_that_can_not_have_read_is_given_back_each_time(
 ) -> None:
     vendor = Vendor(*[Unread(code)] * 5, PASS)
     for _ in range(5):
-        assert await read(new_reader(ledger, vendor)) == Wait(1.0, code)
+        assert await read(new_reader(ledger, vendor)) == RetryLater(1.0, code)
         assert await reads_counted(redis) == 0
         await redis.delete("p:account:{default}")  # its breaker has a test of its own
-    assert isinstance(await read(new_reader(ledger, vendor)), Found)
+    assert isinstance(await read(new_reader(ledger, vendor)), EvidenceFound)
 
 
 async def test_the_vendors_own_rest_is_kept(ledger: Ledger) -> None:
-    assert await read(new_reader(ledger, Vendor(Unread("NO_CONNECTION", 90.0)))) == Wait(90.0, "NO_CONNECTION")
+    assert await read(new_reader(ledger, Vendor(Unread("NO_CONNECTION", 90.0)))) == RetryLater(90.0, "NO_CONNECTION")
 
 
 async def test_a_read_that_failed_stays_counted_and_is_followed_by_a_rest(
@@ -87,11 +95,11 @@ async def test_a_read_that_failed_stays_counted_and_is_followed_by_a_rest(
 ) -> None:
     vendor = Vendor(Failed("TIMEOUT"), PASS)
     waiting = await read(new_reader(ledger, vendor, 60.0))
-    assert isinstance(waiting, Wait)
+    assert isinstance(waiting, RetryLater)
     assert (waiting.why, round(waiting.seconds)) == ("read_spacing", 60)
     assert await reads_counted(redis) == len(vendor.reads) == 1
     await redis.hdel(KEY, "next_read_at")  # a minute later
-    assert isinstance(await read(new_reader(ledger, vendor, 60.0)), Found)
+    assert isinstance(await read(new_reader(ledger, vendor, 60.0)), EvidenceFound)
 
 
 # The budget
@@ -103,20 +111,20 @@ async def test_reads_that_fail_spend_the_budget_and_only_a_signed_arrival_the_la
 ) -> None:
     vendor = Vendor(Failed("TIMEOUT"))
     for _ in range(2):
-        assert await read(new_reader(ledger, vendor), signed=signed) == Gone("BUDGET_SPENT")
+        assert await read(new_reader(ledger, vendor), signed=signed) == EvidenceUnavailable("BUDGET_SPENT")
     assert len(vendor.reads) == reads
 
 
 async def test_a_signed_arrival_still_has_the_read_that_a_hint_left(ledger: Ledger) -> None:
     vendor = Vendor(Failed("TIMEOUT"), Failed("TIMEOUT"), PASS)
-    assert await read(new_reader(ledger, vendor), signed=False) == Gone("BUDGET_SPENT")
-    assert isinstance(await read(new_reader(ledger, vendor), signed=True), Found)
+    assert await read(new_reader(ledger, vendor), signed=False) == EvidenceUnavailable("BUDGET_SPENT")
+    assert isinstance(await read(new_reader(ledger, vendor), signed=True), EvidenceFound)
 
 
 @pytest.mark.parametrize(("budget", "signed", "reads"), [(1, True, 1), (1, False, 0), (2, True, 2), (2, False, 1)])
 async def test_a_smaller_budget_is_kept_as_well(budget: int, signed: bool, reads: int, ledger: Ledger) -> None:
     vendor = Vendor(Failed("HTTP_502"))
-    assert await read(new_reader(ledger, vendor, budget=budget), signed=signed) == Gone("BUDGET_SPENT")
+    assert await read(new_reader(ledger, vendor, budget=budget), signed=signed) == EvidenceUnavailable("BUDGET_SPENT")
     assert len(vendor.reads) == reads
 
 
@@ -129,7 +137,7 @@ async def test_a_worker_that_dies_in_a_read_has_spent_it(redis: FakeAsyncRedis, 
     await asyncio.wait([dying])
     assert await reads_counted(redis) == 1
     waiting = await read(new_reader(ledger, Vendor(PASS)))
-    assert isinstance(waiting, Wait)
+    assert isinstance(waiting, RetryLater)
     assert 30 < waiting.seconds <= 40
 
 
@@ -141,8 +149,8 @@ async def test_many_workers_make_one_read_and_the_others_wait_for_it(ledger: Led
     await eventually(lambda: sum(task.done() for task in tasks) == 19)
     vendor.gate.set()
     kinds = [type(reading) for reading in await asyncio.gather(*tasks)]
-    assert (kinds.count(Found), kinds.count(Wait)) == (1, 19)
-    assert isinstance(await read(readers[5]), Found)
+    assert (kinds.count(EvidenceFound), kinds.count(RetryLater)) == (1, 19)
+    assert isinstance(await read(readers[5]), EvidenceFound)
     assert len(vendor.reads) == 1
 
 
@@ -171,7 +179,7 @@ async def test_an_answer_that_decides_nothing_is_set_aside_for_another_read(
     assert await read(new_reader(ledger, vendor)) == NotFinal()
     assert await redis.hget(KEY, "set_aside") == answer.raw
     assert not await redis.hexists(KEY, "raw")
-    assert isinstance(await read(new_reader(ledger, vendor)), Found)
+    assert isinstance(await read(new_reader(ledger, vendor)), EvidenceFound)
     assert await reads_counted(redis) == 2
 
 
@@ -181,17 +189,17 @@ async def test_an_answer_that_was_stored_by_a_dead_worker_is_looked_into_by_the_
     vendor = Vendor(PASS)
     await redis.hset(KEY, mapping={"raw": PROCESSING.raw, "reads": 1})
     assert await read(new_reader(ledger, vendor)) == NotFinal()
-    assert isinstance(await read(new_reader(ledger, vendor)), Found)
+    assert isinstance(await read(new_reader(ledger, vendor)), EvidenceFound)
 
 
 async def test_an_answer_without_ids_is_that_of_the_case_it_was_asked_for(ledger: Ledger) -> None:
     found = await read(new_reader(ledger, Vendor(Answered(b'{"status": "CANCELLED"}'))))
-    assert isinstance(found, Found)
+    assert isinstance(found, EvidenceFound)
     assert (found.result.biz_id, found.result.status) == (CASE.biz_id, "CANCELLED")
 
 
 async def test_an_unknown_status_is_an_end(ledger: Ledger) -> None:
-    assert isinstance(await read(new_reader(ledger, Vendor(answered(status="EXPLODED")))), Found)
+    assert isinstance(await read(new_reader(ledger, Vendor(answered(status="EXPLODED")))), EvidenceFound)
 
 
 async def test_channels_heard_from_during_the_read_are_told(ledger: Ledger) -> None:
@@ -202,7 +210,7 @@ async def test_channels_heard_from_during_the_read_are_told(ledger: Ledger) -> N
     await arrive("notify")
     vendor.meanwhile = lambda: arrive("return")
     found = await read(new_reader(ledger, vendor))
-    assert isinstance(found, Found)
+    assert isinstance(found, EvidenceFound)
     assert found.channels == ("notify", "return")
 
 
@@ -235,7 +243,7 @@ class Cut:
 async def test_a_lost_reply_to_a_reservation_burns_no_read(redis: FakeAsyncRedis, ledger: Ledger) -> None:
     cut: Any = Cut(ledger, "reserve_read", 2)
     vendor = Vendor(PASS)
-    assert isinstance(await read(new_reader(cut, vendor)), Found)
+    assert isinstance(await read(new_reader(cut, vendor)), EvidenceFound)
     assert await reads_counted(redis) == len(vendor.reads) == 1
 
 
@@ -265,10 +273,10 @@ async def test_a_worker_that_slept_through_its_read_decides_nothing_itself(
 ) -> None:
     async def be_taken_for_dead() -> None:
         await redis.hset(KEY, "read_until", "0")
-        assert await read(new_reader(ledger, Vendor(PASS), budget=1)) == Gone("BUDGET_SPENT")
+        assert await read(new_reader(ledger, Vendor(PASS), budget=1)) == EvidenceUnavailable("BUDGET_SPENT")
 
     vendor = Vendor(PASS)
     vendor.meanwhile = be_taken_for_dead
-    assert await read(new_reader(ledger, vendor)) == LATE
-    assert isinstance(await read(new_reader(ledger, vendor)), Found)
+    assert await read(new_reader(ledger, vendor)) == READ_TAKEN_OVER
+    assert isinstance(await read(new_reader(ledger, vendor)), EvidenceFound)
     assert len(vendor.reads) == 1

@@ -25,13 +25,13 @@ from tests.support.cases import (
     unsigned,
     verified,
 )
-from workers.decisioning.evidence import Reconciled
+from workers.decisioning.evidence import ReconciledCase
 from workers.faceid.getresult_client import Answer, Answered, Failed, Refused, Unread
-from workers.faceid.verification import Verified
+from workers.faceid.verification import VerifiedArrival
 from workers.runtime import stage_result
 from workers.runtime.settlement import Item, Settler
 from workers.runtime.stage_result import StageResult
-from workers.stages.reconcile import RESULT_LIFE, RecheckTimes, Reconcile, born
+from workers.stages.reconcile import RESULT_KEPT_SECONDS, RecheckTimes, Reconcile, token_issued_at
 
 HINT, TOKEN_LIFE = 60.0, 3900.0
 PASS = answered("clean-pass")
@@ -50,7 +50,7 @@ class Desk:
         self.stage = Reconcile({"default": account}, self.ledger, reader, RecheckTimes(HINT, TOKEN_LIFE), self.clock)
 
     async def run(
-        self, item: Verified, name: str = "i1", channel: Any = "notify", at: float = BORN + 10
+        self, item: VerifiedArrival, name: str = "i1", channel: Any = "notify", at: float = BORN + 10
     ) -> StageResult:
         method: Any = "GET" if item.callback is None else "POST"
         return await self.stage.run(Envelope(name, "default", channel, method, at, b"", biz_id=item.biz_id), item)
@@ -68,9 +68,9 @@ class Desk:
         await self.redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py has no types for it
 
 
-def forwarded(result: StageResult) -> Reconciled:
+def forwarded(result: StageResult) -> ReconciledCase:
     assert isinstance(result, stage_result.Forward)
-    assert isinstance(result.value, Reconciled)
+    assert isinstance(result.value, ReconciledCase)
     return result.value
 
 
@@ -173,7 +173,7 @@ async def test_an_outage_of_the_vendor_costs_no_read_and_no_attempt() -> None:
 async def test_nobody_waits_longer_for_a_result_than_the_vendor_keeps_it() -> None:
     desk = Desk(Unread("AUTHENTICATION_ERROR", 30.0))
     assert await desk.run(verified()) == stage_result.Delay(30.0, "AUTHENTICATION_ERROR")
-    desk.clock.now += RESULT_LIFE
+    desk.clock.now += RESULT_KEPT_SECONDS
     assert isinstance(await desk.run(verified()), stage_result.Delay)
     desk.clock.now += 1
     assert forwarded(await desk.run(verified())).refusal == "RESULT_EXPIRED"
@@ -351,12 +351,12 @@ async def test_a_ledger_that_is_away_is_for_the_runner_to_handle() -> None:
     ],
 )
 def test_a_token_is_as_old_as_its_biz_id_says_where_that_can_be(biz_id: str, received_at: float, birth: float) -> None:
-    assert born(biz_id, received_at) == birth
+    assert token_issued_at(biz_id, received_at) == birth
 
 
 def test_what_is_handed_on_comes_back_from_a_message() -> None:
-    value = Reconciled(verified(), PASS.raw.decode(), None, None, True, ("notify", "return"))
-    loaded = Reconciled.load(value.dump())
+    value = ReconciledCase(verified(), PASS.raw.decode(), None, None, True, ("notify", "return"))
+    loaded = ReconciledCase.load(value.dump())
     assert (loaded.verified, loaded.raw, loaded.refusal, loaded.reconcile, loaded.channels) == (
         value.verified,
         value.raw,
@@ -370,5 +370,5 @@ def test_what_is_handed_on_comes_back_from_a_message() -> None:
 
 
 def test_a_hint_without_an_answer_comes_back_as_well() -> None:
-    value = Reconciled(unsigned(), "", None, "DATA_DESTROYED", True, ())
-    assert Reconciled.load(value.dump()) == value
+    value = ReconciledCase(unsigned(), "", None, "DATA_DESTROYED", True, ())
+    assert ReconciledCase.load(value.dump()) == value

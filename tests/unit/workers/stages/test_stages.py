@@ -11,11 +11,11 @@ from shared.ledger.ledger import Ledger
 from shared.messaging.envelope import Envelope
 from tests.support.cases import BORN, KEY, Clock, answered, new_ledger, new_redis, unsigned, verified
 from tests.support.payloads import BIZ_ID, SECRET, changed, posted, returned, signed
-from workers.decisioning.decision_builder import ATTACKS, Decided, attacked
-from workers.decisioning.evidence import Reconciled
+from workers.decisioning.decision_builder import _ATTACKS, DecidedCase, has_attack
+from workers.decisioning.evidence import ReconciledCase
 from workers.decisioning.policy import Policy
-from workers.faceid.payload import Callback
-from workers.faceid.verification import Verified
+from workers.faceid.payload import Payload
+from workers.faceid.verification import VerifiedArrival
 from workers.runtime import stage_result
 from workers.stages.classify import Classify
 from workers.stages.publish import Publish
@@ -25,10 +25,10 @@ ENVELOPE = Envelope("i1", "default", "notify", "POST", BORN, b"", biz_id=BIZ_ID)
 STRANGER = Envelope("i1", "stranger", "notify", "POST", BORN, b"", biz_id=BIZ_ID)
 
 
-def reconciled(name: str = "clean-pass", **changes: Any) -> Reconciled:
+def reconciled(name: str = "clean-pass", **changes: Any) -> ReconciledCase:
     """A signed callback beside the same from GetResult."""
     raw = answered(name, **changes).raw
-    return Reconciled(verified(name, **changes), raw.decode(), Callback.from_json(raw), None, True, ("notify",))
+    return ReconciledCase(verified(name, **changes), raw.decode(), Payload.from_json(raw), None, True, ("notify",))
 
 
 # Verify
@@ -44,7 +44,7 @@ async def verify(envelope: Envelope) -> stage_result.StageResult:
 async def test_a_signed_callback_is_verified_by_any_live_secret(secret: str, index: int) -> None:
     result = await verify(signed(json.dumps(changed("clean-pass")), secret))
     assert isinstance(result, stage_result.Forward)
-    assert isinstance(result.value, Verified)
+    assert isinstance(result.value, VerifiedArrival)
     assert (result.value.biz_id, result.value.secret) == (BIZ_ID, index)
 
 
@@ -80,10 +80,10 @@ def classify_stage() -> Classify:
     return Classify({"default": Policy.load()}, Clock(BORN + 3.25))
 
 
-async def decision_on(value: Reconciled) -> Decision:
+async def decision_on(value: ReconciledCase) -> Decision:
     result = await classify_stage().run(ENVELOPE, value)
     assert isinstance(result, stage_result.Forward)
-    assert isinstance(result.value, Decided)
+    assert isinstance(result.value, DecidedCase)
     return result.value.decision
 
 
@@ -97,14 +97,14 @@ async def test_evidence_becomes_a_decision_with_all_that_it_rests_on() -> None:
 
 @pytest.mark.parametrize("refusal", ["DATA_DESTROYED", "RESULT_NOT_FOUND", "BUDGET_SPENT"])
 async def test_what_can_not_be_fetched_is_never_a_rejection(refusal: str) -> None:
-    alone = await decision_on(Reconciled(verified(), "", None, refusal, True, ("notify",)))
+    alone = await decision_on(ReconciledCase(verified(), "", None, refusal, True, ("notify",)))
     assert (alone.outcome, alone.reconciled) == ("REVIEW", False)
-    nothing = await decision_on(Reconciled(unsigned(), "", None, refusal, True, ("return",)))
+    nothing = await decision_on(ReconciledCase(unsigned(), "", None, refusal, True, ("return",)))
     assert (nothing.outcome, nothing.reconciled) == ("UNDETERMINED", False)
 
 
 async def test_a_trusted_callback_is_decided_without_a_finding_against_it() -> None:
-    decision = await decision_on(Reconciled(verified(), "", None, None, False, ("notify",)))
+    decision = await decision_on(ReconciledCase(verified(), "", None, None, False, ("notify",)))
     assert (decision.outcome, decision.reconciled) == ("APPROVED", False)
 
 
@@ -127,11 +127,11 @@ def ledger() -> Ledger:
     return new_ledger(new_redis())
 
 
-async def decided(**changes: Any) -> Decided:
-    return Decided(await decision_on(reconciled("clean-pass", **changes)))
+async def decided(**changes: Any) -> DecidedCase:
+    return DecidedCase(await decision_on(reconciled("clean-pass", **changes)))
 
 
-async def publish(ledger: Ledger, value: Decided) -> stage_result.Publish:
+async def publish(ledger: Ledger, value: DecidedCase) -> stage_result.Publish:
     stage = Publish(ledger, "p")
     result = await stage.run(ENVELOPE, stage.load(value.dump()))
     assert isinstance(result, stage_result.Publish)
@@ -180,9 +180,9 @@ async def test_a_data_source_error_is_an_alert_beside_its_decision(ledger: Ledge
     assert alert_post.headers == {"ce-id": alert.id}
 
 
-async def unread(code: str) -> Decided:
-    """Decided without an answer of GetResult, for this reason."""
-    return Decided(await decision_on(Reconciled(verified(), "", None, code, True, ("notify",))))
+async def unread(code: str) -> DecidedCase:
+    """DecidedCase without an answer of GetResult, for this reason."""
+    return DecidedCase(await decision_on(ReconciledCase(verified(), "", None, code, True, ("notify",))))
 
 
 def kinds(published: stage_result.Publish) -> list[str]:
@@ -204,9 +204,9 @@ async def test_a_case_without_a_result_for_another_reason_raises_no_such_alert(l
 
 async def test_an_attack_is_what_any_reason_calls_so() -> None:
     scores = {"liveness_result__face_genuineness__mask_confidence": 0.9}
-    assert attacked((await decided(**scores)).decision)
-    assert not attacked((await decided()).decision)
-    assert {code.name for code in ATTACKS} == {
+    assert has_attack((await decided(**scores)).decision)
+    assert not has_attack((await decided()).decision)
+    assert {code.name for code in _ATTACKS} == {
         "ATTACK_SYNTHETIC_FACE",
         "ATTACK_MASK",
         "ATTACK_SCREEN_REPLAY",
