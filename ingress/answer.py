@@ -1,4 +1,4 @@
-"""An HTTP answer."""
+"""The HTTP answers of the ingress."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Header = tuple[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, body and headers; the length is added when it is sent."""
+    """Status, body and headers of one answer. `send` adds the content length."""
 
     status: int
     body: bytes
@@ -17,11 +17,11 @@ class Answer:
 
     @classmethod
     def text(cls, status: int, line: str, *headers: Header) -> Self:
-        """A line of plain text."""
+        """Make an answer of one line of plain text."""
         return cls(status, f"{line}\n".encode(), ((b"content-type", b"text/plain; charset=utf-8"), *headers))
 
     async def send(self, send: Callable[[MutableMapping[str, Any]], Awaitable[None]]) -> None:
-        """Hand it to the server."""
+        """Send it through the ASGI callable `send`."""
         length = (b"content-length", str(len(self.body)).encode())
         await send({"type": "http.response.start", "status": self.status, "headers": [*self.headers, length]})
         await send({"type": "http.response.body", "body": self.body})

@@ -1,4 +1,7 @@
-"""The ingress: an ASGI application that stores what FaceID posts, and answers. It parses nothing, knows no secret."""
+"""The ingress: an ASGI application that stores what FaceID posts, and answers.
+
+It stores requests as they come. It doesn't parse them and knows no secret; the `verify` stage does.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -9,7 +12,7 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from ingress.answer import Answer
-from ingress.metrics import BACKLOG, UNSTORED, answered
+from ingress.metrics import BACKLOG, UNSTORED, requests_counter
 from ingress.redirect import FINISHED_PAGE, redirect_target
 from ingress.store import Store
 from shared.messaging.envelope import Channel, Envelope, Method
@@ -21,20 +24,24 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 log = structlog.get_logger()
 STORED: Final = Answer.text(200, "ok")
-NOT_STORED: Final = Answer.text(503, "callback.not_stored", (b"retry-after", b"5"))
+NOT_STORED: Final = Answer.text(503, "not stored", (b"retry-after", b"5"))
 METHODS: Final[dict[str, tuple[str, ...]]] = {"notify": ("POST",), "return": ("POST", "GET")}
 
 
-class TooLarge(Exception):
+class BodyTooLarge(Exception):
     """The body is over the limit."""
 
 
-class Gone(Exception):
-    """The sender hung up before the body was whole."""
+class ClientDisconnected(Exception):
+    """The client disconnected before the whole body had arrived."""
 
 
 class Ingress:
-    """The application. `accounts` are the names that callbacks are accepted for; `clock` gives unix seconds."""
+    """The ASGI application.
+
+    `accounts`: names for which callbacks are accepted. `redirect_url`: where the return channel redirects browsers;
+    if it is empty, they get a page of our own. `clock`: unix seconds.
+    """
 
     def __init__(
         self,
@@ -51,17 +58,17 @@ class Ingress:
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one connection's request, or mind the application's life."""
+        """Handle one HTTP request, or the ASGI lifespan."""
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._lifespan(receive, send)
             return
         parts = scope["path"].split("/")
         try:
             if len(parts) == 4 and parts[1] == "callbacks":
                 answer = await self._callback(scope, receive, parts[2], parts[3])
             else:
-                answer = await self._page(scope["path"], scope["method"])
-        except Gone:
+                answer = await self._operator_page(scope["path"], scope["method"])
+        except ClientDisconnected:
             return
         await answer.send(send)
 
@@ -72,27 +79,27 @@ class Ingress:
         if scope["method"] not in methods:
             return Answer.text(405, "method not allowed", (b"allow", ", ".join(methods).encode()))
         answer = await self._accept(scope, receive, account, cast("Channel", channel))
-        answered(channel, answer.status).inc()
+        requests_counter(channel, answer.status).inc()
         return answer
 
     async def _accept(self, scope: Scope, receive: Receive, account: str, channel: Channel) -> Answer:
         headers = dict(scope["headers"])
         try:
             body = await _body(headers, receive, self._max_body_bytes)
-        except TooLarge:
+        except BodyTooLarge:
             return Answer.text(413, f"over {self._max_body_bytes} bytes")
         method, query = cast("Method", scope["method"]), scope["query_string"].decode("latin-1")
         if method == "POST" and not body:
             return Answer.text(400, "the body is empty")
         content_type = headers.get(b"content-type", b"").decode("latin-1")
-        # as unique as a UUID, at a sixth of its cost
+        # token_hex is as unique as a UUID and takes a sixth of the time
         envelope = Envelope(token_hex(16), account, channel, method, self._clock(), body, content_type, query)
-        stored = await self._stored(envelope) if body or query else True
+        stored = await self._store_envelope(envelope) if body or query else True
         if channel == "return":
-            return self._send_on(query)
+            return self._redirect(query)
         return STORED if stored else NOT_STORED
 
-    async def _stored(self, envelope: Envelope) -> bool:
+    async def _store_envelope(self, envelope: Envelope) -> bool:
         try:
             await self._store.put(envelope)
         except NotStored as error:
@@ -101,14 +108,14 @@ class Ingress:
             return False
         return True
 
-    def _send_on(self, query: str) -> Answer:
-        """The person goes on, whatever became of the callback: the notify is what counts."""
+    def _redirect(self, query: str) -> Answer:
+        """Redirect the browser whether or not the callback is stored: the notify callback carries the same result."""
         if not self._redirect_url:
             return Answer(200, FINISHED_PAGE, ((b"content-type", b"text/html; charset=utf-8"),))
         target = redirect_target(self._redirect_url, query).encode("latin-1", "replace")
         return Answer(303, b"", ((b"location", target), (b"cache-control", b"no-store")))
 
-    async def _page(self, path: str, method: str) -> Answer:
+    async def _operator_page(self, path: str, method: str) -> Answer:
         if path not in {"/healthz", "/readyz", "/metrics"}:
             return Answer.text(404, "not found")
         if method not in {"GET", "HEAD"}:
@@ -121,29 +128,34 @@ class Ingress:
         BACKLOG.set(self._store.backlog)
         return Answer(200, generate_latest(), ((b"content-type", CONTENT_TYPE_LATEST.encode()),))
 
-    async def _live(self, receive: Receive, send: Send) -> None:
-        """The lifespan protocol: watch the backlog from start-up to shutdown."""
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        """Handle the ASGI lifespan: monitor the backlog from startup to shutdown."""
         await receive()
-        watch = asyncio.create_task(self._store.watch())
+        monitor = asyncio.create_task(self._store.monitor())
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        watch.cancel()
+        monitor.cancel()
         await self._store.close()
         await send({"type": "lifespan.shutdown.complete"})
 
 
 async def _body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
-    """The whole body; raises `TooLarge` as early as that is known, and `Gone`."""
+    """Receive the whole body of at most `limit` bytes.
+
+    Raises:
+        BodyTooLarge: The declared length or what has arrived is over the limit. The rest is not received.
+        ClientDisconnected: The client hung up.
+    """
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit:
-        raise TooLarge
+        raise BodyTooLarge
     body = b""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Gone
+            raise ClientDisconnected
         body += cast("bytes", message.get("body", b""))
         if len(body) > limit:
-            raise TooLarge
+            raise BodyTooLarge
         if not message.get("more_body", False):
             return body

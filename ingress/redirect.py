@@ -1,9 +1,10 @@
-"""Where the user's browser goes from the return channel. Pure."""
+"""Redirect the user's browser from the return channel to the customer's page. No I/O."""
 
 from typing import Final
 from urllib.parse import unquote_plus
 
 NEVER_PASSED: Final = frozenset({"data", "sign"})
+"""Parameters that are left out of the redirect, so that signed personal data is in no URL."""
 
 FINISHED_PAGE: Final = b"""<!doctype html>
 <html lang="en">
@@ -17,15 +18,15 @@ FINISHED_PAGE: Final = b"""<!doctype html>
 
 
 def redirect_target(url: str, query: str) -> str:
-    """`url` with the request's query parameters added before its fragment; `data` and `sign` never."""
+    """Add the request's query parameters to `url`, before its fragment; all but `data` and `sign`."""
     kept = "&".join(part for part in query.split("&") if part and NEVER_PASSED.isdisjoint(_names(part)))
     if not kept:
         return url
-    base, hash_sign, fragment = url.partition("#")
-    joint = "" if base.endswith(("?", "&")) else "&" if "?" in base else "?"
-    return f"{base}{joint}{kept}{hash_sign}{fragment}"
+    base, hash_mark, fragment = url.partition("#")
+    separator = "" if base.endswith(("?", "&")) else "&" if "?" in base else "?"
+    return f"{base}{separator}{kept}{hash_mark}{fragment}"
 
 
 def _names(part: str) -> set[str]:
-    """The parameter's name; several where somebody may take `;` for a separator too."""
+    """The names in one parameter. There are several when it holds `;`, which some servers read as a separator."""
     return {unquote_plus(pair.partition("=")[0]).strip().lower() for pair in part.split(";")}

@@ -1,7 +1,10 @@
-"""The ingress as a process."""
+"""The ingress process: the application behind uvicorn."""
 
+import socket
 import time
+from contextlib import suppress
 
+import structlog
 import uvicorn
 
 from ingress.app import Ingress
@@ -11,9 +14,35 @@ from shared.brokers.factory import open_async_publisher
 from shared.messaging.topology import INNER_QUEUES
 from shared.settings import Settings, account_names
 
+log = structlog.get_logger()
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that logs when it listens and when it has stopped."""
+
+    def __init__(self, config: uvicorn.Config, accounts: frozenset[str]) -> None:
+        super().__init__(config)
+        self._accounts = accounts
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application and listen."""
+        await super().startup(sockets)
+        addresses = [_address(listener) for server in self.servers for listener in server.sockets]
+        log.info("ingress.listening", addresses=addresses, accounts=sorted(self._accounts))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, answer the requests that have arrived, and stop the application."""
+        await super().shutdown(sockets)
+        log.info("ingress.stopped")
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
 
 def build(settings: Settings) -> Ingress:
-    """The application of these settings; nothing connects yet."""
+    """Build the application; nothing connects yet."""
     publisher = open_async_publisher(
         settings.broker_url, settings.store_timeout_seconds, prefix=settings.prefix, queues=INNER_QUEUES
     )
@@ -29,11 +58,9 @@ def build(settings: Settings) -> Ingress:
     )
 
 
-def serve(settings: Settings) -> None:
-    """Listen until SIGTERM or SIGINT; what has arrived by then is answered."""
-    application = build(settings)
-    gc_tuning.spare()
-    uvicorn.run(
+def configure(application: Ingress, settings: Settings) -> uvicorn.Config:
+    """Configure uvicorn for this application."""
+    return uvicorn.Config(
         application,
         host=settings.host,
         port=settings.port,
@@ -43,6 +70,14 @@ def serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # who calls is not looked at
+        proxy_headers=False,  # the client's address is not used
         timeout_graceful_shutdown=int(settings.grace_seconds),
     )
+
+
+def serve(settings: Settings) -> None:
+    """Listen until SIGTERM or SIGINT; requests that have arrived by then are answered. Exits when it can't listen."""
+    server = Server(configure(build(settings), settings), account_names(settings))
+    gc_tuning.spare()
+    with suppress(KeyboardInterrupt):  # uvicorn raises SIGINT again after it has stopped
+        server.run()

@@ -1,4 +1,7 @@
-"""Where the ingress puts callbacks: a group commit in front of the queue `callbacks`."""
+"""Store callbacks in the queue `callbacks`.
+
+Callbacks that arrive during one round trip are published together in the next (group commit).
+"""
 
 import asyncio
 import time
@@ -14,70 +17,78 @@ from shared.messaging.publisher import NotStored
 from shared.messaging.topology import CALLBACKS, INNER_QUEUES, queue_name
 
 log = structlog.get_logger()
-DEPTH_INTERVAL = 0.5
-"""Seconds between two looks at the backlog."""
+MEASURE_INTERVAL = 0.5
+"""Seconds between two measurements of the backlog."""
 
 
 class Store:
-    """Stores envelopes; says no at once while the backlog or the broker's memory is over its limit."""
+    """Stores envelopes. Refuses them at once while the backlog or the broker's memory is over its limit."""
 
     def __init__(
         self, publisher: AsyncPublisher, prefix: str, max_backlog: int, max_memory_share: float, timeout: float
     ) -> None:
-        """`max_memory_share` of the broker's limit, 0 to 1; `timeout`: seconds that a callback may wait."""
+        """Make a store; nothing connects yet.
+
+        Args:
+            publisher: The connection to the broker.
+            prefix: Of the queues' names.
+            max_backlog: Messages in the inner queues, waiting or in work, above which nothing is stored.
+            max_memory_share: Share of the broker's memory limit above which nothing is stored, 0 to 1.
+            timeout: Seconds that `put` may take.
+        """
         self._publisher = publisher
         self._queue = queue_name(prefix, CALLBACKS)
-        self._inner = tuple(queue_name(prefix, queue) for queue in INNER_QUEUES)
+        self._inner_queues = tuple(queue_name(prefix, queue) for queue in INNER_QUEUES)
         self._max_backlog = max_backlog
         self._max_memory_share = max_memory_share
         self._timeout = timeout
-        self._posts: GroupCommit[Message, None] = GroupCommit(self._flush)
-        self._failing = False
+        self._group: GroupCommit[Message, None] = GroupCommit(self._flush)
+        self._suspended = False
         self.backlog = 0
         self.memory_share = 0.0
 
     async def put(self, envelope: Envelope) -> None:
-        """Return when the queue holds the envelope; raises `NotStored`."""
-        if limit := self._over():
+        """Store an envelope; returns when the broker holds it. Raises `NotStored` with the cause."""
+        if limit := self._exceeded_limit():
             raise NotStored(limit)
-        stored = self._posts.submit(envelope.to_message(self._queue))
-        deadline = asyncio.get_running_loop().call_later(self._timeout, _give_up, stored)
+        stored = self._group.submit(envelope.to_message(self._queue))
+        timer = asyncio.get_running_loop().call_later(self._timeout, _time_out, stored)
         try:
             await stored
         finally:
-            deadline.cancel()
+            timer.cancel()
 
     async def measure(self) -> None:
-        """Look at the backlog and the memory once; raises `NotStored`."""
-        self.backlog = await self._publisher.depth(self._inner)
+        """Measure the backlog and the memory once. Raises `NotStored` when the broker can't be asked."""
+        self.backlog = await self._publisher.depth(self._inner_queues)
         self.memory_share = await self._publisher.fullness()
 
-    async def watch(self) -> None:
-        """Keep an eye on them, for ever."""
+    async def monitor(self) -> None:
+        """Measure every `MEASURE_INTERVAL` seconds until cancelled, and log when storing stops and resumes."""
         while True:
             try:
                 await self.measure()
             except NotStored as error:
-                self._note(str(error))
+                self._log_change(str(error))
             else:
-                self._note(self._over())
-            await asyncio.sleep(DEPTH_INTERVAL)
+                self._log_change(self._exceeded_limit())
+            await asyncio.sleep(MEASURE_INTERVAL)
 
     async def ready(self) -> bool:
-        """Whether a callback could be stored now."""
+        """Whether a callback can be stored now. Takes `timeout` seconds at most."""
         try:
             async with asyncio.timeout(self._timeout):
                 await self.measure()
         except (NotStored, TimeoutError):
             return False
-        return not self._over()
+        return not self._exceeded_limit()
 
     async def close(self) -> None:
-        """Let go of the broker."""
+        """Close the connection to the broker."""
         await self._publisher.close()
 
-    def _over(self) -> str:
-        """Which limit is exceeded; the workers go on, and with them the room comes back."""
+    def _exceeded_limit(self) -> str:
+        """`backlog`, `memory`, or empty. The workers go on meanwhile, so both fall again."""
         if self.backlog > self._max_backlog:
             return "backlog"
         return "memory" if self.memory_share > self._max_memory_share else ""
@@ -90,16 +101,16 @@ class Store:
         )
         return answers
 
-    def _note(self, fault: str) -> None:
-        """Log that the broker went away or came back, once each."""
-        if bool(fault) != self._failing:
-            self._failing = bool(fault)
-            if fault:
-                log.error("ingress.suspended", why=fault)
+    def _log_change(self, cause: str) -> None:
+        """Log once when callbacks can't be stored any more, for `cause`, and once when they can again."""
+        if bool(cause) != self._suspended:
+            self._suspended = bool(cause)
+            if cause:
+                log.error("ingress.suspended", why=cause)
             else:
                 log.info("ingress.resumed")
 
 
-def _give_up(stored: asyncio.Future[None]) -> None:
+def _time_out(stored: asyncio.Future[None]) -> None:
     if not stored.done():
         stored.set_exception(NotStored("timeout"))

@@ -1,4 +1,8 @@
-"""A worker process: the composition root, the asyncio loop that runs the stages, and the pump beside it."""
+"""A worker process: builds its parts, and runs the stages on an asyncio loop beside the pump's thread.
+
+The pump reads messages from the queues, hands them to the loop, and writes the settlements. Its thread also runs the
+maintenance.
+"""
 
 import asyncio
 import signal
@@ -33,7 +37,14 @@ log = structlog.get_logger()
 
 
 def run(settings: Settings, stages: Sequence[Stage] = STAGES) -> int:
-    """Work until SIGTERM or SIGINT; returns the exit code. Raises `SettingsError` or `PolicyError` at once."""
+    """Run one worker process until SIGTERM or SIGINT.
+
+    Returns the exit code: 0 after a signal, 1 when the pump failed.
+
+    Raises:
+        SettingsError: The accounts can't be loaded.
+        PolicyError: A policy can't be loaded.
+    """
     accounts = load_accounts(settings)
     policies = {name: Policy.load(account.policy) for name, account in accounts.items()}
     gc_tuning.spare()
@@ -41,7 +52,7 @@ def run(settings: Settings, stages: Sequence[Stage] = STAGES) -> int:
 
 
 class Worker:
-    """One process's stages, with what they need, built once."""
+    """The stages of one process. `policies`: by account."""
 
     def __init__(
         self,
@@ -51,14 +62,14 @@ class Worker:
         policies: Mapping[str, Policy],
     ) -> None:
         self._settings = settings
-        self._names = stages
+        self._stages = stages
         self._accounts = accounts
         self._policies = policies
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._waking = False
+        self._wake_scheduled = False
 
     async def run(self) -> int:
-        """Work until told to stop; 0, or 1 when the pump died."""
+        """Run until the pump has stopped; returns the exit code."""
         settings, loop = self._settings, asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
             client = GetResultClient(settings.getresult_timeout_seconds, settings.prefetch)
@@ -66,22 +77,26 @@ class Worker:
             stack.push_async_callback(redis.aclose)
             await stack.enter_async_context(client)
             ledger = make_ledger(settings, redis)
-            stages = make_stages(settings, self._names, self._accounts, self._policies, ledger, client.read)
+            stages = make_stages(settings, self._stages, self._accounts, self._policies, ledger, client.read)
             runner = Runner(stages, Settler(settings.prefix, settings.max_attempts, time.time), SystemRandom())
-            ended = asyncio.Event()
-            pump = self._pump(runner, loop, ended)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, pump.stop)
-            log.info("worker.started", stages=list(self._names), accounts=sorted(self._accounts))
+            stopped = asyncio.Event()
+            pump = self._make_pump(runner, loop, stopped)
+            for signal_number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(signal_number, pump.stop)
+            log.info("worker.started", stages=list(self._stages), accounts=sorted(self._accounts))
             pump.start()
-            await ended.wait()
-            left = list(self._tasks.values())
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+            await stopped.wait()
+            await self._cancel_tasks()
             return 0 if pump.failure is None else 1
 
-    def _pump(self, runner: Runner, loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> Pump:
+    async def _cancel_tasks(self) -> None:
+        """Cancel what is still running after the grace period; the pump has handed those messages back."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _make_pump(self, runner: Runner, loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> Pump:
         settings = self._settings
         redis = Redis.from_url(
             settings.redis_url,
@@ -89,40 +104,40 @@ class Worker:
             socket_connect_timeout=2.0,
             retry=Retry(NoBackoff(), 0),  # the pump tries again itself; a retry in here would block the lease renewal
         )
-        source = open_source(settings, self._names, redis)
+        source = open_source(settings, self._stages, redis)
         scheduler = DelayedScheduler(source, redis, settings.prefix, settings.unverified_max, time.time)
-
         retention = Retention.opened(settings.results_url, settings.prefix, settings.retention_days, time.time)
-        watch = AlertMonitor(source, redis, settings.prefix, sorted(self._accounts), alert_limits(settings), time.time)
+        limits, accounts = alert_limits(settings), sorted(self._accounts)
+        alert_monitor = AlertMonitor(source, redis, settings.prefix, accounts, limits, time.time)
 
         def start(batch: Sequence[Delivery]) -> None:
             for delivery in batch:
-                self._tasks[delivery.tag] = loop.create_task(self._work(runner, pump, delivery))
+                self._tasks[delivery.tag] = loop.create_task(self._run_stages(runner, pump, delivery))
 
         def deliver(batch: Sequence[Delivery]) -> None:
             loop.call_soon_threadsafe(start, batch)
 
-        def end() -> None:
-            loop.call_soon_threadsafe(ended.set)
+        def on_stopped() -> None:
+            loop.call_soon_threadsafe(stopped.set)
 
         def maintenance() -> None:
             scheduler.do()
-            watch.look()
+            alert_monitor.look()
             if retention is not None:
                 retention.do_when_due()
 
-        pump = Pump(source, deliver, maintenance, end, settings.grace_seconds)
+        pump = Pump(source, deliver, maintenance, on_stopped, settings.grace_seconds)
         return pump
 
-    async def _work(self, runner: Runner, pump: Pump, delivery: Delivery) -> None:
+    async def _run_stages(self, runner: Runner, pump: Pump, delivery: Delivery) -> None:
         try:
             pump.finish(await runner.run(delivery))
-            if not self._waking:  # when the loop has done all that is ready: so they are settled together
-                self._waking = True
+            if not self._wake_scheduled:  # wakes after all tasks that are ready now, to settle them together
+                self._wake_scheduled = True
                 asyncio.get_running_loop().call_soon(self._wake, pump)
         finally:
             del self._tasks[delivery.tag]
 
     def _wake(self, pump: Pump) -> None:
-        self._waking = False
+        self._wake_scheduled = False
         pump.wake()

@@ -28,8 +28,8 @@ class FakeStore:
         self.stored: list[Envelope] = []
         self.refusal = ""
         self.backlog = 17
-        self.watching = asyncio.Event()
-        self.unwatched = False
+        self.monitoring = asyncio.Event()
+        self.monitoring_ended = False
         self.closed = False
 
     async def put(self, envelope: Envelope) -> None:
@@ -40,12 +40,12 @@ class FakeStore:
     async def ready(self) -> bool:
         return not self.refusal
 
-    async def watch(self) -> None:
-        self.watching.set()
+    async def monitor(self) -> None:
+        self.monitoring.set()
         try:
             await asyncio.Event().wait()
         finally:
-            self.unwatched = True
+            self.monitoring_ended = True
 
     async def close(self) -> None:
         self.closed = True
@@ -349,6 +349,6 @@ async def living(visitor: Client) -> AsyncIterator[None]:
 async def test_the_backlog_is_watched_while_the_application_lives() -> None:
     visitor = client()
     async with living(visitor):
-        await visitor.store.watching.wait()
+        await visitor.store.monitoring.wait()
     assert visitor.store.closed
-    assert visitor.store.unwatched
+    assert visitor.store.monitoring_ended

@@ -155,10 +155,10 @@ async def test_the_backlog_is_that_of_all_inner_queues(store: Store, broker: Bro
 async def test_a_broker_that_goes_and_comes_back_is_logged_once_each(
     store: Store, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "DEPTH_INTERVAL", 0.001)
+    monkeypatch.setattr(store_module, "MEASURE_INTERVAL", 0.001)
     with capture_logs() as lines:
         broker.fault = "OperationalError"
-        watch = asyncio.create_task(store.watch())
+        watch = asyncio.create_task(store.monitor())
         await eventually(lambda: broker.looks >= 3)
         broker.fault = ""
         await eventually(lambda: len(broker.asked) >= 3)
