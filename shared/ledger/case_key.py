@@ -1,6 +1,9 @@
 """Cases, and the keys in Redis that belong to one."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+COUNTER_SECONDS: Final = 60
+"""How long one counter counts."""
 
 
 class CaseKey(NamedTuple):
@@ -28,6 +31,11 @@ def biz_no_key(prefix: str, account: str, biz_no: str) -> str:
 def account_key(prefix: str, account: str) -> str:
     """Where an account's breaker is: present only while something is amiss."""
     return f"{prefix}:account:{{{account}}}"
+
+
+def counter_key(prefix: str, account: str, now: float) -> str:
+    """The account's counters of this minute; `now` in unix seconds."""
+    return f"{prefix}:counters:{{{account}}}:{int(now // COUNTER_SECONDS)}"
 
 
 def release_command(prefix: str, case: CaseKey) -> tuple[str, ...]:

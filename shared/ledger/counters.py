@@ -9,20 +9,14 @@ from typing import Final, Literal, cast, get_args
 
 from redis import Redis
 
+from shared.ledger.case_key import COUNTER_SECONDS, counter_key
 from shared.ledger.message_set import Command
 
-BUCKET: Final = 60
-"""Seconds that one count is for."""
 KEPT: Final = 7200
 """Seconds after its last change that a count is forgotten; known to the scripts in `lua/`."""
 
 Counted = Literal["verified", "bad_signature", "clean", "attacked"]
 """Callbacks that FaceID signed and that none of the account's secrets signed; decisions without and with an attack."""
-
-
-def counter_key(prefix: str, account: str, now: float) -> str:
-    """Where the account's counts of this minute are; `now` in unix seconds."""
-    return f"{prefix}:counters:{{{account}}}:{int(now // BUCKET)}"
 
 
 def count_commands(prefix: str, account: str, what: Counted, now: float) -> tuple[Command, ...]:
@@ -35,7 +29,7 @@ def read_counters(
     redis: "Redis", prefix: str, accounts: Iterable[str], now: float, window: float
 ) -> dict[str, Counter[Counted]]:
     """What was counted of each account in the last `window` seconds, and up to a minute before."""
-    names, times = list(accounts), [now - age for age in range(0, int(window) + BUCKET, BUCKET)]
+    names, times = list(accounts), [now - age for age in range(0, int(window) + COUNTER_SECONDS, COUNTER_SECONDS)]
     what = get_args(Counted)
     with redis.pipeline(transaction=False) as pipe:
         for name in names:

@@ -13,8 +13,8 @@ from typing import Any, Final, Literal, NamedTuple
 from redis.asyncio import Redis
 
 from shared.group_commit import GroupCommit
-from shared.ledger.case_key import CaseKey, account_key, biz_no_key, case_key, outbox_keys
-from shared.ledger.counters import Counted, counter_key
+from shared.ledger.case_key import CaseKey, account_key, biz_no_key, case_key, counter_key, outbox_keys
+from shared.ledger.counters import Counted
 from shared.ledger.script_batcher import Call, ScriptBatcher
 from shared.ledger.superseding import Superseding
 
