@@ -1,9 +1,9 @@
 """What each step of one callback costs, in microseconds: the least and the median of many short runs.
 
-`python -m tests.bench.steps` prints the table, which stands in docs/explanation/performance.md. The steps are called alone, one
-after another; what is left between their sum and the cost of a whole callback is the loop, the pump and redis-py. The
-least is what the machine can do, the median what it mostly does. The last lines are the whole judgement in a loop, and
-as a worker with little to do meets it: each time after a rest.
+`python -m tests.bench.steps` prints the table, which stands in docs/explanation/performance.md. The steps are called
+alone, one after another; what is left between their sum and the cost of a whole callback is the loop, the pump and
+redis-py. The least is what the machine can do, the median what it mostly does. The last lines are the whole judgement
+in a loop, and as a worker with little to do meets it: each time after a rest.
 """
 
 from collections.abc import Callable, Iterator, Sequence

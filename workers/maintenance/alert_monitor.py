@@ -13,7 +13,8 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from shared.events.alert import Alert
 from shared.events.cloudevent import NO_ACCOUNT, to_message
 from shared.ledger import message_set
-from shared.ledger.counters import BUCKET, read_counters
+from shared.ledger.case_key import COUNTER_SECONDS
+from shared.ledger.counters import read_counters
 from shared.ledger.message_set import MessageSet
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import INNER_QUEUES, queue_name
@@ -101,5 +102,5 @@ class AlertMonitor:
         )
         outbox = f"{self._prefix}:outbox"
         keys = (f"{self._prefix}:raised:{alert.kind}:{{{alert.account or NO_ACCOUNT}}}", outbox, f"{outbox}:items")
-        rest = int((self._limits.window + BUCKET) * 1000)
+        rest = int((self._limits.window + COUNTER_SECONDS) * 1000)
         self._raise(keys=keys, args=(rest, repr(at), item.id, item.dump()))
