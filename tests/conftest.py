@@ -8,12 +8,12 @@ import pytest
 import structlog
 from fakeredis import TcpFakeServer
 from fakeredis._clients._tcp_server import TCPFakeRequestHandler
-from redis import Redis
 from redis.exceptions import ResponseError
 
 from deploy.local.rabbit_server import NoRabbit, RabbitServer
 from tests.support import npm
 from tests.support.leaks import in_logs
+from tests.support.redis_clients import open_redis
 from tests.support.servers import RedisServer, find_server
 
 
@@ -156,7 +156,7 @@ def fake_redis_server() -> Iterator[str]:
 @pytest.fixture
 def fake_redis_url(fake_redis_server: str) -> str:
     """fakeredis behind a socket, emptied: for logic, not for kills, memory or durability."""
-    with Redis.from_url(fake_redis_server) as client:
+    with open_redis(fake_redis_server) as client:
         client.flushall()
     return fake_redis_server
 

@@ -203,7 +203,7 @@ with connect(sys.argv[1], lease_seconds=0.5) as connection:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "holding\n"
         os.kill(worker.pid, 19)
-        with reader(redis_url, "q") as consumer:
+        with reader(redis_url, "q", lease_seconds=0.5) as consumer:
             consumer.receive(50)
             move_messages(consumer)
         os.kill(worker.pid, 18)
@@ -272,7 +272,7 @@ def test_a_failover_behind_one_address_is_followed(private_server: RedisServer, 
         redis_server.client() as replica,
         Proxy(private_server.port) as proxy,
         connect(f"redis://127.0.0.1:{proxy.port}/0") as connection,
-        reader(f"redis://127.0.0.1:{proxy.port}/0", "q", prefetch=2) as consumer,
+        reader(f"redis://127.0.0.1:{proxy.port}/0", "q", prefetch=2, lease_seconds=LEASE) as consumer,
     ):
         publish(connection, "q", 1, 2)
         replica.replicaof("127.0.0.1", private_server.port)

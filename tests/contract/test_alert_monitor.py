@@ -6,7 +6,6 @@ from typing import cast
 
 import pytest
 from redis import Redis
-from redis import asyncio as redis_asyncio
 
 from shared.events.cloudevent import from_event
 from shared.ledger.case_key import CaseKey
@@ -16,6 +15,7 @@ from shared.ledger.message_set import MessageSet, put_commands
 from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
 from shared.messaging.stored_message import StoredMessage
+from tests.support.redis_clients import open_async_redis, open_redis
 from tests.support.servers import RedisServer
 from tests.support.waiting import until
 from workers.maintenance.alert_monitor import AlertMonitor
@@ -65,7 +65,7 @@ class Clock:
 
 @pytest.fixture
 def redis(any_redis_url: str) -> "Iterator[Redis]":
-    with Redis.from_url(any_redis_url) as client:
+    with open_redis(any_redis_url) as client:
         yield client
 
 
@@ -163,7 +163,7 @@ def test_workers_that_observe_at_the_same_time_raise_one_alert(
     start = threading.Barrier(8)
 
     def work() -> None:
-        with Redis.from_url(any_redis_url) as client:
+        with open_redis(any_redis_url) as client:
             one = watch(client, clock)
             start.wait()
             one._raise_all(clock())  # as if each had taken the turn
@@ -236,7 +236,7 @@ def test_counters_are_summed_over_the_whole_window(redis: "Redis", clock: Clock)
 async def test_a_callback_and_a_decision_are_counted_once_however_often_they_arrive(
     any_redis_url: str, redis: "Redis", clock: Clock
 ) -> None:
-    client = redis_asyncio.Redis.from_url(any_redis_url)
+    client = open_async_redis(any_redis_url)
     ledger = Ledger(client, "p", Limits(retention=60.0), clock)
     case = CaseKey("default", "1,a")
     for _ in range(3):
@@ -257,7 +257,7 @@ async def arrived(ledger: Ledger, case: CaseKey, item: str, secret: str) -> None
 async def test_a_signed_callback_that_is_replayed_often_does_not_hide_forged_ones(
     any_redis_url: str, redis: "Redis", clock: Clock
 ) -> None:
-    client = redis_asyncio.Redis.from_url(any_redis_url)
+    client = open_async_redis(any_redis_url)
     ledger = Ledger(client, "p", Limits(retention=60.0), clock)
     for number in range(1_000):
         await arrived(ledger, CaseKey("default", "1,a"), f"replay-{number}", "0")
@@ -280,7 +280,7 @@ def test_a_full_redis_still_takes_an_alert(private_server: RedisServer, clock: C
 
 @pytest.mark.server
 def test_an_alert_is_raised_when_redis_is_back(private_server: RedisServer, clock: Clock) -> None:
-    with Redis.from_url(private_server.url, socket_timeout=0.5, retry=None) as redis:
+    with open_redis(private_server.url, socket_timeout=0.5, retry=None) as redis:
         forge(redis, 20, clock)
         one = watch(redis, clock)
         private_server.kill()

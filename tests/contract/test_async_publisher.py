@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from hiredis import Reader as ReplyReader
-from redis import Redis
 
 from shared.brokers.factory import open_async_publisher
 from shared.messaging.async_publisher import AsyncPublisher
 from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
 from tests.contract.test_publisher import bodies, messages
+from tests.support.redis_clients import open_redis
 from tests.support.servers import RedisServer
 from tests.support.stream_clients import reader
 
@@ -34,7 +34,7 @@ async def test_a_batch_is_stored_in_order_and_each_message_gets_its_result(any_r
         numbers = [b"%d" % number for number in range(200)]
         assert list(await publisher.publish(messages(*numbers))) == [None] * 200
         assert list(await publisher.publish(messages(bytes(range(256)), b""))) == [None] * 2
-    with Redis.from_url(any_redis_url) as redis:
+    with open_redis(any_redis_url) as redis:
         assert bodies(redis) == [*numbers, bytes(range(256)), b""]
 
 
@@ -56,7 +56,7 @@ async def test_a_consumer_reads_the_message_that_was_published(any_redis_url: st
 
 
 async def test_a_refused_message_does_not_affect_the_others_of_its_batch(any_redis_url: str) -> None:
-    with Redis.from_url(any_redis_url) as redis:
+    with open_redis(any_redis_url) as redis:
         redis.set("p.other", "no stream")
         first, second = messages(b"first", b"second")
         async with publishing(any_redis_url) as publisher:

@@ -11,12 +11,12 @@ from typing import Any, Final
 import pika
 import pytest
 from jsonschema import Draft7Validator
-from redis import Redis
 
 from deploy.contract.documents import FOLDER, committed
 from shared.brokers.factory import open_publisher
 from shared.events.cloudevent import from_event, to_message
 from tests.support.npm import NODE
+from tests.support.redis_clients import open_redis
 
 pytestmark = pytest.mark.timeout(300)  # the packages are brought from npm, once
 DOCUMENT: Final[dict[str, Any]] = json.loads((FOLDER / "asyncapi.json").read_text())
@@ -112,7 +112,7 @@ def test_an_entry_on_redis_has_the_documented_fields(fake_redis_url: str) -> Non
     posts = [to_message(from_event(body), "faceid") for body in GOLDEN.values()]
     publisher.publish(posts)
     publisher.close()
-    with Redis.from_url(fake_redis_url) as redis:
+    with open_redis(fake_redis_url) as redis:
         for noun in MESSAGES:
             entries: Any = redis.xrange(DOCUMENT["channels"][f"{noun}s"]["address"])
             assert [entry[b"body"] for _, entry in entries] == [post.body for post in posts if noun in post.queue]

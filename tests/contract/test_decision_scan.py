@@ -10,6 +10,7 @@ from console.results.decision_scan import ScanCounts, Wanted, scan_decisions
 from shared.events.decision import Decision
 from shared.ledger.case_key import CaseKey, case_key
 from tests.support.decisions import BORN, dumped, made_on, on_answer
+from tests.support.redis_clients import open_redis
 
 APPROVED, REJECTED = made_on(on_answer()), made_on(on_answer("liveness-fail"))
 ACCOUNTS = ("bank", "default")
@@ -17,7 +18,7 @@ ACCOUNTS = ("bank", "default")
 
 @pytest.fixture
 def redis(any_redis_url: str) -> "Iterator[Redis]":
-    with Redis.from_url(any_redis_url) as client:
+    with open_redis(any_redis_url) as client:
         yield client
 
 

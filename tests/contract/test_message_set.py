@@ -14,6 +14,7 @@ from shared.ledger.message_set import PAGE, MessageSet, TakeRefused, put_command
 from shared.messaging.message import Message
 from shared.messaging.publisher import Publisher
 from shared.messaging.stored_message import StoredMessage
+from tests.support.redis_clients import open_redis
 from tests.support.servers import RedisServer
 from workers.sources.cross_server_writes import release
 
@@ -22,7 +23,7 @@ QUEUE = "faceid.verified"
 
 @pytest.fixture
 def redis(any_redis_url: str) -> "Iterator[Redis]":
-    with Redis.from_url(any_redis_url) as client:
+    with open_redis(any_redis_url) as client:
         yield client
 
 
@@ -177,7 +178,7 @@ def test_of_many_clients_that_take_an_item_one_moves_it(
     put(redis, *(letter(number, 1000) for number in range(50)))
 
     def take_all(order: int) -> int:
-        with Redis.from_url(any_redis_url) as client:
+        with open_redis(any_redis_url) as client:
             numbers = sorted(range(50), key=lambda number: number * order % 53)
             moves = [(f"item-{number:04}", [("RPUSH", "moved", number)]) for number in numbers]
             own = MessageSet(client, "faceid", "dead")

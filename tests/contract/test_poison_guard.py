@@ -6,6 +6,7 @@ from time import sleep
 import pytest
 from redis import Redis
 
+from tests.support.redis_clients import open_redis, unreachable_redis
 from tests.support.waiting import eventually
 from workers.runtime.delivery import Delivery
 from workers.sources import poison_guard as poison_guard_module
@@ -14,7 +15,7 @@ from workers.sources.poison_guard import PROBATION_SECONDS, PoisonGuard
 
 @pytest.fixture
 def redis(any_redis_url: str) -> Iterator["Redis"]:
-    with Redis.from_url(any_redis_url) as redis:
+    with open_redis(any_redis_url) as redis:
         yield redis
 
 
@@ -121,14 +122,14 @@ async def test_a_cleared_message_is_uncounted_when_redis_is_back(
     fill(poison_guard, message("a"))
     poison_guard.release(1)
     with monkeypatch.context() as patch:
-        patch.setattr(poison_guard, "_redis", Redis(port=1))
+        patch.setattr(poison_guard, "_redis", unreachable_redis())
         poison_guard.clear()
     fill(poison_guard, message("a", 2))
     assert release(poison_guard) == [("a", 1)]
 
 
 def test_first_deliveries_cost_no_redis_call() -> None:
-    poison_guard = PoisonGuard(Redis(port=1), "p")
+    poison_guard = PoisonGuard(unreachable_redis(), "p")
     poison_guard.settled(["a/1/1"])
     assert poison_guard.release(1) == []
 
@@ -136,7 +137,7 @@ def test_first_deliveries_cost_no_redis_call() -> None:
 async def test_nothing_is_released_while_redis_is_away(redis: "Redis", monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poison_guard_module, "AWAY_SECONDS", 0.05)
     poison_guard = PoisonGuard(redis, "p")
-    away = Redis(port=1)
+    away = unreachable_redis()
     monkeypatch.setattr(poison_guard, "_redis", away)
     fill(poison_guard, message("a"))
     assert [release(poison_guard), len(poison_guard)] == [[], 1]

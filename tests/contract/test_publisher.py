@@ -12,6 +12,7 @@ from shared.brokers.factory import open_publisher
 from shared.messaging.engine import engine_of
 from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored, Publisher
+from tests.support.redis_clients import open_redis
 from tests.support.servers import RedisServer
 
 SECONDS = 0.5
@@ -35,13 +36,13 @@ def bodies(redis: "Redis") -> list[bytes]:
 def test_a_batch_is_stored_in_order_when_the_call_returns(publisher: Publisher, any_redis_url: str) -> None:
     publisher.publish(messages(*(b"%d" % number for number in range(200))))
     publisher.publish(messages(bytes(range(256)), b""))
-    with Redis.from_url(any_redis_url) as redis:
+    with open_redis(any_redis_url) as redis:
         assert bodies(redis) == [*(b"%d" % number for number in range(200)), bytes(range(256)), b""]
 
 
 def test_publishing_no_messages_writes_nothing(publisher: Publisher, any_redis_url: str) -> None:
     publisher.publish([])
-    with Redis.from_url(any_redis_url) as redis:
+    with open_redis(any_redis_url) as redis:
         assert redis.keys("*") == []
 
 

@@ -13,6 +13,7 @@ from console.status.show import open_queue_stats
 from console.status.snapshot import Depth, Reader, Results
 from console.terminal.errors import CommandError
 from shared.brokers.factory import open_connection
+from tests.support.redis_clients import open_redis
 
 pytestmark = pytest.mark.server
 QUEUE = "faceid.decisions"
@@ -21,7 +22,7 @@ QUORUM = {"x-queue-type": "quorum"}
 
 @pytest.fixture
 def redis(redis_url: str) -> "Iterator[Redis]":
-    with Redis.from_url(redis_url) as client:
+    with open_redis(redis_url) as client:
         yield client
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import amqp
 import pytest
 from kombu.connection import Connection
-from redis import Redis
 
 from deploy.local.rabbit_server import RabbitServer
 from shared.brokers.factory import open_publisher
@@ -21,6 +20,7 @@ from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
 from tests.support.places import PREFIX, Place, bodies, emptied, receive, settle_all
 from tests.support.proxies import Proxy
+from tests.support.redis_clients import unreachable_redis
 from tests.support.waiting import until
 from workers.runtime.delivery import Delivery
 from workers.runtime.runner import POISON_DELIVERIES
@@ -129,7 +129,7 @@ def test_a_settlement_published_before_the_connection_broke_is_not_published_aga
     (delivery,) = receive(source)
     settlement = Settlement(delivery.tag, messages=(NEXT,), once=("case", "published", "id"))
     with monkeypatch.context() as patch:
-        patch.setattr(source, "_ledger", Redis(port=1))
+        patch.setattr(source, "_ledger", unreachable_redis())
         with pytest.raises(BrokerUnavailable, match="ConnectionError"):
             source.settle([settlement])
     proxy.cut()
@@ -272,7 +272,7 @@ def test_while_redis_is_away_only_redelivered_messages_wait(place: Place, monkey
     first.close()
     source: Any = place.source()
     with monkeypatch.context() as patch:
-        patch.setattr(source._poison_guard, "_redis", Redis(port=1))
+        patch.setattr(source._poison_guard, "_redis", unreachable_redis())
         place.publish(envelope("new"))
         (delivery,) = receive(source)
         assert delivery.headers["id"] == "new"

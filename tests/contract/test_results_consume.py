@@ -5,13 +5,13 @@ import threading
 from contextlib import ExitStack
 
 import pytest
-from redis import Redis
 
 from deploy.local.rabbit_server import RabbitServer
 from shared.events.cloudevent import to_event, to_message
 from shared.events.decision import Outcome
 from shared.messaging.message import Message
 from shared.results import Alert, Decision, consume, consume_alerts, rabbit_subscription
+from tests.support.redis_clients import open_redis
 from tests.support.result_makers import DECISIONS, PREFIX, alert, decision, publish, publish_messages
 from tests.support.result_readers import LEASE, consuming, letters, number_of, reads, waiting
 from tests.support.servers import RedisServer
@@ -183,7 +183,7 @@ def test_a_message_that_is_no_decision_becomes_a_dead_letter_unchanged(url: str,
 
 
 def test_an_entry_that_is_no_message_becomes_a_dead_letter_with_all_its_fields(redis_url: str) -> None:
-    with Redis.from_url(redis_url) as redis:
+    with open_redis(redis_url) as redis:
         redis.xadd(DECISIONS, {"who": "knows", "raw": b"\xff"})
     publish(redis_url, decision(2))
     with consuming(redis_url) as consumer:

@@ -9,6 +9,7 @@ import pytest
 from redis import Redis, WatchError
 
 from shared.results import OnceInRedis, OnceInSql
+from tests.support.redis_clients import open_redis
 
 ID = "353b28c4-6b25-5d68-8685-885dbdff7851"
 
@@ -23,7 +24,7 @@ def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 @pytest.fixture
 def redis(any_redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(any_redis_url) as client:
+    with open_redis(any_redis_url) as client:
         yield client
 
 

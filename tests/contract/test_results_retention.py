@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from shared.brokers.factory import open_publisher
 from shared.events.cloudevent import to_message
 from shared.messaging.topology import INNER_QUEUES, queue_name
+from tests.support.redis_clients import open_redis, unreachable_redis
 from tests.support.result_makers import decision
 from workers.maintenance.retention import DAY_MS, Retention
 
@@ -21,7 +22,7 @@ NOW = 1_800_000_000.0
 
 @pytest.fixture
 def redis(any_redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(any_redis_url) as client:
+    with open_redis(any_redis_url) as client:
         yield client
 
 
@@ -113,7 +114,7 @@ def test_publishing_and_counting_create_no_group(any_redis_url: str, redis: Redi
 
 def test_a_redis_that_is_away_is_logged_once() -> None:
     now = [NOW]
-    with Redis(port=1) as nobody, capture_logs() as lines:
+    with unreachable_redis() as nobody, capture_logs() as lines:
         retention = Retention(nobody, [STREAM], DAYS, lambda: now[0])
         for _ in range(3):
             retention.do_when_due()

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
-from redis import Redis
-from redis import asyncio as redis_asyncio
 from redis.exceptions import RedisError, ResponseError
 
 from shared.ledger.script_batcher import TOGETHER, ScriptBatcher
+from tests.support.redis_clients import open_async_redis, open_redis
 
 NOTE = "redis.call('RPUSH', KEYS[1], ARGV[1])\nif ARGV[2] == 'quiet' then return 0 end\nreturn {KEYS[1], ARGV[1]}"
 COUNT = "return redis.call('LLEN', KEYS[1])"
@@ -21,22 +20,22 @@ def folder(tmp_path: Path) -> Path:
 
 
 async def test_every_call_gets_its_own_reply_in_order(any_redis_url: str, folder: Path) -> None:
-    async with redis_asyncio.Redis.from_url(any_redis_url) as redis:
+    async with open_async_redis(any_redis_url) as redis:
         calls = [("note", (f"list:{n}",), (n, "loud")) for n in range(2 * TOGETHER + 1)]
         answers = await ScriptBatcher(redis, folder).run(calls)
     assert answers == [[f"list:{n}".encode(), str(n).encode()] for n in range(2 * TOGETHER + 1)]
 
 
 async def test_calls_of_one_script_run_in_their_order(any_redis_url: str, folder: Path) -> None:
-    async with redis_asyncio.Redis.from_url(any_redis_url) as redis:
+    async with open_async_redis(any_redis_url) as redis:
         await ScriptBatcher(redis, folder).run([("note", ("list",), (n, "quiet")) for n in range(5)])
         assert await redis.lrange("list", 0, -1) == [b"0", b"1", b"2", b"3", b"4"]
 
 
 async def test_a_refused_call_does_not_affect_the_others(any_redis_url: str, folder: Path) -> None:
-    with Redis.from_url(any_redis_url) as redis:
+    with open_redis(any_redis_url) as redis:
         redis.set("no list", "text")
-    async with redis_asyncio.Redis.from_url(any_redis_url) as client:
+    async with open_async_redis(any_redis_url) as client:
         keys = ("list:1", "no list", "list:2")
         one, refused, other = await ScriptBatcher(client, folder).run(
             [("note", (key,), ("x", "quiet")) for key in keys]
@@ -47,7 +46,7 @@ async def test_a_refused_call_does_not_affect_the_others(any_redis_url: str, fol
 
 
 async def test_scripts_are_loaded_again_after_the_server_lost_them(any_redis_url: str, folder: Path) -> None:
-    async with redis_asyncio.Redis.from_url(any_redis_url) as redis:
+    async with open_async_redis(any_redis_url) as redis:
         scripts = ScriptBatcher(redis, folder)
         await scripts.run([("note", ("list",), ("x", "quiet")), ("count", ("list",), ())])
         await redis.script_flush()
@@ -56,7 +55,7 @@ async def test_scripts_are_loaded_again_after_the_server_lost_them(any_redis_url
 
 @pytest.mark.server
 async def test_many_calls_are_one_command(redis_url: str, folder: Path) -> None:
-    async with redis_asyncio.Redis.from_url(redis_url) as redis:
+    async with open_async_redis(redis_url) as redis:
         scripts = ScriptBatcher(redis, folder)
         await scripts.run([("count", ("list",), ())])
         await redis.config_resetstat()
@@ -65,6 +64,6 @@ async def test_many_calls_are_one_command(redis_url: str, folder: Path) -> None:
 
 
 async def test_a_server_that_is_away_raises_redis_error(folder: Path) -> None:
-    async with redis_asyncio.Redis.from_url("redis://127.0.0.1:1/0") as redis:
+    async with open_async_redis("redis://127.0.0.1:1/0") as redis:
         with pytest.raises(RedisError):
             await ScriptBatcher(redis, folder).run([("count", ("list",), ())])

@@ -7,12 +7,13 @@ from kombu.connection import Connection
 from redis import Redis
 
 from shared.streams import Move
+from tests.support.redis_clients import open_redis
 from tests.support.stream_clients import connect, publish, reader
 
 
 @pytest.fixture
 def redis(any_redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(any_redis_url) as client:
+    with open_redis(any_redis_url) as client:
         yield client
 
 

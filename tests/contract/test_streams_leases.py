@@ -1,8 +1,7 @@
-"""A lease keeps a message with its consumer; when the consumer falls silent another takes the message over."""
+"""A message stays with its consumer as long as the lease is renewed. After that another consumer takes it over."""
 
 from collections.abc import Iterator
 from itertools import pairwise
-from time import sleep
 from typing import Any
 
 import pytest
@@ -12,12 +11,17 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.streams import Move, Options
 from shared.streams.delivery import PROBATION_SECONDS
-from tests.support.stream_clients import LEASE, Reader, connect, names, publish, reader
+from tests.support.redis_clients import open_redis
+from tests.support.stream_clients import Reader, connect, expire_leases, names, publish, reader, renewed
+from tests.support.waiting import until
+
+SHORT = 0.03
+"""Seconds; the lease of a consumer that has to renew soon. Others look for leases that ended `LEASE` seconds ago."""
 
 
 @pytest.fixture
 def redis(any_redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(any_redis_url) as client:
+    with open_redis(any_redis_url) as client:
         yield client
 
 
@@ -40,12 +44,12 @@ def other(any_redis_url: str) -> Iterator[Reader]:
 
 
 def set_pending(redis: Redis, entry_ids: list[Any], deliveries: int, consumer: str = "dead") -> None:
-    """Have the entries in the hands of a consumer that died, delivered so often."""
+    """Make the entries pending for a dead consumer, with so many deliveries and an expired lease."""
     redis.xclaim("q", "kombu", consumer, 0, entry_ids, idle=60_000, retrycount=deliveries, justid=True)
 
 
 def fill_group(connection: Connection, redis: Redis, count: int) -> list[Any]:
-    """So many entries that the group has handed out; returns their ids."""
+    """Publish `count` entries and deliver them to a consumer that is dead. Returns their ids."""
     connection.default_channel.queue_declare("q")
     publish(connection, "q", *range(count))
     redis.xreadgroup("kombu", "dead", {"q": ">"}, count=max(1, count))
@@ -56,49 +60,60 @@ def rows(redis: Redis) -> Any:
     return redis.xrange("q")
 
 
+def assert_nothing_to_take_over(url: str, connection: Connection) -> None:
+    """A new consumer looks for expired leases before it reads, and gets the newly published message only."""
+    with reader(url, "q") as new:
+        publish(connection, "q", "new")
+        new.receive(1)[0].ack()
+        assert new.bodies == ["new"]
+
+
 def test_a_silent_consumers_messages_are_taken_over_with_their_count(
-    consumer: Reader, other: Reader, connection: Connection
+    consumer: Reader, other: Reader, connection: Connection, redis: Redis
 ) -> None:
     publish(connection, "q", *range(5))
     first = consumer.receive(5)
     assert all("x-delivery-count" not in message.headers for message in first)
+    expire_leases(redis, "q")
     taken = other.receive(5)
     assert [message.payload for message in taken] == [message.payload for message in first]
     assert {message.headers["x-delivery-count"] for message in taken} == {1}
     assert all(message.delivery_info["redelivered"] for message in taken)
 
 
-def test_a_consumer_that_drains_keeps_its_messages(any_redis_url: str, other: Reader, connection: Connection) -> None:
-    with reader(any_redis_url, "q", prefetch=3) as consumer:
+def test_a_consumer_that_drains_keeps_its_messages(any_redis_url: str, connection: Connection, redis: Redis) -> None:
+    with reader(any_redis_url, "q", prefetch=3, lease_seconds=SHORT) as consumer:
         publish(connection, "q", *range(3))
         consumer.receive(3)
-        for _ in range(15):
-            consumer.drain(LEASE / 10)
-            other.drain(LEASE / 20)
-        assert other.messages == []
+        expire_leases(redis, "q")
+        consumer.drain_until(lambda: renewed(redis, "q"))
+        assert_nothing_to_take_over(any_redis_url, connection)
         assert consumer.channel.move([Move(tag) for tag in consumer.tags]) == [True] * 3
 
 
 def test_a_consumer_that_renews_by_itself_keeps_its_messages(
-    consumer: Reader, other: Reader, connection: Connection
+    any_redis_url: str, consumer: Reader, connection: Connection, redis: Redis
 ) -> None:
     publish(connection, "q", 1)
     consumer.receive(1)
-    for _ in range(8):
-        consumer.channel.renew()
-        other.drain(LEASE / 4)
-    assert other.messages == []
+    expire_leases(redis, "q")
+    consumer.channel.renew()
+    assert_nothing_to_take_over(any_redis_url, connection)
 
 
-def test_slow_callbacks_keep_the_rest_of_their_batch(consumer: Reader, other: Reader, connection: Connection) -> None:
-    def work(message: Any) -> None:
-        consumer.messages.append(message)
-        other.drain(LEASE / 5)
+def test_slow_callbacks_keep_the_rest_of_their_batch(any_redis_url: str, connection: Connection, redis: Redis) -> None:
+    with reader(any_redis_url, "q", lease_seconds=SHORT) as consumer:
 
-    consumer.consumer.on_message = work
-    publish(connection, "q", *range(10))
-    consumer.receive(10)
-    assert other.messages == []
+        def work(message: Any) -> None:
+            assert renewed(redis, "q"), "not renewed after the callback before this one"
+            consumer.messages.append(message)
+            expire_leases(redis, "q")
+            until(lambda: consumer.channel._reader._renewal.due)
+
+        consumer.consumer.on_message = work
+        publish(connection, "q", *range(10))
+        consumer.receive(10)
+        assert_nothing_to_take_over(any_redis_url, connection)
 
 
 def test_only_one_of_two_consumers_takes_a_message_over(
@@ -119,6 +134,7 @@ def test_a_consumer_that_lost_its_lease_settles_nothing(
 ) -> None:
     publish(connection, "q", 1, 2, 3)
     acked, moved, returned = consumer.receive(3)
+    expire_leases(redis, "q")
     taken = other.receive(3)
     acked.ack()
     returned.requeue()
@@ -135,6 +151,7 @@ def test_renewing_a_lost_lease_does_not_take_the_message_back(
 ) -> None:
     publish(connection, "q", 1)
     (message,) = consumer.receive(1)
+    expire_leases(redis, "q")
     taken = other.receive(1)
     consumer.channel.renew()
     assert consumer.channel.qos.held() == []
@@ -144,11 +161,12 @@ def test_renewing_a_lost_lease_does_not_take_the_message_back(
 
 
 def test_messages_with_a_lost_lease_free_their_prefetch_when_settled(
-    any_redis_url: str, other: Reader, connection: Connection
+    any_redis_url: str, other: Reader, connection: Connection, redis: Redis
 ) -> None:
     with reader(any_redis_url, "q", prefetch=3) as consumer:
         publish(connection, "q", *range(3))
         acked, rejected, moved = consumer.receive(3)
+        expire_leases(redis, "q")
         other.receive(3)
         consumer.channel.renew()
         acked.ack()
@@ -161,12 +179,12 @@ def test_a_takeover_stays_within_the_prefetch_count(any_redis_url: str, connecti
     set_pending(redis, fill_group(connection, redis, 20), 1)
     with reader(any_redis_url, "q", prefetch=4) as other:
         other.receive(4)
-        other.drain(0.4)
+        other.drain()
         assert len(other.messages) == 4
         while redis.xlen("q"):
             other.channel.move([Move(tag) for tag in other.tags])
             other.messages.clear()
-            other.drain_until(lambda: bool(other.messages) or not redis.xlen("q"), seconds=2 * LEASE)
+            other.drain_until(lambda: other.messages or not redis.xlen("q"))
             assert len(other.messages) <= 4
 
 
@@ -182,7 +200,7 @@ def test_redelivered_messages_come_one_at_a_time_fewest_deliveries_first(
     assert min(later - earlier for earlier, later in pairwise(sorted(came))) >= PROBATION_SECONDS
     for n in range(3):
         message = other.receive(4 + n)[-1]
-        other.drain(0.3)
+        other.drain()
         assert len(other.messages) == 4 + n, "another came while this one was in work"
         assert (message.payload, message.headers["x-delivery-count"]) == (n, 2)
         message.ack()
@@ -292,8 +310,10 @@ def test_a_settlement_that_failed_is_repeated_and_its_messages_are_not_delivered
         message.ack()
     assert consumer.channel._reader.consumer.recover("q", consumer.channel.qos.held_ids("q")) == []
     fail_once(consumer, monkeypatch, "settle", after)
-    consumer.drain(2 * LEASE)
-    assert (len(consumer.messages), redis.xlen("q")) == (2, 0)
+    expire_leases(redis, "q")
+    consumer.drain_until(lambda: redis.xlen("q") == 0)
+    consumer.drain()
+    assert len(consumer.messages) == 2
 
 
 def test_dead_consumers_are_removed_when_they_hold_nothing(connection: Connection, redis: Redis) -> None:
@@ -301,10 +321,13 @@ def test_dead_consumers_are_removed_when_they_hold_nothing(connection: Connectio
     for name in ("dead and done", "dead and holding"):
         redis.xgroup_createconsumer("q", "kombu", name)
     set_pending(redis, [rows(redis)[0][0]], 1, "dead and holding")
-    sleep(0.05)
     member = connection.channel()._reader.consumer
-    member.remove_idle_consumers("q", idle_seconds=0.04)
-    assert names(redis.xinfo_consumers("q", "kombu")) == {"dead and holding"}
+
+    def only_one_left() -> bool:
+        member.remove_idle_consumers("q", idle_seconds=0.04)
+        return names(redis.xinfo_consumers("q", "kombu")) == {"dead and holding"}
+
+    until(only_one_left)
     member.remove_idle_consumers("no such queue", idle_seconds=0)
 
 
@@ -312,7 +335,7 @@ def test_a_draining_consumer_removes_dead_ones(any_redis_url: str, connection: C
     fill_group(connection, redis, 0)
     redis.xgroup_createconsumer("q", "kombu", "dead")
     with reader(any_redis_url, "q", lease_seconds=0.05) as consumer:
-        assert consumer.drain_until(lambda: "dead" not in names(redis.xinfo_consumers("q", "kombu")))
+        consumer.drain_until(lambda: "dead" not in names(redis.xinfo_consumers("q", "kombu")))
 
 
 @pytest.mark.parametrize("option", ["lease_seconds", "batch_size", "socket_timeout", "socket_connect_timeout"])

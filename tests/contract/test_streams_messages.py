@@ -15,12 +15,13 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from shared.streams import UNDECODABLE, Message
+from tests.support.redis_clients import open_redis
 from tests.support.stream_clients import connect, publish, reader
 
 
 @pytest.fixture
 def redis(any_redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(any_redis_url) as client:
+    with open_redis(any_redis_url) as client:
         yield client
 
 
@@ -126,7 +127,7 @@ def test_a_batch_is_sent_at_its_end_or_when_full(connection: Connection, redis: 
 
 @pytest.mark.server
 def test_a_batch_that_fails_in_part_raises(redis_url: str) -> None:
-    with connect(redis_url) as connection, Redis.from_url(redis_url) as redis:
+    with connect(redis_url) as connection, open_redis(redis_url) as redis:
         redis.set("no stream", "")
         with pytest.raises(BatchPublishError) as caught:
             publish_to(connection, "q", "no stream", "q")

@@ -9,12 +9,13 @@ from redis import Redis
 
 from shared.streams import Move, MoveRefused
 from shared.streams.move import MAX_CALL_ARGUMENTS, MAX_COMMAND_ARGUMENTS
+from tests.support.redis_clients import open_redis
 from tests.support.stream_clients import Reader, connect, names, publish, reader
 
 
 @pytest.fixture
 def redis(any_redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(any_redis_url) as client:
+    with open_redis(any_redis_url) as client:
         yield client
 
 

@@ -16,6 +16,7 @@ from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored, Publisher
 from shared.messaging.stored_message import StoredMessage
 from tests.support.places import receive
+from tests.support.redis_clients import open_redis
 from workers.runtime.settlement import Settlement
 from workers.sources.redis_streams import StreamsSource
 
@@ -49,8 +50,8 @@ class Place:
 
     def __init__(self, url: str, apart: bool) -> None:
         self.url = url
-        self.redis = Redis.from_url(url)
-        self.ledger = Redis.from_url(f"{url.removesuffix('/0')}/1") if apart else self.redis
+        self.redis = open_redis(url)
+        self.ledger = open_redis(f"{url.removesuffix('/0')}/1") if apart else self.redis
         self.results = Elsewhere() if apart else None
         self._apart = apart
         self._stack = ExitStack()

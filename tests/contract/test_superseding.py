@@ -7,7 +7,6 @@ from typing import cast
 
 import pytest
 from redis import Redis
-from redis import asyncio as redis_asyncio
 
 from shared.events.cloudevent import to_event
 from shared.ledger.case_key import CaseKey
@@ -16,6 +15,7 @@ from shared.ledger.message_set import MessageSet
 from shared.messaging.stored_message import StoredMessage
 from tests.support.decisions import BORN, dumped, made_on, on_answer, on_callback
 from tests.support.payloads import BIZ_ID
+from tests.support.redis_clients import open_async_redis, open_redis
 from workers.decisioning.decision_builder import supersede
 
 CASE = CaseKey("default", BIZ_ID)
@@ -28,14 +28,14 @@ SUPERSEDING = supersede(STANDING, OLD, made_on(on_answer(), now=BORN + 60), by="
 
 @pytest.fixture
 def redis(any_redis_url: str) -> "Iterator[Redis]":
-    with Redis.from_url(any_redis_url) as client:
+    with open_redis(any_redis_url) as client:
         yield client
 
 
 @pytest.fixture
 async def ledgers(any_redis_url: str) -> AsyncIterator[list[Ledger]]:
     """One for each of several workers, each with connections of its own."""
-    clients = [redis_asyncio.Redis.from_url(any_redis_url) for _ in range(WORKERS)]
+    clients = [open_async_redis(any_redis_url) for _ in range(WORKERS)]
     yield [Ledger(client, "p", Limits(retention=86_400.0)) for client in clients]
     for client in clients:
         await client.aclose()

@@ -5,7 +5,6 @@ from contextlib import ExitStack, closing
 from typing import Any, cast
 
 from kombu.connection import Connection
-from redis import Redis
 
 from shared.brokers.factory import open_publisher
 from shared.ledger.message_set import MessageSet
@@ -13,6 +12,7 @@ from shared.messaging.engine import engine_of
 from shared.messaging.message import Message
 from shared.messaging.topology import INNER_QUEUES, RESULT_QUEUES, queue_name
 from shared.settings import Settings, load_settings
+from tests.support.redis_clients import open_redis
 from workers.runtime.delivery import Delivery
 from workers.runtime.settlement import Settlement
 from workers.runtime.source import Source
@@ -29,7 +29,7 @@ class Place:
 
     def __init__(self, redis_url: str, broker_url: str, results_url: str) -> None:
         self.urls: dict[str, Any] = {"redis_url": redis_url, "broker_url": broker_url, "results_url": results_url}
-        self.ledger = Redis.from_url(redis_url)
+        self.ledger = open_redis(redis_url)
         self._stack = ExitStack()
         self._stack.callback(self.ledger.close)
 
@@ -68,7 +68,7 @@ def bodies(url: str, queue: str) -> list[bytes]:
 
 
 def taken_from_redis(url: str, queue: str) -> list[bytes]:
-    with Redis.from_url(url) as redis:
+    with open_redis(url) as redis:
         entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange(queue))
         redis.delete(queue)
     return [fields[b"body"] for _, fields in entries]

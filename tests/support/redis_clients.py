@@ -5,9 +5,11 @@ from typing import Any, Final
 from redis import Redis
 from redis import asyncio as redis_asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import ConstantBackoff
+from redis.backoff import ConstantBackoff, NoBackoff
 from redis.retry import Retry
 
+CLOSED_PORT: Final = 1
+"""Nobody listens there: only root could, and nothing that a test starts does."""
 RETRIES: Final = 50
 PAUSE: Final = 0.1
 """Seconds between two of them."""
@@ -16,6 +18,11 @@ PAUSE: Final = 0.1
 def open_redis(url: str, **options: Any) -> "Redis":
     """A client that connects again when its connection is cut."""
     return Redis.from_url(url, **{"retry": Retry(ConstantBackoff(PAUSE), RETRIES)} | options)
+
+
+def unreachable_redis() -> "Redis":
+    """A client of a Redis that is away: every command fails at once, without retries."""
+    return Redis(port=CLOSED_PORT, retry=Retry(NoBackoff(), 0))
 
 
 def open_async_redis(url: str, **options: Any) -> "redis_asyncio.Redis":

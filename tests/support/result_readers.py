@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from amqp.exceptions import NotFound
-from redis import Redis
 
 from shared.brokers.factory import open_connection
 from shared.messaging.engine import engine_of
 from shared.results import Decision, consume
+from tests.support.redis_clients import open_redis
 
 LEASE = 0.5
 """Seconds; short, so that takeovers come soon."""
@@ -69,7 +69,7 @@ def number_of(decision: Decision) -> int:
 def letters(url: str, queue: str) -> list[tuple[bytes, dict[str, Any]]]:
     """Body and headers of each dead letter; on RabbitMQ they are taken off."""
     if engine_of(url) == "streams":
-        with Redis.from_url(url) as redis:
+        with open_redis(url) as redis:
             entries: Any = redis.xrange(queue)
         return [(fields[b"body"], json.loads(fields[b"headers"])) for _, fields in entries]
     found = []
@@ -85,7 +85,7 @@ def letters(url: str, queue: str) -> list[tuple[bytes, dict[str, Any]]]:
 def waiting(url: str, queue: str, group: str = "faceid") -> int:
     """Messages that the group has still to be done with, those in its hands included on Redis."""
     if engine_of(url) == "streams":
-        with Redis.from_url(url) as redis:
+        with open_redis(url) as redis:
             (row,) = [row for row in redis.xinfo_groups(queue) if row["name"] == group.encode()]
             return int(row["pending"]) + int(row["lag"])
     return int(_declared(url, queue, group).message_count)
@@ -94,7 +94,7 @@ def waiting(url: str, queue: str, group: str = "faceid") -> int:
 def reads(url: str, queue: str, group: str = "faceid") -> bool:
     """Whether the group is there, with somebody who reads."""
     if engine_of(url) == "streams":
-        with Redis.from_url(url) as redis:
+        with open_redis(url) as redis:
             return bool(redis.exists(queue)) and group.encode() in {row["name"] for row in redis.xinfo_groups(queue)}
     try:
         return int(_declared(url, queue, group).consumer_count) > 0

@@ -1,18 +1,20 @@
-"""Producers and consumers on the Streams transport, as the tests of it need them."""
+"""Publish and consume over the Streams transport."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from time import monotonic
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from kombu.connection import Connection
 from kombu.entity import Queue
 from kombu.messaging import Consumer, Producer
+from redis import Redis
 
 from shared.streams import Channel
+from tests.support.waiting import until
 
-LEASE = 0.5
-"""Seconds; short, so that takeovers come soon."""
+IDLE_MS = 3_600_000
+LEASE = 30.0
+"""Seconds. No pause of a busy machine ends such a lease: a test that needs that calls `expire_leases`."""
 
 
 def connect(url: str, **options: Any) -> Connection:
@@ -26,8 +28,29 @@ def publish(connection: Connection, queue: str, *bodies: Any, **kwargs: Any) -> 
             producer.publish(body, routing_key=queue, **kwargs)
 
 
+def expire_leases(redis: "Redis", queue: str) -> None:
+    """Make every pending entry look as if its consumer had not renewed its lease for `IDLE_MS`."""
+    for group, entry_id, consumer, _ in pending(redis, queue):
+        redis.xclaim(queue, group, consumer, 0, [entry_id], idle=IDLE_MS, justid=True)
+
+
+def renewed(redis: "Redis", queue: str) -> bool:
+    """Whether the leases of all pending entries were renewed since `expire_leases`."""
+    return all(idle < IDLE_MS for *_, idle in pending(redis, queue))
+
+
+def pending(redis: "Redis", queue: str) -> list[tuple[bytes, bytes, bytes, int]]:
+    """Group, entry id, consumer and idle time in milliseconds of each pending entry."""
+    groups: Any = redis.xinfo_groups(queue)
+    return [
+        (group["name"], row["message_id"], row["consumer"], row["time_since_delivered"])
+        for group in groups
+        for row in redis.xpending_range(queue, group["name"], "-", "+", 1000)
+    ]
+
+
 class Reader:
-    """A consumer with a connection of its own that keeps what it is given."""
+    """A consumer with its own connection. It keeps the messages that it receives."""
 
     def __init__(self, connection: Connection, *queues: str, prefetch: int = 0, no_ack: bool = False) -> None:
         self.connection = connection
@@ -43,25 +66,24 @@ class Reader:
         self.consumer.consume()
 
     def drain(self, seconds: float = 0.05) -> None:
-        """Drain for so long, whatever comes."""
-        self.drain_until(lambda: False, seconds)
+        """Drain once: send settlements, renew, take over, and read what is there or comes within `seconds`."""
+        with suppress(TimeoutError):
+            self.connection.drain_events(timeout=seconds)
 
-    def drain_until(self, reached: Callable[[], bool], seconds: float = 10) -> bool:
-        """Drain until the condition holds; False when it does not within the time."""
-        deadline = monotonic() + seconds
-        while not reached():
-            left = deadline - monotonic()
-            if left <= 0:
-                return False
-            try:
-                self.connection.drain_events(timeout=min(left, 0.1))
-            except TimeoutError:
-                continue
+    def drain_until(self, reached: Callable[[], object], what: str = "") -> bool:
+        """Drain until the condition holds; returns True."""
+
+        def drained() -> bool:
+            if not reached():
+                self.drain()
+            return bool(reached())
+
+        until(drained, what=what)
         return True
 
     def receive(self, count: int) -> list[Any]:
-        """Drain until so many messages are here; fails when they do not come."""
-        assert self.drain_until(lambda: len(self.messages) >= count), f"{len(self.messages)} of {count} came"
+        """Drain until `count` messages were received, those of earlier calls included."""
+        self.drain_until(lambda: len(self.messages) >= count, f"{count} messages")
         return self.messages
 
     @property
@@ -73,7 +95,7 @@ class Reader:
         return [message.payload for message in self.messages]
 
     def stall(self) -> None:
-        """Go silent as a killed process does: nothing is handed back."""
+        """Drop the connection as a killed process does: nothing is returned to the queue."""
         self.channel._redis.connection_pool.disconnect()
 
 
