@@ -221,7 +221,8 @@ async def test_a_read_that_finishes_after_its_case_expired_leaves_no_key_without
     await reserve_read(ledger, "late")
     redis.delete(KEY)
     await finish_read(ledger, "late", how)
-    kept = {key.decode(): redis.ttl(key) for key in redis.keys("p:*") if not key.startswith(b"p:outbox")}
+    keys = [key.decode() for key in cast("list[bytes]", redis.keys("p:*"))]
+    kept = {key: redis.ttl(key) for key in keys if not key.startswith("p:outbox")}
     assert set(kept) == ({KEY} if how in {"answered", "refused"} else {ACCOUNT})
     assert all(seconds > 0 for seconds in kept.values())
 

@@ -33,7 +33,7 @@ def put(redis: Redis, *ages: float) -> None:
 
 
 def read(redis: Redis, group: str, count: int, ack: int = 0) -> None:
-    """Have a group read so many, and acknowledge the first of them."""
+    """Deliver `count` entries to a group, and acknowledge the first `ack` of them."""
     if group.encode() not in {row["name"] for row in redis.xinfo_groups(STREAM)}:
         redis.xgroup_create(STREAM, group, "0")
     if count:
@@ -44,7 +44,7 @@ def read(redis: Redis, group: str, count: int, ack: int = 0) -> None:
 
 
 def trim(redis: Redis) -> list[Any]:
-    """The log lines of one look."""
+    """Trim once; returns the log lines."""
     with capture_logs() as lines:
         Retention(redis, [STREAM, "faceid.alerts"], DAYS, lambda: NOW).do()
     return lines

@@ -41,12 +41,11 @@ def renewed(redis: "Redis", queue: str) -> bool:
 
 def pending(redis: "Redis", queue: str) -> list[tuple[bytes, bytes, bytes, int]]:
     """Group, entry id, consumer and idle time in milliseconds of each pending entry."""
-    groups: Any = redis.xinfo_groups(queue)
-    return [
-        (group["name"], row["message_id"], row["consumer"], row["time_since_delivered"])
-        for group in groups
-        for row in redis.xpending_range(queue, group["name"], "-", "+", 1000)
-    ]
+    found: list[tuple[bytes, bytes, bytes, int]] = []
+    for group in redis.xinfo_groups(queue):
+        rows: Any = redis.xpending_range(queue, group["name"], "-", "+", 1000)
+        found += [(group["name"], row["message_id"], row["consumer"], row["time_since_delivered"]) for row in rows]
+    return found
 
 
 class Reader:

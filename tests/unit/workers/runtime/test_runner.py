@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 from structlog.testing import capture_logs
 
 from shared.messaging.envelope import Envelope
@@ -162,8 +162,11 @@ async def test_a_fault_of_ours_is_dead_with_its_place_and_without_its_message() 
 
 
 @pytest.mark.parametrize("attempts", [0, 2])
-async def test_while_the_ledger_is_away_an_item_waits_and_spends_no_attempt(attempts: int) -> None:
-    stage = Scripted("verify", RedisConnectionError(PERSON))
+@pytest.mark.parametrize("error", [RedisConnectionError(PERSON), OutOfMemoryError("OOM command not allowed")])
+async def test_while_the_ledger_is_away_or_full_an_item_waits_and_spends_no_attempt(
+    error: Exception, attempts: int
+) -> None:
+    stage = Scripted("verify", error)
     message_set, item = stored(await runner({"verify": stage}).run(delivery(attempts=attempts)))
     assert (message_set, item.reason, item.attempts) == ("p:delayed", "ledger_unavailable", attempts)
     assert NOW <= item.at <= NOW + RETRY_CAP
@@ -175,11 +178,6 @@ async def test_a_ledger_that_refuses_costs_an_attempt_until_they_are_exhausted()
     assert (message_set, item.reason, item.attempts) == ("p:delayed", "ledger_refused", 2)
     message_set, item = stored(await runner({"verify": stage}).run(delivery(attempts=100)))
     assert (message_set, item.reason, item.detail) == ("p:dead", "attempts_exhausted", "ledger_refused")
-
-
-async def test_a_full_ledger_is_as_good_as_one_that_is_away() -> None:
-    stage = Scripted("verify", ResponseError("OOM command not allowed"))
-    assert stored(await runner({"verify": stage}).run(delivery()))[0] == "p:delayed"
 
 
 async def test_only_cancellation_leaves_the_runner() -> None:
