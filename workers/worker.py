@@ -19,6 +19,7 @@ from redis.retry import Retry
 
 from shared import gc_tuning
 from shared.ledger.redis_client import open_redis
+from shared.messaging.delivery import Delivery
 from shared.messaging.topology import STAGES, Stage
 from shared.settings import Account, Settings, load_accounts
 from workers.bootstrap import alert_limits, make_ledger, make_stages
@@ -27,7 +28,6 @@ from workers.faceid.getresult_client import GetResultClient
 from workers.maintenance.alert_monitor import AlertMonitor
 from workers.maintenance.delayed_scheduler import DelayedScheduler
 from workers.maintenance.retention import Retention
-from workers.runtime.delivery import Delivery
 from workers.runtime.pump import Pump
 from workers.runtime.runner import Runner
 from workers.runtime.settlement import Settler

@@ -1,4 +1,4 @@
-"""The way to a broker, whichever engine its URL means: the one place that chooses."""
+"""Opens publishers and connections for a broker URL, by its engine."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -17,15 +17,15 @@ from shared.streams.client import new_async_pool
 
 STREAMS: Final = "shared.streams:Transport"
 TOPICS: Final = {DECISIONS: "decision.#", ALERTS: "alert.#"}
-"""What each result queue gets of the exchange on RabbitMQ."""
+"""The topics that RabbitMQ's exchange routes to each result queue."""
 ALL_QUEUES: Final = (*INNER_QUEUES, *RESULT_QUEUES)
 HEARTBEAT: Final = 20.0
-"""Seconds; those who publish may be busy elsewhere for a while."""
+"""Seconds: a publisher answers heartbeats only between other work."""
 DAY: Final = 86_400.0
 
 
 def open_connection(url: str, **options: Any) -> Connection:
-    """A kombu connection, not yet connected; `options` are the transport's."""
+    """A kombu connection, not yet connected. `options`: the transport's."""
     if engine_of(url) == "streams":
         return Connection(url, transport=STREAMS, transport_options={"group": GROUP, **options})
     return Connection(url.removeprefix(STOCK_PREFIX), transport_options=options)
@@ -39,10 +39,10 @@ def open_publisher(
     queues: Sequence[str] = ALL_QUEUES,
     retention_days: float = 30.0,
 ) -> Publisher:
-    """A publisher, not yet connected; `timeout` in seconds bounds each exchange with the broker.
+    """A publisher, not yet connected. `timeout`: seconds for each exchange with the broker.
 
-    RabbitMQ is told what has to exist before it is used: `queues` are those to publish to, by the short names of the
-    topology, and results expire there after `retention_days` (49.7 at most).
+    On RabbitMQ the publisher first creates `queues`, given by the short names of the topology. Results expire there
+    after `retention_days`, 49.7 at most.
     """
     if engine_of(url) == "rabbit":
         topology = rabbit_topology(prefix, queues)
@@ -51,7 +51,7 @@ def open_publisher(
 
 
 def open_async_publisher(url: str, timeout: float, *, prefix: str, queues: Sequence[str]) -> AsyncPublisher:
-    """The same for an asyncio loop."""
+    """A publisher for an asyncio loop, not yet connected. `timeout`: seconds for each batch."""
     threaded = ThreadedPublisher(open_publisher(url, timeout, prefix=prefix, queues=queues))
     if engine_of(url) == "streams":
         return StreamsPublisher(new_async_pool(open_connection(url), timeout), timeout, threaded)
@@ -59,9 +59,10 @@ def open_async_publisher(url: str, timeout: float, *, prefix: str, queues: Seque
 
 
 def rabbit_topology(prefix: str, queues: Sequence[str]) -> Topology:
-    """These of our queues on RabbitMQ, by short names, with the exchange named as the prefix where results are among
-    them. Result queues have no arguments but their type, so that outsiders can declare them too.
+    """The topology of these queues, given by short names; with result queues the topic exchange too, named `prefix`.
+
+    Result queues have no arguments but their type, so that a consumer can declare them with the same ones.
     """
     arguments = {queue_name(prefix, queue): UNLIMITED if queue in INNER_QUEUES else QUORUM for queue in queues}
-    bindings = {queue_name(prefix, queue): TOPICS[queue] for queue in queues if queue in TOPICS}
+    bindings = {queue_name(prefix, queue): (TOPICS[queue],) for queue in queues if queue in TOPICS}
     return Topology(arguments, prefix, bindings)

@@ -1,4 +1,4 @@
-"""Publishing through kombu alone: our Streams transport, and any transport that kombu brings."""
+"""Publishing over kombu: on our Streams transport, and on any transport of kombu's own."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,22 +12,22 @@ from shared.messaging.publisher import NotStored
 
 
 def open_channel(connection: Connection) -> Any:
-    """A channel; a broker that is away is told at once, where kombu by itself would sleep and try a second time."""
+    """A channel. Raises the connection's errors at once; kombu by default sleeps and tries a second time."""
     connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
     return connection.channel()
 
 
 class KombuPublisher:
-    """A `Publisher` over a kombu connection; a transport that can send a batch in one exchange does."""
+    """A `Publisher` over a kombu connection. Our Streams transport sends a batch in one exchange."""
 
     def __init__(self, connection: Connection) -> None:
-        """`connection`: not yet connected; what it may take is set on it."""
+        """`connection`: not yet connected; its options limit the time of each exchange."""
         self._fresh = connection
         self._connection: Connection | None = None
         self._producer: Producer | None = None
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Store all of `messages`, in order; raises `NotStored`."""
+        """Store all of `messages`, in order. Raises `NotStored`."""
         if not messages:
             return
         try:
@@ -51,23 +51,23 @@ class KombuPublisher:
             raise NotStored(type(error).__name__) from error
 
     def fullness(self) -> float:
-        """The share of its memory limit that the broker uses; 0 where the transport can't tell; raises `NotStored`."""
+        """The share of its memory limit that the broker uses; 0 where the transport can't ask. Raises `NotStored`."""
         try:
             producer = self._producer or self._open()
-            tell = getattr(producer.channel, "fullness", None)
-            return float(tell()) if tell else 0.0
+            fullness = getattr(producer.channel, "fullness", None)
+            return float(fullness()) if fullness else 0.0
         except Exception as error:
             self.close()
             raise NotStored(type(error).__name__) from error
 
     def keep(self) -> None:
-        """Nothing to do: Redis gives up no connection for its silence."""
+        """Nothing to do: Redis keeps silent connections."""
 
     def close(self) -> None:
-        """Let go of the connection; the next call makes a new one."""
+        """Close the connection; the next call opens a new one."""
         connection, self._connection, self._producer = self._connection, None, None
         if connection is not None:
-            with suppress(Exception):  # it is being thrown away, whatever state it is in
+            with suppress(Exception):  # it may be broken
                 connection.close()
 
     def _send(self, producer: Producer, messages: Sequence[Message]) -> None:

@@ -1,4 +1,4 @@
-"""Hears results as they are published to RabbitMQ, through a queue of its own: nobody else's loses a message by it."""
+"""Listens to results on RabbitMQ through a queue of its own, so that it takes no message from any consumer."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,42 +13,42 @@ CLOSE_SECONDS: Final = 2.0
 
 
 class Listener:
-    """An exclusive queue, bound to a topic exchange, that vanishes with its connection; for one thread.
+    """An exclusive queue, bound to a topic exchange, that is deleted with its connection. For one thread.
 
-    Every call may raise `BrokerUnavailable`, after which it is of no more use.
+    Creating it and `receive` may raise `BrokerUnavailable`; then it is closed, and a new one is needed.
     """
 
     def __init__(self, url: str, exchange: str, topics: Sequence[str]) -> None:
-        """Hears from now on what goes out under `topics`, such as `decision.#`; makes a missing exchange."""
-        self._heard: list[bytes] = []
+        """Listen from now on to messages of these topics, such as `decision.#`. Creates a missing exchange."""
+        self._received: list[bytes] = []
         self._connection = open_connection(url, connect_timeout=CONNECT_SECONDS)
         with self._reporting():
             self._connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
             channel: Any = self._connection.default_channel
             channel.exchange_declare(exchange, "topic", durable=True, auto_delete=False)
-            queue = f"{exchange}.listener-{uuid4().hex}"  # within what the pipeline's user is permitted
+            queue = f"{exchange}.listener-{uuid4().hex}"  # a name that the pipeline's user may declare
             channel.queue_declare(queue, exclusive=True, auto_delete=True)
             for topic in topics:
                 channel.queue_bind(queue, exchange, topic)
-            channel.basic_consume(queue, no_ack=True, callback=self._hear)
+            channel.basic_consume(queue, no_ack=True, callback=self._note)
 
     def receive(self, wait: float) -> list[bytes]:
-        """What was heard since the last call, waited for at most `wait` seconds."""
+        """The bodies of the messages since the last call, waited for at most `wait` seconds."""
         with self._reporting(), suppress(TimeoutError):
             self._connection.drain_events(timeout=wait)
-        heard, self._heard = self._heard, []
-        return heard
+        received, self._received = self._received, []
+        return received
 
     def close(self) -> None:
         """Stop listening. Never raises."""
-        with suppress(Exception):  # it is being thrown away, whatever state it is in
+        with suppress(Exception):  # it may be broken
             if self._connection.connected:  # else asking for it would connect
-                self._connection.connection.sock.settimeout(CLOSE_SECONDS)  # the broker may never say good-bye
+                self._connection.connection.sock.settimeout(CLOSE_SECONDS)  # the broker may never answer
             self._connection.close()
 
-    def _hear(self, message: Any) -> None:
+    def _note(self, message: Any) -> None:
         body = message.body
-        self._heard.append(body if isinstance(body, bytes) else str(body).encode())
+        self._received.append(body if isinstance(body, bytes) else str(body).encode())
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Publishing to Redis Streams from an asyncio loop: a batch is one write, and no thread stands between."""
+"""Publishing to Redis Streams from an asyncio loop: one write for each batch, without a thread."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ from shared.streams.entry import plain_fields
 
 
 class StreamsPublisher:
-    """An `AsyncPublisher` with a connection of its own to publish on; `looks` answers what else there is to ask."""
+    """An `AsyncPublisher` that publishes on a connection of its own; `queries` does everything else."""
 
-    def __init__(self, pool: ConnectionPool, timeout: float, looks: AsyncPublisher) -> None:
-        """`pool`: how to connect; `timeout` in seconds bounds a batch."""
+    def __init__(self, pool: ConnectionPool, timeout: float, queries: AsyncPublisher) -> None:
+        """`pool`: makes the connection; `timeout`: seconds for a batch."""
         self._pool = pool
         self._connection = pool.make_connection()
         self._timeout = timeout
-        self._recheck_times = looks
+        self._queries = queries
 
     async def publish(self, messages: Sequence[Message]) -> Sequence[NotStored | None]:
-        """Add an entry for each post; those whose reply did not come in time count as not stored."""
+        """Add an entry for each message. A message whose reply does not arrive in time counts as not stored."""
         answers: list[NotStored | None] = []
         try:
             async with asyncio.timeout(self._timeout):
@@ -36,25 +36,27 @@ class StreamsPublisher:
                     answers.append(await self._answer())
         except (RedisError, OSError) as error:
             answers += [NotStored(type(error).__name__)] * (len(messages) - len(answers))
-        except BaseException:  # a reply that is left unread would be taken for the next batch's
+        except BaseException:  # a reply that is left unread would be read as the next batch's
             await self._connection.disconnect(nowait=True)
             raise
         if any(answers):
-            await self._connection.disconnect(nowait=True)  # a primary that became a replica stays one to us
+            await self._connection.disconnect(
+                nowait=True
+            )  # the server may have become a replica: ask for the primary again
         return answers
 
     async def depth(self, queues: Sequence[str]) -> int:
         """Messages waiting or in work in `queues`; raises `NotStored`."""
-        return await self._recheck_times.depth(queues)
+        return await self._queries.depth(queues)
 
     async def fullness(self) -> float:
-        """The share of its memory limit that the server uses; raises `NotStored`."""
-        return await self._recheck_times.fullness()
+        """The share of its memory limit that the server uses. Raises `NotStored`."""
+        return await self._queries.fullness()
 
     async def close(self) -> None:
         """Close the connections."""
         await self._connection.disconnect(nowait=True)
-        await self._recheck_times.close()
+        await self._queries.close()
 
     async def _answer(self) -> NotStored | None:
         try:
@@ -70,6 +72,6 @@ def addition(message: Message) -> tuple[str | bytes, ...]:
 
 
 def _packed(message: Message) -> bytes:
-    words: Any = addition(message)  # hiredis declares them as a single one
-    packed: bytes = pack_command(words)
+    command: Any = addition(message)  # hiredis's declared type is wrong: it takes all arguments as one tuple
+    packed: bytes = pack_command(command)
     return packed

@@ -1,4 +1,4 @@
-"""Publishing from an asyncio loop, message by message answered; any `Publisher` can, on a thread of its own."""
+"""Publishing from an asyncio loop, with an answer for each message."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,30 +12,30 @@ T = TypeVar("T")
 
 
 class AsyncPublisher(Protocol):
-    """One way to one broker, for one loop; made anew by itself after a failure."""
+    """A connection to a broker, for one asyncio loop. It connects anew after a failure."""
 
     async def publish(self, messages: Sequence[Message]) -> Sequence[NotStored | None]:
-        """Store `messages` in order; the answer holds None or an error for each. Raises `NotStored` for all of them."""
+        """Store `messages`, in order: None or an error for each. Raises `NotStored` for an error of all of them."""
 
     async def depth(self, queues: Sequence[str]) -> int:
         """Messages waiting in `queues`, as a `Publisher` tells it; may raise `NotStored`."""
 
     async def fullness(self) -> float:
-        """The share of its memory limit that the broker uses, as a `Publisher` tells it; may raise `NotStored`."""
+        """The share of its memory limit that the broker uses, as `Publisher.fullness`. Raises `NotStored`."""
 
     async def close(self) -> None:
-        """Let go of the broker for good. Never raises."""
+        """Close the connection for good. Never raises."""
 
 
 class ThreadedPublisher:
-    """An `AsyncPublisher` that has a thread do it: kombu is synchronous, and its connection one thread's."""
+    """An `AsyncPublisher` over a `Publisher` that runs on a thread of its own, since kombu is synchronous."""
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
         self._thread = ThreadPoolExecutor(1, "publisher")
 
     async def publish(self, messages: Sequence[Message]) -> Sequence[NotStored | None]:
-        """Store all of `messages`; raises `NotStored` for all of them."""
+        """Store all of `messages`. Raises `NotStored`."""
         await self._run(lambda: self._publisher.publish(messages))
         return [None] * len(messages)
 
@@ -44,11 +44,11 @@ class ThreadedPublisher:
         return await self._run(lambda: self._publisher.depth(queues))
 
     async def fullness(self) -> float:
-        """The share of its memory limit that the broker uses; raises `NotStored`."""
+        """The share of its memory limit that the broker uses. Raises `NotStored`."""
         return await self._run(self._publisher.fullness)
 
     async def close(self) -> None:
-        """End the thread, when it has done what it is at."""
+        """Close the connection and end the thread, after the call that is running."""
         await self._run(self._publisher.close)
         self._thread.shutdown()
 

@@ -1,18 +1,18 @@
-"""Which engine a broker URL means. Everything that differs between them hangs on this one name."""
+"""Which engine a broker URL names."""
 
 from typing import Final, Literal
 
 Engine = Literal["streams", "rabbit", "stock"]
-"""`streams`: Redis Streams through our transport. `rabbit`: RabbitMQ. `stock`: any other transport, as kombu has it."""
+"""`streams`: Redis Streams over our transport. `rabbit`: RabbitMQ. `stock`: any transport of kombu's own."""
 
 STREAMS_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
 RABBIT_SCHEMES: Final = frozenset({"amqp", "amqps", "pyamqp"})
 STOCK_PREFIX: Final = "stock+"
-"""Before a Redis URL: kombu's own Redis transport, which keeps queues in lists."""
+"""Before a Redis URL: kombu's own Redis transport, which keeps queues in Redis lists."""
 
 
 def engine_of(url: str) -> Engine:
-    """The engine behind a broker URL; `redis://`, `rediss://` and `unix://` always mean our Streams transport."""
+    """The engine of a broker URL. `redis://`, `rediss://` and `unix://` always mean our Streams transport."""
     scheme = url.partition("://")[0].lower()
     if scheme in STREAMS_SCHEMES:
         return "streams"

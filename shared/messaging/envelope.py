@@ -1,4 +1,4 @@
-"""What travels: one callback, or what a stage has made of it, and where it came from."""
+"""The envelope: a callback, or what a stage has made of it, with where it came from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,19 +16,19 @@ JSON: Final = "application/json"
 
 
 class Undecodable(ValueError):
-    """A queue holds something that is no envelope; the message names the fault, never a value."""
+    """A message is no envelope. The text names the fault, never a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """One item on its way through the stages.
 
-    The `body` is the stage's input: for `verify` the request body as it came, byte for byte; later the JSON of
-    what the stage before has made. All else stays the same from the ingress to the decision.
+    The `body` is the stage's input: for `verify` the bytes of the request's body, later the JSON that the stage before
+    has made. From the ingress to the decision only `body`, `content_type`, `attempts` and `biz_id` change.
     """
 
     id: str
-    """Idempotency key, made at the ingress; a repeat of a message bears the same one."""
+    """Idempotency key, made by the ingress. A repeated message has the same one."""
     account: str
     channel: Channel
     method: Method
@@ -39,9 +39,9 @@ class Envelope:
     query: str = field(default="", repr=False)
     """The raw query string of the request, without `?`."""
     attempts: int = 0
-    """Failed attempts of the present stage."""
+    """Failed attempts of the current stage."""
     biz_id: str = ""
-    """Known from `verify` on; empty before."""
+    """Empty before `verify` has read it."""
 
     @classmethod
     def arrived(
@@ -52,7 +52,7 @@ class Envelope:
 
     @classmethod
     def read(cls, headers: Mapping[str, Any], content_type: str, body: bytes) -> Self:
-        """The envelope a message holds; raises `Undecodable`."""
+        """The envelope in a message. Raises `Undecodable`."""
         try:
             return cls(
                 id=_text(headers, "id"),
@@ -72,7 +72,7 @@ class Envelope:
             raise Undecodable(f"headers: received_at or attempts is no number ({type(error).__name__})") from None
 
     def advanced(self, body: bytes, biz_id: str) -> "Envelope":
-        """The same item for the next stage: a new body, its failed attempts forgotten."""
+        """The same item for the next stage: with a new body, and no failed attempts."""
         return replace(self, body=body, biz_id=biz_id, content_type=JSON, attempts=0)
 
     def to_message(self, queue: str) -> Message:

@@ -1,4 +1,4 @@
-"""A message to be published: a queue, and what stands in it."""
+"""A message to be published."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,5 +13,4 @@ class Message:
     content_type: str
     headers: Mapping[str, str | int | float] = field(repr=False)
     topic: str = ""
-    """Where it may be routed by what it says, as a broker with exchanges can: its routing key there. Empty for a
-    message of ours alone."""
+    """A result's routing key on RabbitMQ, such as `decision.default.approved`. Empty on the inner queues."""

@@ -1,4 +1,4 @@
-"""Publishing batches to a broker: when a call returns, the broker holds every message of it."""
+"""Publishing to a broker, batch by batch."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,23 +7,29 @@ from shared.messaging.message import Message
 
 
 class NotStored(Exception):
-    """The broker did not take the messages, or did not say so in time; some may be there all the same."""
+    """The broker refused the messages or did not confirm them in time; it may have stored some of them.
+
+    The message names the cause, never a URL.
+    """
 
 
 class Publisher(Protocol):
-    """One connection to one broker, for one thread; made anew by itself after a failure. All may raise `NotStored`."""
+    """A connection to a broker, for one thread. It connects anew after a failure.
+
+    All but `keep` and `close` may raise `NotStored`.
+    """
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Store all of `messages`, in order."""
+        """Store all of `messages`, in order: when this returns, the broker has every one of them."""
 
     def depth(self, queues: Sequence[str]) -> int:
         """Messages waiting in `queues`, made where missing; where the broker tells, those in work too."""
 
     def fullness(self) -> float:
-        """The share of its memory limit that the broker uses, as far as it tells; 1 when it takes nothing in."""
+        """The share of its memory limit that the broker uses; 0 where it reports none, 1 when it accepts nothing."""
 
     def keep(self) -> None:
-        """Keep the connection alive; to be called every second or so where nothing else is. Never raises."""
+        """Keep the connection alive: call it about every second between other calls. Never raises."""
 
     def close(self) -> None:
-        """Let go of the connection; the next call makes a new one. Never raises."""
+        """Close the connection; the next call opens a new one. Never raises."""

@@ -1,4 +1,4 @@
-"""An item that rests outside the queues: a dead letter, an unverified callback, or one that is due later."""
+"""A message that is stored outside the queues: a dead letter, an unverified callback, or a delayed message."""
 
 import json
 from dataclasses import asdict, dataclass, field, replace
@@ -10,20 +10,20 @@ from shared.messaging.topology import Stage
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """A message, the stage it rests before, and why.
+    """A message, the stage that it waits for, and why it is stored.
 
-    `message` is the message as it goes back to its queue. A message that could not be read at all keeps the fields it
-    was found with in `entry` instead.
+    `message` goes back to its queue as it is. A stream entry that could not be read as a message has its fields in
+    `entry` instead.
     """
 
     id: str
-    """The envelope's id; for what could not be read, the queue's name and the place in it."""
+    """The envelope's id; for an unreadable message the queue's name and the entry's id."""
     stage: Stage
     reason: str
     detail: str
-    """What a person should know: a rule or a type, never a value from the message."""
+    """For a person: a rule or the type of an error, never a value from the message."""
     at: float
-    """Unix seconds: when it was stored; on the message set `delayed`, when it is due."""
+    """Unix seconds: when it was stored; in the message set `delayed`, when it is due."""
     attempts: int = 0
     account: str = ""
     biz_id: str = ""
@@ -31,7 +31,7 @@ class StoredMessage:
     entry: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
 
     def dump(self) -> bytes:
-        """As JSON; bytes that need not be text are kept one character a byte (latin-1)."""
+        """As JSON. Bytes that need not be text become one character each (latin-1)."""
         record = {name: value for name, value in asdict(replace(self, message=None, entry=())).items() if value}
         if self.message is not None:
             headers = dict(self.message.headers)
@@ -49,7 +49,7 @@ class StoredMessage:
 
     @classmethod
     def load(cls, raw: bytes) -> Self:
-        """What `dump` wrote."""
+        """The stored message that `dump` wrote. Raises ValueError, KeyError or TypeError for anything else."""
         record: dict[str, Any] = json.loads(raw)
         message, entry = record.pop("message", None), record.pop("entry", ())
         if message is not None:

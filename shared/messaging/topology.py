@@ -1,6 +1,6 @@
-"""The topology is one table: which stage reads which queue, and where its items may go.
+"""One table: which queue each stage reads, which queues it writes, and how else an item may end there.
 
-A test proves it closed: every queue written is read by a stage or by a consumer outside, every queue read is written.
+A test checks that every queue is written, and read by a stage or by a consumer.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Exit = Literal["drop", "unverified", "delay", "dead"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One stage: the queue it reads, the queues it writes, and the exits it may take instead."""
+    """A stage: the queue it reads, the queues it writes, and the results that it may have instead."""
 
     stage: Stage
     reads: str
@@ -35,21 +35,21 @@ TOPOLOGY: Final = (
 )
 
 GROUP: Final = "faceid"
-"""The consumer group of the workers, which share what each queue holds."""
+"""The consumer group of the workers: they share the messages of each queue."""
 
 STAGES: Final[tuple[Stage, ...]] = tuple(row.stage for row in TOPOLOGY)
 INNER_QUEUES: Final = tuple(row.reads for row in TOPOLOGY)
-"""Queues that only this pipeline reads; their depth is the backlog."""
+"""The queues that the stages read. The messages in them are the backlog."""
 
 RESULT_QUEUES: Final = (DECISIONS, ALERTS)
-"""Queues that others read."""
+"""The queues that consumers read."""
 
 BY_STAGE: Final[dict[Stage, Row]] = {row.stage: row for row in TOPOLOGY}
 BY_QUEUE: Final[dict[str, Row]] = {row.reads: row for row in TOPOLOGY}
 FOLLOWING: Final[dict[Stage, Stage]] = {
     row.stage: BY_QUEUE[queue].stage for row in TOPOLOGY for queue in row.writes if queue in BY_QUEUE
 }
-"""The stage that goes on with what a stage has made; the last one has none."""
+"""The next stage of each stage; the last one has none."""
 
 
 def queue_name(prefix: str, queue: str) -> str:

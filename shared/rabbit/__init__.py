@@ -1,13 +1,14 @@
-"""RabbitMQ as kombu and py-amqp have it, with what they leave open: confirms for a whole batch, an alarm that is told
-at once, calls that never wait longer than they may, and messages that can't be read without harm to the others.
+"""RabbitMQ over kombu and py-amqp, with what these lack: publisher confirms for a whole batch, a broker alarm that is
+reported at once, a time limit for every call, and unreadable messages that do not stop the others.
 
-A `Link` is one open connection, for one thread; once lost it stays so. A `Topology` is what has to exist on the broker;
-whoever connects declares it. A `RabbitPublisher` sends batches and waits until each message is confirmed.
+A `Link` is one open connection, for one thread; a lost link stays lost. A `Topology` is what has to exist on the
+broker; each new connection declares it. A `RabbitPublisher` sends batches and waits until each message is confirmed.
+A `Receiver` reads queues and acknowledges messages; it connects anew after a loss.
 """
 
-from shared.messaging.errors import BrokerUnavailable
 from shared.rabbit.link import Link, dialer
 from shared.rabbit.publisher import RabbitPublisher
+from shared.rabbit.receiver import Receiver
 from shared.rabbit.topology import Topology
 
-__all__ = ["BrokerUnavailable", "Link", "RabbitPublisher", "Topology", "dialer"]
+__all__ = ["Link", "RabbitPublisher", "Receiver", "Topology", "dialer"]

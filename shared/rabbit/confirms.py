@@ -1,14 +1,14 @@
-"""Which messages of a batch the broker has taken."""
+"""Publisher confirms: which messages of a batch the broker has stored."""
 
 from typing import Any
 
 
 class Refused(Exception):
-    """The broker did not take a message, or had no queue for it."""
+    """The broker refused a message (`nack`), or had no queue for it (`unroutable`)."""
 
 
 class Confirms:
-    """Publisher confirms of one channel, counted for the batch that was sent last."""
+    """The confirms of one channel, for the batch that was sent last."""
 
     def __init__(self, channel: Any) -> None:
         channel.events["basic_ack"].add(self._ack)
@@ -21,18 +21,18 @@ class Confirms:
         self._fault = ""
 
     def begin(self) -> None:
-        """A new batch: what earlier ones still miss no longer counts."""
+        """Begin a new batch: missing confirms of earlier batches are forgotten."""
         self._missing.clear()
         self._fault = ""
 
     def sent(self) -> None:
-        """One more message was published on the channel."""
-        self._sent += 1  # as the broker numbers them
+        """A message of the batch was published."""
+        self._sent += 1  # the broker numbers the messages of a channel from 1
         self._missing.add(self._sent)
 
     @property
     def complete(self) -> bool:
-        """Whether the broker has every message of the batch; raises `Refused` when it will not have one."""
+        """Whether every message of the batch is confirmed. Raises `Refused` when one is refused."""
         if self._fault:
             raise Refused(self._fault)
         return not self._missing

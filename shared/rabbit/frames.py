@@ -1,4 +1,4 @@
-"""Frames between py-amqp and the socket: read and written by many at once, and none that stops those behind it."""
+"""AMQP frames between py-amqp and the socket: many in one read or write; an unreadable one does not stop the others."""
 
 from collections.abc import Callable
 from struct import unpack_from
@@ -8,13 +8,14 @@ from amqp.method_framing import frame_handler
 
 CHUNK: Final = 65_536
 """Bytes read at once."""
-HELD: Final = 262_144
-"""Bytes that are held back at most until a batch is whole."""
-HEAD: Final = 7
-END: Final = 0xCE
+MAX_BUFFER: Final = 262_144
+"""Bytes that are buffered at most; then they are written, even if the batch is not complete."""
+HEADER_SIZE: Final = 7
+"""Bytes of a frame before its payload."""
+FRAME_END: Final = 0xCE
 CONTENT_HEADER: Final = 2
 FIXED_PART: Final = 12
-"""Of a content header: class, weight and body size; the properties follow."""
+"""Bytes of a content header before its properties: class, weight and body size."""
 NO_PROPERTIES: Final = b"\0\0"
 
 Frame = tuple[int, int, bytes]
@@ -22,30 +23,31 @@ Frame = tuple[int, int, bytes]
 
 
 class BrokenFrame(Exception):
-    """What has come is no frame of AMQP."""
+    """The broker sent something that is no AMQP frame."""
 
 
 def read_frames(sock: Any, handle: Callable[[Frame], object]) -> None:
-    """Read what has come, to the end of the frame that is last in it, and handle each frame.
+    """Read what has arrived, to the end of the last frame in it, and call `handle` with each frame.
 
-    py-amqp by itself reads nine times for a message. Blocks as long as the socket's timeout while there is nothing.
+    One read takes many frames; py-amqp reads nine times for one message. Waits for at most the socket's timeout. Raises
+    `BrokenFrame`, ConnectionResetError or the socket's errors.
     """
-    data, at = _some(sock, CHUNK), 0
+    data, at = _receive(sock, CHUNK), 0
     while at < len(data):
-        if (missing := at + HEAD - len(data)) > 0:
-            data += _exactly(sock, missing)
+        if (missing := at + HEADER_SIZE - len(data)) > 0:
+            data += _receive_exactly(sock, missing)
         kind, channel, size = unpack_from(">BHI", data, at)
-        payload, end = at + HEAD, at + HEAD + size
+        payload, end = at + HEADER_SIZE, at + HEADER_SIZE + size
         if (missing := end + 1 - len(data)) > 0:
-            data += _exactly(sock, missing)
-        if data[end] != END:
+            data += _receive_exactly(sock, missing)
+        if data[end] != FRAME_END:
             raise BrokenFrame
         handle((kind, channel, data[payload:end]))
         at = end + 1
 
 
 def tolerant_frame_handler(connection: Any, callback: Any) -> Callable[[Frame], bool]:
-    """py-amqp's, but a message whose properties it can't parse comes without them."""
+    """py-amqp's frame handler; a message whose properties it can't parse arrives without properties."""
     handle = frame_handler(connection, callback)
 
     def on_frame(frame: Frame) -> bool:
@@ -61,42 +63,42 @@ def tolerant_frame_handler(connection: Any, callback: Any) -> Callable[[Frame], 
 
 
 class WriteBuffer:
-    """What py-amqp writes to: passes it on at once or, while it holds, in few large pieces."""
+    """Takes py-amqp's frames: writes them at once or, between `hold` and `release`, in few large pieces."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
-        self._held: bytearray | None = None
+        self._buffer: bytearray | None = None
 
     def write(self, data: Any) -> None:
-        """Take a frame; its memory may change afterwards."""
-        if self._held is None:
+        """Write a frame, or copy it to the buffer."""
+        if self._buffer is None:
             self._transport.write(data)
             return
-        self._held += data
-        if len(self._held) >= HELD:
-            self._transport.write(self._held)
-            self._held.clear()
+        self._buffer += data
+        if len(self._buffer) >= MAX_BUFFER:
+            self._transport.write(self._buffer)
+            self._buffer.clear()
 
     def hold(self) -> None:
-        """Keep what comes from now on."""
-        self._held = bytearray()
+        """Buffer the frames from now on."""
+        self._buffer = bytearray()
 
     def release(self) -> None:
-        """Pass on what is held."""
-        held, self._held = self._held, None
-        if held:
-            self._transport.write(held)
+        """Write the buffer, and later frames at once."""
+        buffer, self._buffer = self._buffer, None
+        if buffer:
+            self._transport.write(buffer)
 
 
-def _some(sock: Any, most: int) -> bytes:
-    data: bytes = sock.recv(most)
+def _receive(sock: Any, limit: int) -> bytes:
+    data: bytes = sock.recv(limit)
     if not data:
         raise ConnectionResetError
     return data
 
 
-def _exactly(sock: Any, count: int) -> bytes:
+def _receive_exactly(sock: Any, count: int) -> bytes:
     data = b""
     while len(data) < count:
-        data += _some(sock, count - len(data))
+        data += _receive(sock, count - len(data))
     return data

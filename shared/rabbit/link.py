@@ -1,4 +1,4 @@
-"""One open connection to RabbitMQ, whose every call is bounded in time."""
+"""One open connection to RabbitMQ; every call has a time limit."""
 
 import select
 from collections.abc import Iterator
@@ -13,27 +13,27 @@ from shared.messaging.errors import BrokerUnavailable
 from shared.rabbit.frames import WriteBuffer, read_frames, tolerant_frame_handler
 
 PUBLISH: Final = "Bssbb"
-"""The wire types of basic.publish: ticket, exchange, routing key, mandatory, immediate."""
+"""The AMQP types of the arguments of basic.publish: ticket, exchange, routing key, mandatory, immediate."""
 
 
 def dialer(url: str, timeout: float, heartbeat: float) -> Connection:
-    """What makes links to the broker, or to one of the brokers, of a kombu URL; nothing connects yet.
+    """What a `Link` connects with: a kombu URL of one or several brokers, and time limits. Connects nothing yet.
 
-    `timeout` in seconds bounds each exchange. A peer that is silent for two to three times `heartbeat` seconds (whole,
-    at least one) is given up by the other side.
+    `timeout`: seconds for each exchange. `heartbeat`: whole seconds, at least one; after two to three silent intervals
+    either side gives up the connection.
     """
     options = {"frame_handler": tolerant_frame_handler}
     return Connection(url, connect_timeout=timeout, heartbeat=max(1, int(heartbeat)), transport_options=options)
 
 
 class Link:
-    """A connection with one channel, for one thread. Every call may raise `BrokerUnavailable`; then it stays closed."""
+    """A connection with one channel, for one thread. Every call may raise `BrokerUnavailable`; then it is closed."""
 
     def __init__(self, dialer: Connection) -> None:
-        """Connect; a broker that can't be reached makes the next link try the next one of the URL."""
+        """Connect. After a failure the next link tries the URL's next broker."""
         self._amqp: Any = None
         self.blocked = False
-        """Whether the broker takes nothing in now: its memory or its disk is full."""
+        """Whether the broker accepts no messages now, as its memory or disk is full."""
         try:
             with self.guarded():
                 self._amqp = dialer.transport.establish_connection()
@@ -51,7 +51,7 @@ class Link:
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Around what uses the channel: any error ends the link, for py-amqp raises sundry types on a broken one."""
+        """For code that uses the channel. Any error closes the link: py-amqp raises many types on a broken one."""
         try:
             yield
         except Exception as error:
@@ -59,7 +59,7 @@ class Link:
             raise BrokerUnavailable(type(error).__name__) from error
 
     def drain(self, wait: float = 0.0) -> None:
-        """Handle all that has come in, waited for at most `wait` seconds; sends a heartbeat when one is due."""
+        """Handle all that has arrived, waited for at most `wait` seconds. Sends a heartbeat when one is due."""
         with self.guarded():
             self._amqp.heartbeat_tick()
             while self._readable(wait):
@@ -68,26 +68,26 @@ class Link:
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Around messages or acknowledgements that may leave together: one write for all costs little more than one."""
+        """For messages or acknowledgements that may leave together: they are sent in one write."""
         with self.guarded():
             self._write_buffer.hold()
             yield
             self._write_buffer.release()
 
     def publish(self, exchange: str, routing_key: str, message: Any) -> None:
-        """Send a message that must reach a queue, in a `batch`; returns before the broker has it."""
-        # Not basic_publish: it polls the socket before each message, and turns in circles on half a frame.
+        """Send a message within a `batch`, before the broker has it. The broker returns one that reaches no queue."""
+        # Not basic_publish: that polls the socket before each message, and loops for ever on half a frame.
         self.channel.send_method(spec.Basic.Publish, PUBLISH, (0, exchange, routing_key, True, False), message)
 
     def close(self) -> None:
-        """Take leave; the broker hands on at once what was not acknowledged. Never raises."""
+        """Close the connection; the broker redelivers at once what is not acknowledged. Never raises."""
         with suppress(Exception):
-            if self._amqp is not None and not self.blocked:  # one that blocks does not read
+            if self._amqp is not None and not self.blocked:  # a blocking broker does not read
                 self._amqp.close()
         self.drop()
 
     def drop(self) -> None:
-        """Break the connection. Never raises."""
+        """Break the connection, without telling the broker. Never raises."""
         amqp, self._amqp = self._amqp, None
         if amqp is not None:
             with suppress(Exception):

@@ -1,4 +1,4 @@
-"""Publishing to RabbitMQ: a batch is sent whole, then every message of it is waited for."""
+"""Publishing to RabbitMQ: send a whole batch, then wait until every message is confirmed."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,38 +10,38 @@ from kombu.connection import Connection
 from shared.messaging.errors import BrokerUnavailable
 from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
+from shared.rabbit.amqp_message import to_amqp
 from shared.rabbit.confirms import Confirms, Refused
 from shared.rabbit.link import Link
 from shared.rabbit.topology import Topology
-from shared.rabbit.wire import outgoing
 
-LONGEST_LIFETIME: Final = 2**32 - 1
-"""Milliseconds that a message may be given to live: 49.7 days; the protocol's field holds no more."""
+MAX_LIFETIME: Final = 2**32 - 1
+"""Milliseconds: 49.7 days, the limit of RabbitMQ's `expiration`."""
 
 
 class RabbitPublisher:
-    """A `Publisher` for RabbitMQ, with a second connection for questions: one that blocks answers none.
+    """A `Publisher` for RabbitMQ. A second connection asks for queue depths, since a blocked one answers nothing.
 
-    A post with a topic goes to the exchange under it, and is kept no longer than its lifetime; any other goes to its
-    queue for as long as it takes.
+    A message with a topic goes to the exchange with its topic as routing key, and expires. Any other message goes
+    directly to its queue, and never expires.
     """
 
     def __init__(self, dialer: Connection, topology: Topology, timeout: float, lifetime: float) -> None:
-        """`timeout` seconds bound a call; `lifetime` in seconds, more than 49.7 days count as these."""
+        """`timeout`: seconds that a call may take; `lifetime` of messages with a topic: seconds, at most 49.7 days."""
         self._dialer = dialer
         self._topology = topology
         self._timeout = timeout
-        self._lifetime = min(int(lifetime * 1000), LONGEST_LIFETIME)
+        self._lifetime = min(int(lifetime * 1000), MAX_LIFETIME)
         self._link: Link | None = None
         self._confirms: Confirms | None = None
-        self._asking: Link | None = None
+        self._query_link: Link | None = None
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Store all of `messages`, in order; raises `NotStored`, at once while the broker has an alarm."""
+        """Store all of `messages`, in order. Raises `NotStored`: at once while the broker has an alarm (`blocked`)."""
         if not messages:
             return
         deadline = monotonic() + self._timeout
-        with self._telling():
+        with self._reporting():
             link, confirms = self._ready()
             confirms.begin()
             if not link.blocked:
@@ -54,31 +54,31 @@ class RabbitPublisher:
 
     def depth(self, queues: Sequence[str]) -> int:
         """Messages waiting in `queues`, made where missing; raises `NotStored`."""
-        with self._telling():
-            asking = self._asking = _alive(self._asking) or Link(self._dialer)
-            with asking.guarded():
-                return sum(self._topology.declare_queue(asking.channel, queue) for queue in queues)
+        with self._reporting():
+            link = self._query_link = _checked(self._query_link) or Link(self._dialer)
+            with link.guarded():
+                return sum(self._topology.declare_queue(link.channel, queue) for queue in queues)
 
     def fullness(self) -> float:
-        """1 while the broker takes nothing in, else 0: it tells no more. Raises `NotStored`."""
-        with self._telling():
+        """1 while the broker has an alarm, else 0: RabbitMQ reports no share. Raises `NotStored`."""
+        with self._reporting():
             link, _ = self._ready()
             return 1.0 if link.blocked else 0.0
 
     def keep(self) -> None:
-        """Answer heartbeats and hear of alarms; opens nothing, and never raises."""
-        self._link, self._asking = _alive(self._link), _alive(self._asking)
+        """Answer heartbeats and take note of alarms. Opens no connection, and never raises."""
+        self._link, self._query_link = _checked(self._link), _checked(self._query_link)
 
     def close(self) -> None:
-        """Let go of the connections; the next call makes new ones."""
-        for link in (self._link, self._asking):
+        """Close the connections; the next call opens new ones."""
+        for link in (self._link, self._query_link):
             if link is not None:
                 link.close()
         self._drop()
 
     def _ready(self) -> tuple[Link, Confirms]:
-        """The connection for publishing; one that was lost since it was used last is replaced."""
-        if (link := _alive(self._link)) is not None and self._confirms is not None:
+        """The link for publishing; a lost one is replaced."""
+        if (link := _checked(self._link)) is not None and self._confirms is not None:
             return link, self._confirms
         link = self._link = Link(self._dialer)
         with link.guarded():
@@ -91,12 +91,12 @@ class RabbitPublisher:
             _left(deadline)
             lifetime = self._lifetime if message.topic else None
             exchange, key = (self._topology.exchange, message.topic) if message.topic else ("", message.queue)
-            link.publish(exchange, key, outgoing(link.channel, message, lifetime))
+            link.publish(exchange, key, to_amqp(link.channel, message, lifetime))
             confirms.sent()
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Any failure is told as `NotStored`, and makes the next call begin anew, topology and all."""
+    def _reporting(self) -> Iterator[None]:
+        """Report any failure as `NotStored`; the next call connects and declares the topology again."""
         try:
             yield
         except (BrokerUnavailable, Refused, TimeoutError) as error:
@@ -104,14 +104,14 @@ class RabbitPublisher:
             raise NotStored(str(error) or "timeout") from error
 
     def _drop(self) -> None:
-        for link in (self._link, self._asking):
+        for link in (self._link, self._query_link):
             if link is not None:
                 link.drop()
-        self._link = self._confirms = self._asking = None
+        self._link = self._confirms = self._query_link = None
 
 
-def _alive(link: Link | None) -> Link | None:
-    """The link, with all handled that has come in; None when it was lost meanwhile."""
+def _checked(link: Link | None) -> Link | None:
+    """The link, after handling what has arrived on it; None when it is lost."""
     if link is not None:
         try:
             link.drain()

@@ -1,4 +1,4 @@
-"""For those downstream: consuming decisions and alerts, each handled once it was handled.
+"""The consumers' package: receive decisions and alerts (at-least-once).
 
     from shared.results import Decision, consume
 
@@ -7,9 +7,9 @@
 
     consume("redis://127.0.0.1:6379/0", handler=handle, group="billing")
 
-The handler runs in the calling thread, one message at a time; start more processes for more. A thread beside it owns
-the connection, so that a slow handler loses neither its lease nor its connection. Whatever is killed, a decision is
-handled at least once; `OnceInSql` and `OnceInRedis` make the effect of its repeats nothing.
+The handler runs in the calling thread, one message at a time; start more processes to handle more. Another thread owns
+the connection, so a slow handler loses neither its lease nor its connection. A message is acknowledged after its
+handler returns: after a crash it may be handled again. `OnceInSql` and `OnceInRedis` drop such repeats.
 """
 
 from shared.events.alert import Alert

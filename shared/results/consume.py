@@ -1,4 +1,4 @@
-"""The loop of a consumer: one message after another, until it is told to stop."""
+"""The loop of a consumer: receive, handle and acknowledge one message after another, until the stop."""
 
 import signal
 import threading
@@ -13,7 +13,7 @@ from shared.events.decision import Decision
 from shared.messaging.engine import engine_of
 from shared.messaging.topology import ALERTS, DECISIONS
 from shared.results.connection_thread import ConnectionThread
-from shared.results.handling import Attempts, M
+from shared.results.message_handler import M, MessageHandler
 from shared.results.queue import ResultQueue
 from shared.results.rabbit_subscription import RabbitSubscription
 from shared.results.streams_subscription import StreamsSubscription
@@ -23,6 +23,7 @@ ATTEMPTS: Final = 8
 PREFETCH: Final = 20
 LEASE_SECONDS: Final = 30.0
 PUBLISH_SECONDS: Final = 5.0
+"""How long the broker may take to store a dead letter before it is tried again."""
 
 
 def consume(  # noqa: PLR0913 - each is a keyword that a user may need
@@ -37,21 +38,23 @@ def consume(  # noqa: PLR0913 - each is a keyword that a user may need
     prefix: str = "faceid",
     stop: threading.Event | None = None,
 ) -> None:
-    """Hand every decision to `handler`, and acknowledge it when that has returned; returns after the stop.
+    """Call `handler` with each decision, and acknowledge the decision after `handler` returns (at-least-once).
 
-    `group`: processes of one group share the decisions, each group gets all of them; None is a group too. On RabbitMQ
-    a group is a queue, `faceid.decisions.GROUP`, which collects from the moment it is first named.
-    `topics`: on RabbitMQ alone, what the group's queue is bound with, such as `decision.*.rejected`; they add up over
-    time.
-    `attempts`: how often a decision is handed over while `handler` raises, with rests of up to 0.5, 1, 2, ... 60 s in
-    between; after that, it is a dead letter in `faceid.decisions.GROUP.dead`.
-    `prefetch`: decisions held at once, though handled one by one; 1 where one takes many seconds.
-    `lease_seconds`: on Redis, how long the decisions of a killed process wait for another one.
-    `stop`: an event that ends it. Without one SIGTERM and SIGINT do, in the main thread; a second signal has its usual
-    effect. The decision in hand is finished first, the others are handed back.
+    Returns after the stop. While the broker is unavailable it tries again, however long that takes.
 
-    Loss of the broker is waited for, however long. Raises ValueError at once for what can't be, such as a `stock+redis`
-    URL; what `handler` raises beside Exception gets through.
+    `group`: the processes of one group share the decisions, and each group gets all of them; None is a group too. On
+    RabbitMQ a group is a queue, `faceid.decisions.GROUP`. It collects decisions from its first use on.
+    `topics`: only on RabbitMQ: the patterns that the group's queue is bound with, such as `decision.*.rejected`. A
+    pattern stays bound until you unbind it.
+    `attempts`: how often `handler` is called for one decision while it raises, with random pauses of up to 0.5, 1, 2,
+    ... 60 s in between. After the last attempt the decision is a dead letter in `faceid.decisions.GROUP.dead`.
+    `prefetch`: decisions held at once, handled one by one. Use 1 where one takes many seconds.
+    `lease_seconds`: on Redis, how long the decisions of a killed process wait before another process gets them.
+    `stop`: an event that ends it. Without one, SIGTERM and SIGINT end it in the main thread; a second signal has its
+    usual effect. The decision in work is finished first, the others are handed back.
+
+    Raises ValueError at once for arguments that can't work, such as a `stock+redis` URL. An exception of `handler` that
+    is no `Exception`, such as SystemExit, ends it and gets through.
     """
     queue = ResultQueue.of(prefix, DECISIONS, group)
     subscription = _subscribe(url, queue, topics, prefetch, lease_seconds)
@@ -70,7 +73,7 @@ def consume_alerts(  # noqa: PLR0913 - each is a keyword that a user may need
     prefix: str = "faceid",
     stop: threading.Event | None = None,
 ) -> None:
-    """The same for alerts, whose queue is `faceid.alerts`."""
+    """The same for alerts. Their queue is `faceid.alerts`."""
     queue = ResultQueue.of(prefix, ALERTS, group)
     subscription = _subscribe(url, queue, topics, prefetch, lease_seconds)
     _run(url, queue, subscription, Alert, handler, attempts, stop)
@@ -79,19 +82,19 @@ def consume_alerts(  # noqa: PLR0913 - each is a keyword that a user may need
 def _subscribe(
     url: str, queue: ResultQueue, topics: Sequence[str], prefetch: int, lease_seconds: float
 ) -> Subscription:
-    """Not yet connected. Raises ValueError for what can't be."""
+    """A subscription, not yet connected. Raises ValueError for arguments that can't work."""
     if prefetch < 1:
-        raise ValueError("prefetch has to be 1 or more")
+        raise ValueError("prefetch must be 1 or more")
     engine = engine_of(url)
     if engine == "rabbit":
         return RabbitSubscription(url, queue, prefetch, topics)
     if engine != "streams":
         raise ValueError(
-            "consume() reads redis:// and amqp:// URLs; what is published to another transport"
-            " is for a consumer of that transport, such as kombu's own"
+            "consume() reads redis:// and amqp:// URLs;"
+            " for another transport use a consumer of that transport, such as kombu's"
         )
     if topics:
-        raise ValueError("topics need RabbitMQ: on Redis every group gets everything")
+        raise ValueError("topics need RabbitMQ; on Redis every group gets every message")
     return StreamsSubscription(url, queue, prefetch, lease_seconds)
 
 
@@ -105,37 +108,38 @@ def _run(
     stop: threading.Event | None,
 ) -> None:
     if attempts < 1:
-        raise ValueError("attempts has to be 1 or more")
-    with closing(open_publisher(url, PUBLISH_SECONDS, queues=())) as publisher, _stopped_by_signals(stop) as told:
-        work = Attempts(kind, handler, attempts, queue, publisher, told)
-        connection_thread = ConnectionThread(subscription, told)
+        raise ValueError("attempts must be 1 or more")
+    with closing(open_publisher(url, PUBLISH_SECONDS, queues=())) as publisher, _stopped_by_signals(stop) as stopping:
+        message_handler = MessageHandler(kind, handler, attempts, queue, publisher, stopping)
+        connection_thread = ConnectionThread(subscription, stopping)
         connection_thread.start()
         try:
-            for received in connection_thread.received():
-                connection_thread.settle(received, done=work.settle(received))
+            for delivery in connection_thread.received():
+                if message_handler.handle(delivery):
+                    connection_thread.finish(delivery)
         finally:
             connection_thread.end()
 
 
 @contextmanager
 def _stopped_by_signals(stop: threading.Event | None) -> Iterator[threading.Event]:
-    """The event given, or one that SIGTERM and SIGINT set; the second of them does what it did before."""
-    told = stop or threading.Event()
+    """The given event, or one that SIGTERM and SIGINT set. After the first signal the former handlers are back."""
+    stopping = stop or threading.Event()
     if stop is not None or threading.current_thread() is not threading.main_thread():
-        yield told
+        yield stopping
         return
 
-    def tell(number: int, _frame: FrameType | None) -> None:
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
         restore()
-        threading.Thread(target=told.set).start()  # set() here could wait for what this very thread holds
+        threading.Thread(target=stopping.set).start()  # set() in this thread could wait for a lock that it holds itself
 
-    before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def restore() -> None:
         for number, action in before.items():
             signal.signal(number, action)
 
     try:
-        yield told
+        yield stopping
     finally:
         restore()

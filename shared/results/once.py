@@ -1,8 +1,8 @@
-"""Handling a repeat without effect: the id is noted in the same transaction as the effect, or not at all.
+"""Drop repeated messages: the id is recorded in the same transaction as the effect of the message.
 
-An effect in one system and a note of it in another can't be made at once; a kill between the two always leaves one
-without the other. So these helpers note the id where the effect is. Where the effect is elsewhere, such as a mail or a
-call, hand on the id as the idempotency key of it.
+Two systems can't be changed in one step: a crash in between leaves one of them changed alone. So these helpers record
+the id in the system that has the effect. For an effect elsewhere, such as a mail or an API call, pass the id on as the
+idempotency key.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ DAY: Final = 86_400
 
 
 class Cursor(Protocol):
-    """What is needed of a DB-API cursor."""
+    """The part of a DB-API cursor that is used."""
 
     @property
     def rowcount(self) -> int:
@@ -27,7 +27,7 @@ class Cursor(Protocol):
 
 
 class OnceInSql:
-    """Effects in an SQL database that knows `ON CONFLICT DO NOTHING`, as PostgreSQL and SQLite do.
+    """For effects in an SQL database that has `ON CONFLICT DO NOTHING`, such as PostgreSQL and SQLite.
 
         once = OnceInSql("billing", "%s")
 
@@ -36,7 +36,7 @@ class OnceInSql:
                 if once.first(cursor, decision.id):
                     cursor.execute("INSERT INTO ...")
 
-    The table is yours to make, by `TABLE`, and to clean by `handled_at`, of what is older than FACEID_RETENTION_DAYS.
+    Create the table with `TABLE`. Delete rows whose `handled_at` is older than FACEID_RETENTION_DAYS.
     """
 
     TABLE: Final = (
@@ -46,20 +46,20 @@ class OnceInSql:
     )
 
     def __init__(self, consumer: str, placeholder: Literal["?", "%s"]) -> None:
-        """`consumer` tells several ones of one database apart; `placeholder` is `?` for sqlite3, `%s` for psycopg."""
+        """`consumer`: its name, for several in one database; `placeholder`: `?` for sqlite3, `%s` for psycopg."""
         self._consumer = consumer
         self._insert = (
             f"INSERT INTO faceid_handled (consumer, id) VALUES ({placeholder}, {placeholder}) ON CONFLICT DO NOTHING"  # noqa: S608 - one of two literals
         )
 
     def first(self, cursor: Cursor, event_id: str) -> bool:
-        """Note the id in the open transaction; False when a committed one has it. Make the effect only if True."""
+        """Record the id in the open transaction. False: it is recorded already, so leave out the effect."""
         cursor.execute(self._insert, (self._consumer, event_id))
         return cursor.rowcount == 1
 
 
 class OnceInRedis:
-    """Effects in the Redis that `redis` talks to.
+    """For effects in Redis.
 
     once = OnceInRedis(redis, "billing")
 
@@ -70,18 +70,17 @@ class OnceInRedis:
     """
 
     def __init__(self, redis: "Redis", consumer: str, seconds: int = 30 * DAY) -> None:
-        """`consumer` tells several ones of one Redis apart; an id is remembered for `seconds`."""
+        """`consumer`: its name, for several in one Redis; `seconds`: how long an id is remembered."""
         self._redis = redis
         self._consumer = consumer
         self._seconds = seconds
 
     @contextmanager
     def __call__(self, event_id: str) -> Iterator["Pipeline | None"]:
-        """A MULTI that the end of the block runs together with the note of the id; None when the id was noted before.
+        """A transaction that runs at the end of the block and records the id too; None when the id is recorded already.
 
-        An exception in the block leaves no trace in Redis. Raises redis.WatchError when another consumer noted the id
-        meanwhile, or the connection broke; nothing of the block was run then by what can be known here, and the next
-        attempt finds out.
+        An exception in the block leaves nothing in Redis. Raises redis.WatchError when another consumer recorded the id
+        meanwhile, or the connection broke: the next attempt finds out whether the transaction ran.
         """
         key = f"faceid:handled:{self._consumer}:{event_id}"
         with self._redis.pipeline() as commands:

@@ -18,11 +18,11 @@ class ResultQueue:
     """`faceid.decisions` or `faceid.alerts`."""
     group: str | None
     topic: str
-    """What is routed there by default: `decision.#` or `alert.#`."""
+    """The pattern of the topics that are routed there by default: `decision.#` or `alert.#`."""
 
     @classmethod
     def of(cls, prefix: str, queue: str, group: str | None) -> Self:
-        """The queue by its short name. Raises ValueError for a group that can't be part of a queue's name."""
+        """The queue by its short name, for this group. Raises ValueError for a group that can't name a queue."""
         if group is not None and (group == DEAD or not GROUP_NAME.fullmatch(group)):
             raise ValueError("group: 1 to 64 letters, digits, - or _, and not 'dead'")
         return cls(prefix, queue_name(prefix, queue), group, TOPICS[queue])

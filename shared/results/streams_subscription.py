@@ -8,20 +8,18 @@ from redis.exceptions import RedisError
 
 from shared.brokers.factory import open_connection
 from shared.brokers.kombu_publisher import open_channel
+from shared.messaging.delivery import DELIVERY_COUNT, Delivery
 from shared.messaging.errors import BrokerUnavailable
 from shared.messaging.topology import GROUP
 from shared.results.queue import ResultQueue
-from shared.results.received import Received
 from shared.streams import Channel, Message
-
-DELIVERY_COUNT = "x-delivery-count"
 
 
 class StreamsSubscription:
-    """A member of a consumer group on Redis Streams. What it settles stays in the stream, for the other groups."""
+    """A member of a consumer group on Redis Streams. A settled message stays in the stream, for the other groups."""
 
     def __init__(self, url: str, queue: ResultQueue, prefetch: int, lease_seconds: float) -> None:
-        """`lease_seconds`: how long what a killed consumer held waits for another one."""
+        """`lease_seconds`: how long the messages of a killed consumer wait before another one gets them."""
         self._connection = open_connection(
             url, group=queue.group or GROUP, lease_seconds=lease_seconds, batch_size=prefetch, keep_settled=True
         )
@@ -29,10 +27,10 @@ class StreamsSubscription:
         self._queue = queue
         self._prefetch = prefetch
         self._opened: Channel | None = None
-        self._batch: list[Received] = []
+        self._batch: list[Delivery] = []
 
-    def receive(self, wait: float) -> Sequence[Received]:
-        """What has come, waited for at most `wait` seconds."""
+    def receive(self, wait: float) -> Sequence[Delivery]:
+        """What has arrived, waited for at most `wait` seconds."""
         with self._reporting():
             self._channel()
             with suppress(TimeoutError):
@@ -40,24 +38,24 @@ class StreamsSubscription:
         batch, self._batch = self._batch, []
         return batch
 
-    def keep(self) -> None:
+    def renew(self) -> None:
         """Renew the leases."""
         with self._reporting():
             self._channel().flush()
             self._channel().renew()
 
-    def acknowledge(self, done: Sequence[Received]) -> None:
-        """Note them; they are sent with the next exchange."""
-        for received in done:
+    def settle(self, settlements: Sequence[Delivery]) -> None:
+        """Note the acknowledgements; the next exchange sends them."""
+        for delivery in settlements:
             if self._opened is not None:
-                self._opened.basic_ack(received.tag)
+                self._opened.basic_ack(delivery.tag)
 
-    def holds(self, received: Received) -> bool:
-        """Whether its lease was not lost."""
-        return self._opened is not None and self._opened.qos.find(received.tag) is not None
+    def holds(self, delivery: Delivery) -> bool:
+        """Whether the message is not settled, and its lease not lost."""
+        return self._opened is not None and self._opened.qos.find(delivery.tag) is not None
 
     def close(self) -> None:
-        """Hand back what is held."""
+        """Send the acknowledgements that are noted, and hand back the other messages."""
         with suppress(*self._errors):
             self._connection.close()
 
@@ -73,12 +71,13 @@ class StreamsSubscription:
         fault = "" if message.undecodable is None else str(message.undecodable)
         body = message.fields.get(b"body")
         self._batch.append(
-            Received(
+            Delivery(
                 tag=message.delivery_tag,
-                body=_as_json(message.fields) if body is None else body,
-                content_type=message.content_type or "",
+                queue=self._queue.name,
                 headers=message.headers,
-                earlier=int(message.headers.get(DELIVERY_COUNT, 0)),
+                content_type=message.content_type or "",
+                body=_as_json(message.fields) if body is None else body,
+                delivery_count=int(message.headers.get(DELIVERY_COUNT, 0)),
                 fault=fault,
             )
         )
@@ -92,7 +91,7 @@ class StreamsSubscription:
 
 
 def _as_json(fields: dict[bytes, bytes]) -> bytes:
-    """An entry that is no message of ours, so that nothing of it is lost."""
+    """The fields of a stream entry that has no body, as JSON: a dead letter keeps all of them."""
     text = {
         name.decode(errors="backslashreplace"): value.decode(errors="backslashreplace")
         for name, value in fields.items()

@@ -4,8 +4,7 @@ from itertools import count, groupby, islice
 from time import monotonic
 from typing import Final
 
-PROBATION_SECONDS: Final = 0.05
-"""How long an abandoned entry is worked on alone. An entry that crashes its consumer does so at once."""
+from shared.messaging.delivery import PROBATION_SECONDS
 
 _serial = count(1)
 

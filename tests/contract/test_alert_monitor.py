@@ -12,6 +12,7 @@ from shared.ledger.case_key import CaseKey
 from shared.ledger.counters import KEPT, count_commands, read_counters
 from shared.ledger.ledger import Ledger, Limits
 from shared.ledger.message_set import MessageSet, put_commands
+from shared.messaging.delivery import Delivery
 from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
 from shared.messaging.stored_message import StoredMessage
@@ -21,7 +22,6 @@ from tests.support.waiting import until
 from workers.maintenance.alert_monitor import AlertMonitor
 from workers.maintenance.alert_rules import AlertLimits, Share
 from workers.runtime import stage_result
-from workers.runtime.delivery import Delivery
 from workers.runtime.settlement import Item, Settlement, Settler
 
 NOW = 1_700_000_000.0

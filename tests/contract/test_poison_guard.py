@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
+from shared.messaging.delivery import PROBATION_SECONDS, Delivery
 from tests.support.redis_clients import open_redis, unreachable_redis
-from workers.runtime.delivery import Delivery
 from workers.sources import poison_guard as poison_guard_module
-from workers.sources.poison_guard import AWAY_SECONDS, PROBATION_SECONDS, PoisonGuard
+from workers.sources.poison_guard import LEDGER_PAUSE, PoisonGuard
 
 
 class Clock:
@@ -44,7 +44,7 @@ def message(name: str, delivery: int = 1) -> Delivery:
 
 
 def names(deliveries: "list[Delivery] | tuple[Delivery, ...]") -> list[tuple[str, int]]:
-    return [(delivery.tag.partition("/")[0], delivery.earlier) for delivery in deliveries]
+    return [(delivery.tag.partition("/")[0], delivery.delivery_count) for delivery in deliveries]
 
 
 def fill(poison_guard: PoisonGuard, *deliveries: Delivery) -> None:
@@ -160,5 +160,5 @@ def test_nothing_is_released_while_redis_is_away(redis: "Redis", clock: Clock, m
         fill(poison_guard, message("a"))
         assert [release(poison_guard), len(poison_guard)] == [[], 1]
     assert release(poison_guard) == [], "Redis is not asked again at once"
-    clock.now += AWAY_SECONDS
+    clock.now += LEDGER_PAUSE
     assert release(poison_guard) == [("a", 1)]

@@ -14,6 +14,7 @@ from kombu.connection import Connection
 
 from deploy.local.rabbit_server import RabbitServer
 from shared.brokers.factory import open_publisher
+from shared.messaging.delivery import POISON_DELIVERIES, Delivery
 from shared.messaging.envelope import Envelope
 from shared.messaging.errors import BrokerUnavailable
 from shared.messaging.message import Message
@@ -22,8 +23,6 @@ from tests.support.places import PREFIX, Place, bodies, emptied, receive, settle
 from tests.support.proxies import Proxy
 from tests.support.redis_clients import unreachable_redis
 from tests.support.waiting import until
-from workers.runtime.delivery import Delivery
-from workers.runtime.runner import POISON_DELIVERIES
 from workers.runtime.settlement import Settlement
 from workers.runtime.source import Source
 
@@ -144,7 +143,7 @@ def test_lost_connections_do_not_add_up_to_poison(cut_off: Place, place: Place, 
     source = cut_off.source()
     for _ in range(POISON_DELIVERIES + 2):
         (delivery,) = received(source, 1)
-        assert delivery.earlier <= 1
+        assert delivery.delivery_count <= 1
         proxy.cut()
         persistently(source, [Settlement(delivery.tag)])
 
@@ -186,7 +185,7 @@ def test_messages_of_a_hanging_worker_are_delivered_to_another_worker(place: Pla
     began = monotonic()
     (delivery,) = receive(place.source(lease_seconds=lease))  # waits for ten seconds
     assert monotonic() - began < lease
-    assert delivery.earlier == 1
+    assert delivery.delivery_count == 1
 
 
 def test_a_busy_worker_keeps_its_messages_as_long_as_it_renews(place: Place) -> None:
@@ -278,7 +277,7 @@ def test_while_redis_is_away_only_redelivered_messages_wait(place: Place, monkey
         assert delivery.headers["id"] == "new"
         assert source.receive(0.1) == []
     (delivery,) = receive(source)
-    assert (delivery.headers["id"], delivery.earlier) == ("again", 1)
+    assert (delivery.headers["id"], delivery.delivery_count) == ("again", 1)
 
 
 def test_after_a_reconnect_messages_are_redelivered_in_large_batches(

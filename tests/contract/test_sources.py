@@ -9,14 +9,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from deploy.local.rabbit_server import RabbitServer
 from shared.ledger.message_set import put_commands
+from shared.messaging.delivery import POISON_DELIVERIES, Delivery
 from shared.messaging.envelope import Envelope, Undecodable
 from shared.messaging.errors import BrokerUnavailable
 from shared.messaging.message import Message
 from shared.messaging.stored_message import StoredMessage
 from shared.streams import Channel
 from tests.support.places import PREFIX, Place, emptied, receive, settle_all
-from workers.runtime.delivery import Delivery
-from workers.runtime.runner import POISON_DELIVERIES
 from workers.runtime.settlement import Settlement, Settler
 from workers.runtime.source import Source
 from workers.sources import rabbitmq as rabbit_source
@@ -63,7 +62,7 @@ def name_of(delivery: Delivery) -> str:
 def test_a_message_is_delivered_as_it_was_published(content_type: str, query: str, place: Place) -> None:
     place.publish(envelope("i1", bytes(range(256)), content_type, query))
     (delivery,) = receive(place.source())
-    assert (delivery.queue, delivery.earlier, delivery.fault) == ("callbacks", 0, "")
+    assert (delivery.queue, delivery.delivery_count, delivery.fault) == ("callbacks", 0, "")
     read = Envelope.read(delivery.headers, delivery.content_type, delivery.body)
     assert read == Envelope("i1", "default", "notify", "POST", 5.5, bytes(range(256)), content_type, query)
 
@@ -150,7 +149,7 @@ def test_closing_returns_messages_in_work(place: Place) -> None:
         batch = second.receive(0.05)
         settle_all(second, batch)
         again += batch
-    assert sorted((name_of(delivery), delivery.earlier) for delivery in again) == [("i1", 1), ("i2", 1)]
+    assert sorted((name_of(delivery), delivery.delivery_count) for delivery in again) == [("i1", 1), ("i2", 1)]
 
 
 def test_no_more_are_in_work_than_the_prefetch_allows(place: Place) -> None:
@@ -231,9 +230,9 @@ def live(source: Source, settled: dict[str, int]) -> bool:
     """Work until all is done, or until the killer comes up and is not known as such; True when it was that."""
     while len(settled) < 100:
         for delivery in source.receive(0.05):
-            if name_of(delivery) == "killer" and delivery.earlier < POISON_DELIVERIES:
+            if name_of(delivery) == "killer" and delivery.delivery_count < POISON_DELIVERIES:
                 return True
-            settled[name_of(delivery)] = delivery.earlier
+            settled[name_of(delivery)] = delivery.delivery_count
             settle_all(source, [delivery])
     return False
 

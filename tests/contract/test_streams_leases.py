@@ -9,8 +9,8 @@ from kombu.connection import Connection
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from shared.messaging.delivery import PROBATION_SECONDS
 from shared.streams import Move, Options
-from shared.streams.delivery import PROBATION_SECONDS
 from tests.support.redis_clients import open_redis
 from tests.support.stream_clients import Reader, connect, expire_leases, names, publish, reader, renewed
 from tests.support.waiting import until

@@ -13,6 +13,7 @@ from redis import Redis
 from shared.ledger.case_key import CaseKey, case_key
 from shared.ledger.ledger import Ledger, Limits
 from shared.ledger.message_set import MessageSet
+from shared.messaging.delivery import Delivery
 from shared.messaging.envelope import Envelope
 from shared.messaging.topology import BY_QUEUE
 from shared.settings import Account, Reconcile
@@ -20,7 +21,6 @@ from tests.support.payloads import SECRET
 from workers.decisioning.policy import Policy
 from workers.faceid.concurrency_limiter import ConcurrencyLimiter
 from workers.faceid.getresult_client import Answer
-from workers.runtime.delivery import Delivery
 from workers.runtime.runner import Runner
 from workers.runtime.settlement import Settlement, Settler
 from workers.stages.classify import Classify
@@ -75,10 +75,10 @@ class OneWorker:
     async def take(self, envelope: Envelope, *, deaths: int = 0) -> None:
         """Work on a message; the worker dies so many times before it can settle, and another one takes it over."""
         post = envelope.to_message(f"{PREFIX}.callbacks")
-        for earlier in range(deaths + 1):
+        for count in range(deaths + 1):
             self._number += 1
             delivery = Delivery(
-                str(self._number), "callbacks", post.headers, post.content_type, post.body, earlier=earlier
+                str(self._number), "callbacks", post.headers, post.content_type, post.body, delivery_count=count
             )
             settlement = await self._runner.run(delivery)
         self._settle(settlement)

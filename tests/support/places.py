@@ -8,12 +8,12 @@ from kombu.connection import Connection
 
 from shared.brokers.factory import open_publisher
 from shared.ledger.message_set import MessageSet
+from shared.messaging.delivery import Delivery
 from shared.messaging.engine import engine_of
 from shared.messaging.message import Message
 from shared.messaging.topology import INNER_QUEUES, RESULT_QUEUES, queue_name
 from shared.settings import Settings, load_settings
 from tests.support.redis_clients import open_redis
-from workers.runtime.delivery import Delivery
 from workers.runtime.settlement import Settlement
 from workers.runtime.source import Source
 from workers.sources.factory import open_source

@@ -1,4 +1,4 @@
-"""The loop's middle: a message becomes an item, runs through its stages, and ends in a settlement."""
+"""One attempt at one message: decode it, run its stages, and make the settlement that follows."""
 
 import time
 from collections.abc import Mapping
@@ -11,36 +11,34 @@ from redis.exceptions import MasterDownError, OutOfMemoryError, ReadOnlyError, R
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.logs import where
+from shared.messaging.delivery import POISON_DELIVERIES, Delivery
 from shared.messaging.envelope import Envelope, Undecodable
 from shared.messaging.topology import BY_QUEUE, Stage
 from workers.runtime import stage_result
 from workers.runtime.backoff import full_jitter
-from workers.runtime.delivery import Delivery
 from workers.runtime.settlement import Item, Settlement, Settler
 from workers.runtime.stage_result import NAMES, StageResult
 
 log = structlog.get_logger()
 
-POISON_DELIVERIES = 5
-"""A message that was delivered so often before and never settled kills its workers."""
 RETRY_BASE, RETRY_CAP = 1.0, 60.0
-"""Seconds of backoff after the first failed attempt, and at most; while the ledger is away it stays at the first."""
+"""Seconds of backoff: a random time up to 1, 2, 4, ... and at most 60. Without a spent attempt it stays up to 1."""
 UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OutOfMemoryError, MasterDownError)
-"""The ledger is away, full or no primary now: not the item's fault, so no attempt is spent."""
+"""The ledger can't be reached, is full, or is no primary now: not the message's fault, so no attempt is spent."""
 
 
 class StageRun(Protocol):
-    """A stage: one input, one outcome. It never touches a queue."""
+    """A stage: makes a `StageResult` of one input. It never touches a queue."""
 
     def load(self, body: bytes) -> Any:
-        """The input that a message's body holds."""
+        """The input in a message's body. Raises any exception for a body that holds none."""
 
     async def run(self, envelope: Envelope, value: Any) -> StageResult:
-        """Work on one item."""
+        """Work on one input."""
 
 
 class Runner:
-    """Runs items through the stages of this process, in memory from one to the next as far as they are here."""
+    """Runs messages through the stages of this process; from stage to stage an item goes on in memory."""
 
     def __init__(
         self,
@@ -53,7 +51,7 @@ class Runner:
         self._random = random
 
     async def run(self, delivery: Delivery) -> Settlement:
-        """One attempt at one message, closed by one log line. Never raises but for cancellation."""
+        """Make one attempt at a message, and log it in one line. Raises nothing but the cancellation of the task."""
         started = time.perf_counter()
         stage = BY_QUEUE[delivery.queue].stage
         try:
@@ -61,25 +59,25 @@ class Runner:
         except Undecodable as fault:
             log.error("attempt.settled", stage=stage, result="dead", why="undecodable", detail=str(fault))
             return self._settler.undecodable(delivery, str(fault))
-        item, result = await self._advance(item, delivery.earlier)
-        _close(item, result, started)
+        item, result = await self._advance(item, delivery.delivery_count)
+        _log_attempt(item, result, started)
         return self._settler.settle(delivery.tag, item, result)
 
     def _item(self, stage: Stage, delivery: Delivery) -> Item:
         if delivery.fault:
             raise Undecodable(delivery.fault)
         envelope = Envelope.read(delivery.headers, delivery.content_type, delivery.body)
-        if delivery.earlier >= POISON_DELIVERIES:
-            return Item(stage, envelope, delivery.body)  # reading it may be what kills the workers
+        if delivery.delivery_count >= POISON_DELIVERIES:
+            return Item(stage, envelope, delivery.body)  # decoding it may be what kills the workers
         try:
             return Item(stage, envelope, self._stages[stage].load(delivery.body))
-        except Exception as error:  # whatever a body does to its reader is the body's fault
+        except Exception as error:  # whatever a body raises, the body is at fault
             raise Undecodable(f"body: no input of {stage} ({type(error).__name__})") from None
 
-    async def _advance(self, item: Item, earlier: int) -> tuple[Item, StageResult]:
-        """Through one stage after another, until one ends it or the next is another process's."""
-        if earlier >= POISON_DELIVERIES:
-            return item, stage_result.DeadLetter("poison", f"delivered {earlier} times and never settled")
+    async def _advance(self, item: Item, delivery_count: int) -> tuple[Item, StageResult]:
+        """Run one stage after another, until one ends the item or the next stage runs in another process."""
+        if delivery_count >= POISON_DELIVERIES:
+            return item, stage_result.DeadLetter("poison", f"delivered {delivery_count} times and never settled")
         while True:
             result = await self._attempt(item)
             if not isinstance(result, stage_result.Forward):
@@ -94,19 +92,18 @@ class Runner:
             return await self._stages[item.stage].run(item.envelope, item.value)
         except UNAVAILABLE as error:
             log.warning("ledger.unavailable", stage=item.stage, error=type(error).__name__)
-            return stage_result.Delay(self._rest(item), "ledger_unavailable")
-        except RedisError as error:  # it answers, and refuses: that may pass, or not
+            return stage_result.Delay(self._backoff(item), "ledger_unavailable")
+        except RedisError as error:  # the ledger has answered with an error, which may be permanent
             log.warning("ledger.refused", stage=item.stage, error=type(error).__name__)
-            return stage_result.Delay(self._rest(item), "ledger_refused", attempt=True)
-        except Exception as error:  # a fault of ours: the item waits for its mending among the dead letters
+            return stage_result.Delay(self._backoff(item), "ledger_refused", attempt=True)
+        except Exception as error:  # a bug: the dead letter can be replayed when it is fixed
             return stage_result.DeadLetter("error", f"{type(error).__name__} at {where(error)}")
 
-    def _rest(self, item: Item) -> float:
+    def _backoff(self, item: Item) -> float:
         return full_jitter(item.envelope.attempts + 1, RETRY_BASE, RETRY_CAP, self._random)
 
 
-def _close(item: Item, result: StageResult, started: float) -> None:
-    """The one line of an attempt: what it was, how it ended, how long it took."""
+def _log_attempt(item: Item, result: StageResult, started: float) -> None:
     why = getattr(result, "why", "") or getattr(result, "reason", "")
     envelope = item.envelope
     write = log.info

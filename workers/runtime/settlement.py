@@ -1,4 +1,4 @@
-"""From an outcome to what is written where: one clause each, no I/O. Whoever settles writes all of it or none."""
+"""From a stage's result to what is written where. No I/O: a source writes all of it or none."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,31 +7,32 @@ from typing import Any, NamedTuple
 from shared.ledger.case_key import CaseKey, release_command
 from shared.ledger.counters import count_commands
 from shared.ledger.message_set import Command, Name, put_commands
+from shared.messaging.delivery import Delivery
 from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import BY_QUEUE, BY_STAGE, FOLLOWING, Stage, queue_name
 from workers.runtime import stage_result
-from workers.runtime.delivery import Delivery
 from workers.runtime.stage_result import StageResult
 
 
 class Settlement(NamedTuple):
-    """A message leaves its queue, and in the same move this is written."""
+    """A message leaves its queue, and in the same step this is written."""
 
     tag: str
+    """The delivery's."""
     messages: tuple[Message, ...] = ()
     """For the inner queues."""
     results: tuple[Message, ...] = ()
     """For the results broker."""
     writes: tuple[Command, ...] = ()
-    """For the ledger's Redis."""
+    """Commands for the ledger's Redis."""
     once: tuple[str, str, str] | None = None
-    """A ledger mark (hash, field, value): `results` go out only for whoever sets it first."""
+    """A mark in the ledger: key, field and value in a hash. `results` are published only if the field is new."""
 
 
 class Item(NamedTuple):
-    """An envelope before a stage, and the stage's input; its body is made only when it has to travel."""
+    """An envelope with the input of the stage before which it stands. The input becomes a body only for a queue."""
 
     stage: Stage
     envelope: Envelope
@@ -44,26 +45,27 @@ class Item(NamedTuple):
 
     @property
     def biz_id(self) -> str:
-        """The case it belongs to, empty where that is not known yet."""
+        """The case it belongs to; empty before `verify` has read it."""
         return self.envelope.biz_id if isinstance(self.value, bytes) else self.value.biz_id
 
     def packed(self) -> Envelope:
-        """The envelope with the input as its body. The raw request, input of the first stage, is there already."""
+        """The envelope with the input as its body. The first stage's input is the body already."""
         if isinstance(self.value, bytes):
             return self.envelope
         return self.envelope.advanced(self.value.dump(), self.value.biz_id)
 
 
 class Settler:
-    """Makes settlements for one key prefix. `clock` gives unix seconds."""
+    """Makes settlements."""
 
     def __init__(self, prefix: str, max_attempts: int, clock: Callable[[], float]) -> None:
+        """`prefix` of all keys and queues; `clock`: unix seconds."""
         self._prefix = prefix
         self._max_attempts = max_attempts
         self._clock = clock
 
     def settle(self, tag: str, item: Item, result: StageResult) -> Settlement:
-        """What follows from a stage's outcome."""
+        """What follows from the result of the stage before which the item stands."""
         match result:
             case stage_result.Forward(value):
                 following = item.forward(value)
@@ -77,17 +79,17 @@ class Settler:
                 counts = self._count(item) if reason == "bad_signature" else ()
                 return Settlement(tag, writes=(*self._store("unverified", item, reason, detail), *counts))
             case stage_result.Delay(seconds, why, attempt):
-                return self._later(tag, item, seconds, why, spent=int(attempt))
+                return self._delay(tag, item, seconds, why, spent=int(attempt))
             case stage_result.DeadLetter(reason, detail):
                 return Settlement(tag, writes=(*self._store("dead", item, reason, detail), *self._release(item)))
 
     def undecodable(self, delivery: Delivery, detail: str) -> Settlement:
-        """A message that is no envelope goes to the dead letters as it was found."""
+        """A message that is no envelope: it becomes a dead letter with the bytes as they arrived."""
         message = Message(
             queue_name(self._prefix, delivery.queue), delivery.body, delivery.content_type, dict(delivery.headers)
         )
         stored = StoredMessage(
-            id=f"{delivery.queue}:{delivery.tag.partition('/')[0]}",  # the entry's, whoever found it
+            id=f"{delivery.queue}:{delivery.tag.partition('/')[0]}",  # the same for every worker that reads the message
             stage=BY_QUEUE[delivery.queue].stage,
             reason="undecodable",
             detail=detail,
@@ -97,7 +99,7 @@ class Settler:
         )
         return Settlement(delivery.tag, writes=put_commands(self._prefix, "dead", stored))
 
-    def _later(self, tag: str, item: Item, seconds: float, why: str, *, spent: int) -> Settlement:
+    def _delay(self, tag: str, item: Item, seconds: float, why: str, *, spent: int) -> Settlement:
         attempts = item.envelope.attempts + spent
         waiting = item._replace(envelope=replace(item.envelope, attempts=attempts))
         if attempts >= self._max_attempts and spent:
@@ -125,6 +127,6 @@ class Settler:
         return count_commands(self._prefix, item.envelope.account, "bad_signature", self._clock())
 
     def _release(self, item: Item) -> tuple[Command, ...]:
-        """Another item may carry the case from now on."""
+        """Another item may own the case from now on."""
         case = CaseKey(item.envelope.account, item.biz_id)
         return (release_command(self._prefix, case),) if case.biz_id else ()

@@ -1,34 +1,25 @@
-"""Where a worker's messages come from and are settled: the seam between the pump and a broker."""
+"""A worker's side of a broker: what the pump and the maintenance need of it."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from shared.ledger.message_set import MessageSet
+from shared.messaging.broker_thread import MessageSource
 from shared.messaging.message import Message
-from workers.runtime.delivery import Delivery
 from workers.runtime.settlement import Settlement
 
 
-class Source(Protocol):
-    """One worker's side of a broker. All calls come from one thread; all may raise `BrokerUnavailable`."""
-
-    def receive(self, wait: float) -> Sequence[Delivery]:
-        """A batch of messages, waited for at most `wait` seconds; keeps the leases of those in work."""
-
-    def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Take messages off their queues, each with what it writes; once, if called again after a failure."""
-
-    def renew(self) -> None:
-        """Keep the leases of those in work, and read nothing."""
+class Source(MessageSource[Settlement], Protocol):
+    """The inner queues on one broker. To settle is to take a message off its queue, together with what it writes."""
 
     def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> None:
-        """Take items off a message set and publish a message for each, to the inner queues or to those of results."""
+        """Take items off a message set and publish a message for each. `leaving`: item ids with their messages.
 
-    def oldest(self, queues: Sequence[str]) -> float | None:
-        """When the message that has waited longest in these queues was put there, unix seconds.
-
-        None when none waits. Where the broker can't be asked, as far as is known from what this source has received.
+        `results`: to the queues of results, else to the inner ones. Raises `BrokerUnavailable`.
         """
 
-    def close(self) -> None:
-        """Hand back what is still in work, and let go. Never raises."""
+    def oldest(self, queues: Sequence[str]) -> float | None:
+        """When the oldest unsettled message of these queues was published, in unix seconds; None when there is none.
+
+        A broker that can't be asked counts only the messages that this source has received. Raises `BrokerUnavailable`.
+        """

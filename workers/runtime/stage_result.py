@@ -1,4 +1,4 @@
-"""What a stage may say of an item: a closed set. `settlement.py` turns each into what is written where."""
+"""The results that a stage may return: a closed set. `settlement.py` turns each into what is written where."""
 
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
@@ -10,24 +10,27 @@ UnverifiedReason = Literal["bad_signature", "malformed"]
 
 
 class Value(Protocol):
-    """What one stage makes for the next."""
+    """The output of a stage, and the input of the next one."""
 
     @property
     def biz_id(self) -> str:
         """The case it belongs to."""
 
     def dump(self) -> bytes:
-        """As the body of a message."""
+        """The value as the body of a message."""
 
 
 class Forward(NamedTuple):
-    """Done here: `value` is the next stage's input."""
+    """The item goes on: `value` is the next stage's input."""
 
     value: Value
 
 
 class Publish(NamedTuple):
-    """Done for good: `messages` go out, once for the ledger's mark `once` (a hash, a field, a value)."""
+    """The item is done: publish `messages`, unless the mark `once` is in the ledger already.
+
+    The mark is the key of a hash, a field and its value.
+    """
 
     messages: tuple[Message, ...]
     once: tuple[str, str, str]
@@ -35,14 +38,14 @@ class Publish(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Nothing is left to do for this item, for the reason `why`."""
+    """The item is done, and nothing is published. `why` is for the log."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unverified:
-    """It could not be shown to come from FaceID: kept aside, replayable after a mended secret."""
+    """The callback is not verified: stored, to be replayed if our secret was wrong."""
 
     reason: UnverifiedReason
     detail: str
@@ -50,7 +53,7 @@ class Unverified:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """To be tried again after `seconds`. An `attempt` is spent unless the cause lies with a dependency or the clock."""
+    """Try the stage again after `seconds`. `attempt`: count this as a failed attempt; after the last one it is dead."""
 
     seconds: float
     why: str
@@ -59,7 +62,7 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """The pipeline failed on this item: a dead letter, with all that is needed to replay it."""
+    """The pipeline has failed on this item: store it as a dead letter, which can be replayed."""
 
     reason: DeadReason
     detail: str
@@ -75,6 +78,6 @@ NAMES: Final[dict[type[StageResult], str]] = {
     Delay: "delay",
     DeadLetter: "dead",
 }
-"""The name of each result in logs; those of the exits stand in the topology too."""
+"""The name of each result in logs; drop, unverified, delay and dead are the topology's exits."""
 
 UNKNOWN_ACCOUNT: Final = DeadLetter("unknown_account", "no such account in this worker's settings")

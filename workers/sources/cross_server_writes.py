@@ -1,8 +1,8 @@
-"""What a settlement writes to other servers than the one that holds its message: it can't go in one step with it.
+"""What a settlement writes to other servers than the one that holds its message.
 
-So it goes before the message leaves its queue, and a settling that fails midway is tried again: a write to the ledger
-changes nothing when repeated (but for a bad signature, which then counts twice), and what a broker has confirmed is not
-published a second time.
+The two can't be changed in one step, so these writes come before the message leaves its queue. A settlement that fails
+in between is tried again. A repeated write to the ledger changes nothing, except that a bad signature counts twice.
+What a broker has confirmed is not published again.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,51 +16,63 @@ from shared.messaging.publisher import Publisher
 from workers.runtime.settlement import Settlement
 
 RELEASE_SECONDS: Final = 10.0
-"""Longer than a publication may take, and soon enough for the next worker to try."""
+"""How long a worker has claimed the items that it publishes: longer than publishing may take."""
 
 
 def write(ledger: "Redis", settlements: Sequence[Settlement]) -> None:
-    """What goes to the ledger's Redis first. Raises RedisError."""
+    """Run the writes to the ledger, before publishing. Raises RedisError."""
     _run(ledger, [command for settlement in settlements for command in settlement.writes])
 
 
 def mark(ledger: "Redis", settlements: Sequence[Settlement]) -> None:
-    """The marks, last, and only for what is out: without one a result may go out twice, with it too early never."""
+    """Set the marks of what is published. Raises RedisError.
+
+    A mark is written after publishing: a crash in between may publish a result twice, but never loses it.
+    """
     _run(ledger, [("HSETNX", *settlement.once) for settlement in settlements if settlement.once is not None])
 
 
 def release(message_set: MessageSet, leaving: Sequence[tuple[str, Message]], publisher: Publisher) -> None:
-    """Publish a message for each item, then take it off: one worker at a time, so that an item is not published twice
-    but where a worker dies in between, or takes longer. Raises RedisError and `NotStored`.
+    """Publish a message for each item, then take it off the message set. Raises RedisError and `NotStored`.
 
-    Whoever works on the message may have put the item back by then: that one stays.
+    One worker at a time claims an item. It is published twice only when that worker dies in between, or takes longer
+    than `RELEASE_SECONDS`. An item that was put back after its message was published stays.
     """
-    ours = message_set.claim([item for item, _ in leaving], RELEASE_SECONDS)
-    publisher.publish([message for item, message in leaving if item in ours])
-    message_set.take([(item, ()) for item in ours], at=ours)
+    claimed = message_set.claim([item for item, _ in leaving], RELEASE_SECONDS)
+    publisher.publish([message for item, message in leaving if item in claimed])
+    message_set.take([(item, ()) for item in claimed], at=claimed)
 
 
 class SettlementPublisher:
-    """Publishes what settlements hold for one broker; each only once, however often its settling is tried."""
+    """Publishes what settlements hold for one broker: each once, however often its settling is tried."""
 
-    def __init__(self, publisher: Publisher, posts_of: Callable[[Settlement], Sequence[Message]]) -> None:
+    def __init__(self, publisher: Publisher, messages_of: Callable[[Settlement], Sequence[Message]]) -> None:
+        """`messages_of`: the messages of a settlement that are for this broker."""
         self.publisher = publisher
-        self._posts_of = posts_of
-        self._out: set[str] = set()
+        self._messages_of = messages_of
+        self._sent: set[str] = set()
 
     def publish(self, settlements: Sequence[Settlement]) -> None:
-        """All that is not out yet; raises `NotStored`."""
-        due = [settlement for settlement in settlements if settlement.tag not in self._out]
-        self.publisher.publish([message for settlement in due for message in self._posts_of(settlement)])
-        self._out.update(settlement.tag for settlement in due if self._posts_of(settlement))
+        """Publish all that is not sent yet. Raises `NotStored`."""
+        due = [settlement for settlement in settlements if settlement.tag not in self._sent]
+        self.publisher.publish([message for settlement in due for message in self._messages_of(settlement)])
+        self._sent.update(settlement.tag for settlement in due if self._messages_of(settlement))
 
     def has_sent(self, settlement: Settlement) -> bool:
-        """Whether something of it is out already."""
-        return settlement.tag in self._out
+        """Whether messages of it are sent."""
+        return settlement.tag in self._sent
 
     def forget(self, settlements: Sequence[Settlement]) -> None:
-        """They are settled."""
-        self._out.difference_update(settlement.tag for settlement in settlements)
+        """These are settled: they won't come again."""
+        self._sent.difference_update(settlement.tag for settlement in settlements)
+
+    def keep(self) -> None:
+        """Keep the connection alive. Never raises."""
+        self.publisher.keep()
+
+    def close(self) -> None:
+        """Close the connection. Never raises."""
+        self.publisher.close()
 
 
 def _run(redis: "Redis", commands: Sequence[tuple[str | bytes | int, ...]]) -> None:

@@ -1,7 +1,8 @@
-"""Messages that come again, let through a few at a time: one of them may be what killed the worker that had it.
+"""Redelivered messages, let through a few at a time: one of them may have killed the worker that had it.
 
-A quorum queue counts a delivery for all that its dead consumer had prefetched, so its count condemns the neighbours.
-Here only those are counted that are let through, in the ledger's Redis and before that; a settlement ends the count.
+RabbitMQ's x-delivery-count rises for every message that a dead consumer had prefetched, so it can't identify the one
+that killed it. The poison guard counts only the messages that it lets through. It counts in the ledger's Redis, before
+it lets a message through; settling the message deletes the count.
 """
 
 from bisect import insort
@@ -14,30 +15,28 @@ from typing import Final, cast
 from redis import Redis
 from redis.exceptions import RedisError
 
-from workers.runtime.delivery import Delivery
+from shared.messaging.delivery import PROBATION_SECONDS, Delivery
 
-PROBATION_SECONDS: Final = 0.05
-"""How long those let through are watched: what kills does so at once."""
-AWAY_SECONDS: Final = 0.5
-"""Rest after Redis could not be asked; nothing is let through uncounted."""
-COUNT_LIFE: Final = 86_400
-"""Seconds that a count outlives its last trial."""
+LEDGER_PAUSE: Final = 0.5
+"""Seconds to wait after a failed command to Redis; without a count nothing is let through."""
+COUNT_TTL: Final = 86_400
+"""Seconds that a count is kept after its message was last let through."""
 
 
 @dataclass(slots=True)
 class Probation:
-    """A suspect that was let through: how often that was, this time included, and when."""
+    """A message that was let through: how often, this time included, and when (monotonic seconds)."""
 
     count: int
     since: float
 
-    def open(self, now: float) -> bool:
-        """Whether it may still turn out to be the killer; after a second death it is until it is settled."""
+    def is_open(self, now: float) -> bool:
+        """Whether the message may still kill this worker. One that was let through before may until it is settled."""
         return self.count > 1 or now - self.since < PROBATION_SECONDS
 
 
 class PoisonGuard:
-    """Those that wait, the least suspicious first, and those on trial. For one thread."""
+    """Redelivered messages that wait, those with the lowest count first, and those on probation. For one thread."""
 
     def __init__(self, redis: "Redis", prefix: str) -> None:
         self._redis = redis
@@ -47,40 +46,41 @@ class PoisonGuard:
         self._on_probation: dict[str, Probation] = {}
         self._cleared: list[str] = []
         self._arrivals = 0
-        self._away_until = 0.0
+        self._retry_at = 0.0
 
     def __len__(self) -> int:
         return len(self._new) + len(self._waiting)
 
     def add(self, delivery: Delivery) -> None:
-        """One that was delivered before."""
+        """Have a redelivered message wait."""
         self._new.append(delivery)
 
-    def release(self, most: int) -> Sequence[Delivery]:
-        """Those that may be worked on now, `most` of them where none was tried before; `earlier` is their count.
+    def release(self, limit: int) -> Sequence[Delivery]:
+        """Let messages through: up to `limit` that were never let through before, else one. Each has its count.
 
-        None while others are on trial, and none while Redis is away: a killer that nobody counts would kill for ever.
+        Lets none through while others are on probation, nor while Redis is unavailable: a message that is not counted
+        could kill workers for ever.
         """
         now = monotonic()
-        if not len(self) or now < self._away_until or any(trial.open(now) for trial in self._on_probation.values()):
+        if not len(self) or now < self._retry_at or any(each.is_open(now) for each in self._on_probation.values()):
             return []
         try:
             self._uncount()
             self._sort()
-            return self._let_through(most, now)
+            return self._let_through(limit, now)
         except RedisError:
-            self._away_until = monotonic() + AWAY_SECONDS
+            self._retry_at = monotonic() + LEDGER_PAUSE
             return []
 
     def settled(self, tags: Iterable[str]) -> None:
-        """These have killed nobody. A count that can't be deleted now ends by itself."""
+        """These are settled: delete their counts. A count that can't be deleted now expires."""
         done = [tag for tag in tags if self._on_probation.pop(tag, None) is not None]
         if done:
             with suppress(RedisError):
                 self._redis.delete(*map(self._key, done))
 
     def clear(self) -> None:
-        """The connection is lost, and this process lives: those on trial have killed nobody. All will come again."""
+        """The connection is lost: all messages are delivered again. Those on probation have not killed this worker."""
         self._cleared += map(self._key, self._on_probation)
         self._on_probation.clear()
         self._new.clear()
@@ -97,27 +97,27 @@ class PoisonGuard:
             self._new.clear()
 
     def _uncount(self) -> None:
-        """Take back what was counted for nothing; earlier deaths stay counted."""
+        """Take back the last count of the messages that a lost connection has cleared."""
         if self._cleared:
             with self._redis.pipeline(transaction=False) as pipe:
                 for key in self._cleared:
                     pipe.decr(key)
-                    pipe.expire(key, COUNT_LIFE)
+                    pipe.expire(key, COUNT_TTL)
                 pipe.execute()
             self._cleared.clear()
 
-    def _let_through(self, most: int, now: float) -> list[Delivery]:
+    def _let_through(self, limit: int, now: float) -> list[Delivery]:
         first = self._waiting[0][0]
-        size = sum(count == 0 for count, _, _ in self._waiting[:most]) if first == 0 else 1
+        size = sum(count == 0 for count, _, _ in self._waiting[:limit]) if first == 0 else 1
         chosen = [delivery for _, _, delivery in self._waiting[:size]]
         with self._redis.pipeline(transaction=False) as pipe:
             for delivery in chosen:
                 pipe.incr(self._key(delivery.tag))
-                pipe.expire(self._key(delivery.tag), COUNT_LIFE)
+                pipe.expire(self._key(delivery.tag), COUNT_TTL)
             counts = cast("list[int]", pipe.execute())[::2]
         del self._waiting[:size]
         self._on_probation.update((d.tag, Probation(count, now)) for d, count in zip(chosen, counts, strict=True))
-        return [replace(delivery, earlier=count) for delivery, count in zip(chosen, counts, strict=True)]
+        return [replace(delivery, delivery_count=count) for delivery, count in zip(chosen, counts, strict=True)]
 
     def _key(self, tag: str) -> str:
         return f"{self._prefix}:probation:{tag.partition('/')[0]}"

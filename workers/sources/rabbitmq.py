@@ -8,25 +8,25 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from shared.ledger.message_set import MessageSet
+from shared.messaging.delivery import Delivery
 from shared.messaging.errors import BrokerUnavailable
 from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored, Publisher
-from workers.runtime.delivery import Delivery
 from workers.runtime.settlement import Settlement
 from workers.sources.cross_server_writes import SettlementPublisher, mark, release, write
 from workers.sources.poison_guard import PoisonGuard
 from workers.sources.rabbitmq_consumer import RabbitConsumer
 
 AFTER_RECONNECT: Final = 16
-"""Suspects let through at once where the connection was lost before: most of them were cut off, and killed nobody."""
+"""Redelivered messages let through at once after this worker has reconnected: most were merely cut off with it."""
 
 
 class RabbitSource:
-    """The inner queues on RabbitMQ, ledger and results wherever they are.
+    """The inner queues on RabbitMQ; the ledger and the results may be on any server.
 
-    A settlement writes to the ledger, publishes, marks the ledger, and acknowledges last. What fails on the way is
-    tried again, and what was confirmed is not published again. A delivery ends with its connection, and its message
-    comes again: then a settlement that has published nothing yet is dropped, and one that has is finished.
+    To settle is to write to the ledger, publish, mark the ledger, and acknowledge, in this order. A step that fails is
+    tried again; what the broker has confirmed is not published again. A lost connection ends its deliveries, and their
+    messages are delivered again: a settlement that has published nothing is then dropped, any other is finished.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class RabbitSource:
         poison_guard: PoisonGuard,
         prefetch: int,
     ) -> None:
-        """`prefetch` messages are in work at most; `results` may be the same as `inner`."""
+        """At most `prefetch` messages are in work; `results` may be the same as `inner`."""
         self._consumer = consumer
         self._ledger = ledger
         self._poison_guard = poison_guard
@@ -50,89 +50,86 @@ class RabbitSource:
     def receive(self, wait: float) -> Sequence[Delivery]:
         """A batch of messages, waited for at most `wait` seconds."""
         with self._reporting():
-            self._keep()
+            self._keep_publishers()
             batch = self._take()
             if not batch:
-                self._drain(wait)
+                self._consumer.drain(wait)
                 batch = self._take()
         return batch
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """Write, publish, mark, acknowledge."""
         with self._reporting():
-            self._drain(0.0)  # a connection that is gone should be known before anything is published
-            ours = [settlement for settlement in settlements if self._stands(settlement)]
-            write(self._ledger, [settlement for settlement in ours if self._consumer.holds(settlement.tag)])
-            for publisher_ in self._publishers:
-                publisher_.publish(ours)
-            mark(self._ledger, ours)
-            self._consumer.ack(settlement.tag for settlement in ours)
+            self._consumer.drain(0.0)  # notice a lost connection before anything is published
+            valid = [settlement for settlement in settlements if self._is_valid(settlement)]
+            write(self._ledger, [settlement for settlement in valid if self._consumer.holds(settlement.tag)])
+            for publisher in self._publishers:
+                publisher.publish(valid)
+            mark(self._ledger, valid)
+            self._consumer.ack(settlement.tag for settlement in valid)
         self._forget(settlements)
 
     def renew(self) -> None:
-        """Keep the connections, and with them what is in work."""
+        """Keep the connections alive, and with them the deliveries in work."""
         with self._reporting():
-            self._keep()
-            self._drain(0.0)
+            self._keep_publishers()
+            self._consumer.drain(0.0)
 
     def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> None:
-        """Publish a message for each, then take the items off the message set."""
+        """Publish a message for each item, then take the items off the message set."""
         with self._reporting():
             release(message_set, leaving, self._results if results else self._inner)
 
     def oldest(self, queues: Sequence[str]) -> float | None:
-        """When the oldest message that this worker holds was published: what waits behind it is younger."""
+        """When the oldest message that this worker holds was published; those that wait on the broker are younger."""
         return self._consumer.oldest(queues)
 
     def close(self) -> None:
-        """Hand back what is in work."""
-        for end in {id(end): end for end in (self._consumer, self._inner, self._results)}.values():
-            end.close()
+        """Hand back the messages in work, and close the connections."""
+        self._consumer.close()
+        for publisher in self._publishers:
+            publisher.close()
 
     def _take(self) -> list[Delivery]:
-        """As many as may be worked on now."""
-        arrived, room = self._consumer.first, self._prefetch - len(self._in_work)
+        """Messages from the consumer, as many as may be worked on now."""
+        first, room = self._consumer.first, self._prefetch - len(self._in_work)
         for _ in range(len(self._consumer.again)):
             self._poison_guard.add(self._consumer.again.popleft())
         batch: list[Delivery] = []
         if room > 0:
             most = AFTER_RECONNECT if self._consumer.connections > 1 else 1
             batch += self._poison_guard.release(min(most, room))
-        while arrived and len(batch) < room:
-            batch.append(arrived.popleft())
+        while first and len(batch) < room:
+            batch.append(first.popleft())
         self._in_work.update(delivery.tag for delivery in batch)
         return batch
 
-    def _stands(self, settlement: Settlement) -> bool:
-        """Whether there is still something to do for it."""
+    def _is_valid(self, settlement: Settlement) -> bool:
+        """Whether it is to be finished: its delivery is open, or a part of it is published already."""
         return self._consumer.holds(settlement.tag) or any(
-            publisher_.has_sent(settlement) for publisher_ in self._publishers
+            publisher.has_sent(settlement) for publisher in self._publishers
         )
 
     def _forget(self, settlements: Sequence[Settlement]) -> None:
         tags = [settlement.tag for settlement in settlements]
         self._in_work.difference_update(tags)
         self._poison_guard.settled(tags)
-        for publisher_ in self._publishers:
-            publisher_.forget(settlements)
+        for publisher in self._publishers:
+            publisher.forget(settlements)
 
-    def _drain(self, wait: float) -> None:
-        try:
-            self._consumer.drain(wait)
-        except BrokerUnavailable:
-            self._poison_guard.clear()
-            raise
-
-    def _keep(self) -> None:
-        for publisher_ in self._publishers:
-            publisher_.publisher.keep()
+    def _keep_publishers(self) -> None:
+        for publisher in self._publishers:
+            publisher.keep()
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
         try:
             yield
-        except (BrokerUnavailable, NotStored) as error:
-            raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error
+        except BrokerUnavailable:  # the consumer's connection is lost: all its messages are delivered again
+            self._poison_guard.clear()
+            raise
+        except NotStored as error:
+            raise BrokerUnavailable(f"not stored: {error}") from error
         except RedisError as error:
             raise BrokerUnavailable(type(error).__name__) from error
 

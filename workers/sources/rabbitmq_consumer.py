@@ -1,110 +1,78 @@
-"""The side of RabbitMQ that a worker reads: messages in, acknowledgements out."""
+"""The messages that a worker receives from RabbitMQ, before they are given to its stages."""
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any
 
 from kombu.connection import Connection
 
-from shared.messaging.errors import BrokerUnavailable
-from shared.rabbit import Link, Topology
-from shared.rabbit.unsettled import Unsettled
-from shared.rabbit.wire import incoming
-from workers.runtime.delivery import Delivery
-
-DELIVERY_COUNT: Final = "x-delivery-count"
-"""The broker's own header; it counts what was merely prefetched, too."""
+from shared.messaging.delivery import DELIVERY_COUNT, Delivery
+from shared.rabbit import Receiver, Topology
+from shared.rabbit.amqp_message import from_amqp
+from shared.rabbit.receiver import Position
 
 
-class RabbitConsumer:
-    """The connection on which messages come, made anew when it is lost. For one thread; may raise `BrokerUnavailable`.
+class RabbitConsumer(Receiver):
+    """Reads the inner queues. `drain` and `ack` may raise `BrokerUnavailable`.
 
-    A delivery's tag is `DIGEST/CONNECTION/NUMBER`: the digest is the message's, the same however often it comes.
+    A delivery's tag is `DIGEST/CONNECTION/NUMBER`. The digest is of the message: the same in each of its deliveries.
     """
 
     def __init__(self, dialer: Connection, topology: Topology, queues: Mapping[str, str], prefetch: int) -> None:
-        """`queues`: full names and the short ones of the topology; `prefetch` is for each of them."""
-        self._dialer = dialer
-        self._topology = topology
+        """`queues`: full names, and the short ones of the topology; `prefetch`: messages held of each of them."""
+        super().__init__(dialer, topology)
         self._queues = queues
         self._prefetch = prefetch
-        self._link: Link | None = None
-        self._unsettled = Unsettled()
-        self._since: dict[int, tuple[str, float]] = {}
-        self.connections = 0
-        """How often it has connected."""
+        self._published: dict[Position, tuple[str, float]] = {}
+        """Of each open delivery the queue, and when the message was published; 0 where the publisher does not say."""
         self.first: deque[Delivery] = deque()
-        """Messages that come for the first time."""
+        """Messages that were never delivered before."""
         self.again: deque[Delivery] = deque()
-        """Messages that were delivered before, to whomever."""
+        """Messages that were delivered before, to any consumer."""
 
     def drain(self, wait: float) -> None:
-        """Take in what has come, waited for at most `wait` seconds; connects where that is needed."""
-        link = self._link or self._open()
-        try:
+        """Take in what has arrived, waited for at most `wait` seconds."""
+        with self._connected() as link:
             link.drain(wait)
-        except BrokerUnavailable:
-            self._link = None
-            self._begin()
-            raise
 
     def holds(self, tag: str) -> bool:
-        """Whether the delivery is still open: its message would come again."""
-        _, connection, number = tag.split("/")
-        return self._link is not None and int(connection) == self.connections and int(number) in self._unsettled
+        """Whether the delivery is still open; if it is not, its message is delivered again."""
+        return self.is_open(_position(tag))
 
     def ack(self, tags: Iterable[str]) -> None:
-        """The messages are done; those of earlier connections can't be told so, and come again."""
-        numbers = [int(tag.rpartition("/")[2]) for tag in tags if self.holds(tag)]
-        if self._link is None or not numbers:
-            return
-        for number in numbers:
-            del self._since[number]
-        with self._link.batch():
-            for number, multiple in self._unsettled.settle(numbers):
-                self._link.channel.basic_ack(number, multiple)
+        """Acknowledge these messages. Those of earlier connections can't be acknowledged, and are delivered again."""
+        positions = [position for tag in tags if self.is_open(position := _position(tag))]
+        for position in positions:
+            del self._published[position]
+        self._acknowledge(positions)
 
     def oldest(self, queues: Sequence[str]) -> float | None:
-        """When the oldest message was published of those that are here and open, in unix seconds."""
-        return min((since for queue, since in self._since.values() if since and queue in queues), default=None)
+        """When the oldest open message of these queues was published, in unix seconds; None when there is none."""
+        return min((at for queue, at in self._published.values() if at and queue in queues), default=None)
 
-    def close(self) -> None:
-        """Hand back all that is open. Never raises."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
-        self._begin()
-
-    def _begin(self) -> None:
-        """Nothing is open on a new connection."""
-        self._unsettled = Unsettled()
-        self._since.clear()
+    def _forget(self) -> None:
+        super()._forget()
+        self._published.clear()
         self.first.clear()
         self.again.clear()
 
-    def _open(self) -> Link:
-        link = Link(self._dialer)
-        self._begin()
-        self.connections += 1
-        with link.guarded():
-            self._topology.declare(link.channel)
-            link.channel.basic_qos(0, self._prefetch, False)  # for each consumer: quorum queues know no other
-            for queue in self._queues:
-                link.channel.basic_consume(queue, callback=partial(self._note, queue))
-        self._link = link
-        return link
+    def _begin(self, channel: Any) -> None:
+        channel.basic_qos(0, self._prefetch, False)  # for each consumer: quorum queues know no other
+        for queue in self._queues:
+            self._consume(channel, queue)
 
-    def _note(self, queue: str, message: Any) -> None:
-        info = message.delivery_info
-        number = info["delivery_tag"]
-        headers, content_type, body = incoming(message)
-        headers.pop(DELIVERY_COUNT, None)
+    def _arrived(self, queue: str, position: Position, message: Any) -> None:
+        headers, content_type, body = from_amqp(message)
+        headers.pop(DELIVERY_COUNT, None)  # it counts prefetched messages too: the poison guard counts by itself
         digest = blake2b(body, digest_size=12)
         digest.update(repr((queue, content_type, headers)).encode(errors="surrogatepass"))
-        tag = f"{digest.hexdigest()}/{self.connections}/{number}"
-        self._unsettled.add(number)
-        self._since[number] = (queue, float(message.properties.get("timestamp", 0)))
-        arrivals = self.again if info["redelivered"] else self.first
+        tag = "/".join((digest.hexdigest(), *map(str, position)))
+        self._published[position] = (queue, float(message.properties.get("timestamp", 0)))
+        arrivals = self.again if message.delivery_info["redelivered"] else self.first
         arrivals.append(Delivery(tag, self._queues[queue], headers, content_type, body))
+
+
+def _position(tag: str) -> Position:
+    _, connection, number = tag.split("/")
+    return int(connection), int(number)

@@ -12,28 +12,29 @@ from shared.brokers.factory import open_connection, open_publisher
 from shared.brokers.kombu_publisher import open_channel
 from shared.brokers.redis_streams_publisher import addition
 from shared.ledger.message_set import Command, MessageSet
+from shared.messaging.delivery import DELIVERY_COUNT, Delivery
 from shared.messaging.errors import BrokerUnavailable
 from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored, Publisher
 from shared.streams import Channel, Move
 from shared.streams import Delivery as Entry
-from workers.runtime.delivery import Delivery
 from workers.runtime.settlement import Settlement
 from workers.sources.cross_server_writes import SettlementPublisher, mark, release, write
 
 OUR_FIELDS: Final = frozenset({b"body", b"content_type", b"content_encoding", b"headers"})
-KOMBU_HEADERS: Final = frozenset({"compression", "x-delivery-count", "x-undecodable"})
-"""Headers that mean something to kombu or to the transport."""
+KOMBU_HEADERS: Final = frozenset({"compression", DELIVERY_COUNT, "x-undecodable"})
+"""Headers that kombu or the transport acts on."""
 INNER_TIMEOUT: Final = 5.0
 MAX_BATCH: Final = 200
-"""Messages read at once: enough to pay for the round trip, few enough that other workers get their share."""
+"""Messages read at once: many for each round trip, but few enough that other workers get some."""
 
 
 class StreamsSource:
     """The inner queues on Redis Streams.
 
-    Whatever lives on the same Redis as the queues is written by the fenced move itself: then an item is in exactly
-    one place at any time. `results` and `ledger` are given where they live elsewhere, and are written before the move.
+    One script on the queues' Redis settles a message and writes what follows from it, if the worker still holds the
+    message: so an item is in exactly one place at any time. A `results` broker or a `ledger` on another server is
+    written to before that script runs.
     """
 
     def __init__(
@@ -45,11 +46,14 @@ class StreamsSource:
         results: Publisher | None,
         ledger: "Redis | None",
     ) -> None:
-        """`queues`: full names and the short ones of the topology; `lease` in seconds."""
+        """`queues`: full names, and the short ones of the topology; `lease` in seconds.
+
+        `results` and `ledger`: None where they are on the queues' Redis.
+        """
         self._connection = open_connection(
             url, lease_seconds=lease, batch_size=min(prefetch, MAX_BATCH), consumer="worker"
         )
-        self._errors = (*self._connection.connection_errors, *self._connection.channel_errors, RedisError, NotStored)
+        self._errors = (*self._connection.connection_errors, *self._connection.channel_errors, RedisError)
         self._queues = queues
         self._names = list(queues)
         self._prefetch = prefetch
@@ -62,47 +66,51 @@ class StreamsSource:
         """A batch of messages, waited for at most `wait` seconds."""
         with self._reporting():
             channel = self._channel()
-            self._keep()
+            self._keep_results()
             return [_read(entry, self._queues[entry.queue], channel) for entry in channel.receive(self._names, wait)]
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Move the messages on."""
+        """Settle these messages; one whose lease was lost is left alone."""
         with self._reporting():
-            self._write_cross_server(settlements)
+            if self._ledger is not None:
+                write(self._ledger, settlements)
+            if self._results is not None:
+                self._results.publish(settlements)
             moved = self._channel().move([self._move(settlement) for settlement in settlements])
-            out = [settlement for settlement, ours in zip(settlements, moved, strict=True) if ours or self._results]
-            self._mark_cross_server(out)
+            results_elsewhere = self._results is not None
+            self._note_published(
+                [settlement for settlement, ours in zip(settlements, moved, strict=True) if ours or results_elsewhere]
+            )
 
     def renew(self) -> None:
-        """Keep the leases."""
+        """Renew the leases of the messages in work."""
         with self._reporting():
-            self._keep()
+            self._keep_results()
             self._channel().renew()
 
     def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> None:
         """Take items off a message set and publish a message for each, in one step where both are on one Redis."""
         with self._reporting():
-            apart = self._results.publisher if results and self._results is not None else None
-            if apart is None and self._ledger is not None:
-                apart = self._inner
-            if apart is not None:
-                release(message_set, leaving, apart)
+            if results and self._results is not None:
+                release(message_set, leaving, self._results.publisher)
+            elif self._ledger is not None:
+                release(message_set, leaving, self._inner)
             else:
                 message_set.take([(item, (addition(message),)) for item, message in leaving])
 
     def oldest(self, queues: Sequence[str]) -> float | None:
-        """When the oldest message was put there: one in work counts as waiting until it is settled."""
+        """When the oldest unsettled message was published, unix seconds."""
         with self._reporting():
             times = [self._channel().oldest(queue) for queue in queues]
         return min((time for time in times if time is not None), default=None)
 
     def close(self) -> None:
-        """Hand back what is in work."""
+        """Hand back the messages in work, and close the connections."""
         with suppress(*self._errors):
             self._connection.close()
         self._inner.close()
         if self._results is not None:
-            self._results.publisher.close()
+            self._results.close()
 
     def _channel(self) -> Channel:
         if self._opened is None:
@@ -111,25 +119,18 @@ class StreamsSource:
             self._opened = channel
         return self._opened
 
-    def _keep(self) -> None:
+    def _keep_results(self) -> None:
         if self._results is not None:
-            self._results.publisher.keep()
+            self._results.keep()
 
-    def _write_cross_server(self, settlements: Sequence[Settlement]) -> None:
-        """What is not on the queues' Redis goes first; a repeat finds it there, or bears the same id."""
+    def _note_published(self, settlements: Sequence[Settlement]) -> None:
         if self._ledger is not None:
-            write(self._ledger, settlements)
+            mark(self._ledger, settlements)
         if self._results is not None:
-            self._results.publish(settlements)
-
-    def _mark_cross_server(self, out: Sequence[Settlement]) -> None:
-        if self._ledger is not None:
-            mark(self._ledger, out)
-        if self._results is not None:
-            self._results.forget(out)
+            self._results.forget(settlements)
 
     def _move(self, settlement: Settlement) -> Move:
-        """What the fenced script does for one message."""
+        """What the script does for one message."""
         messages = settlement.messages if self._results is not None else (*settlement.messages, *settlement.results)
         commands: list[Command] = [addition(message) for message in messages]
         if self._ledger is None:
@@ -140,24 +141,26 @@ class StreamsSource:
     def _reporting(self) -> Iterator[None]:
         try:
             yield
+        except NotStored as error:
+            raise BrokerUnavailable(f"not stored: {error}") from error
         except self._errors as error:
             raise BrokerUnavailable(type(error).__name__) from error
 
 
 def _read(entry: Entry, queue: str, channel: Channel) -> Delivery:
-    """What our own publishers write is read here; what else may stand in a stream is left to the transport."""
+    """Our own publishers' entries are decoded here, which is fast; kombu's transport decodes any other."""
     fields = dict(zip(entry.fields[::2], entry.fields[1::2], strict=True))
     try:
         headers = from_json(fields[b"headers"])
         body, content_type = fields[b"body"], fields.get(b"content_type", b"").decode()
     except (KeyError, ValueError):
-        return _read_odd(entry, queue, channel)
+        return _read_by_kombu(entry, queue, channel)
     if not fields.keys() <= OUR_FIELDS or not isinstance(headers, dict) or not headers.keys().isdisjoint(KOMBU_HEADERS):
-        return _read_odd(entry, queue, channel)
+        return _read_by_kombu(entry, queue, channel)
     return Delivery(entry.tag, queue, headers, content_type, body, entry.delivery_count)
 
 
-def _read_odd(entry: Entry, queue: str, channel: Channel) -> Delivery:
+def _read_by_kombu(entry: Entry, queue: str, channel: Channel) -> Delivery:
     message = channel.message(entry)
     fault = "" if message.undecodable is None else str(message.undecodable)
     fields = tuple(message.fields.items()) if fault else ()

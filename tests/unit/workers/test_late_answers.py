@@ -10,6 +10,7 @@ import pytest
 from shared.events.decision import decision_id
 from shared.ledger.case_key import CaseKey, case_key
 from shared.ledger.message_set import MessageSet
+from shared.messaging.delivery import Delivery
 from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
 from tests.support.one_worker import PREFIX, OneWorker
@@ -17,7 +18,6 @@ from tests.support.payloads import BIZ_ID, CALLBACKS, changed, signed
 from tests.support.waiting import eventually
 from workers.faceid.getresult_client import Answer, Answered, Failed
 from workers.maintenance.outbox_relay import OutboxRelay
-from workers.runtime.delivery import Delivery
 
 NOW = 1_462_259_800.0
 KEY = case_key(PREFIX, CaseKey("default", BIZ_ID))

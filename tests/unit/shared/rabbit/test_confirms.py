@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.rabbit.confirms import Confirms, Refused
-from shared.rabbit.unsettled import Unsettled
+from shared.rabbit.open_deliveries import OpenDeliveries
 
 
 class Channel:
@@ -65,25 +65,25 @@ def test_a_message_that_is_not_taken_is_told_and_forgotten_with_its_batch(words:
     assert confirms.complete
 
 
-def test_one_word_settles_all_up_to_the_first_that_stays_open() -> None:
-    unsettled = Unsettled()
+def test_one_acknowledgement_stands_for_all_up_to_the_first_that_stays_open() -> None:
+    deliveries = OpenDeliveries()
     for tag in range(1, 8):
-        unsettled.add(tag)
-    assert unsettled.settle([7, 2, 1, 3, 5]) == [(3, True), (5, False), (7, False)]
-    assert unsettled.settle([4, 5]) == [(4, True)]
-    assert unsettled.settle([4, 99]) == []
-    assert unsettled.settle([6]) == [(6, True)]
+        deliveries.add(tag)
+    assert deliveries.close([7, 2, 1, 3, 5]) == [(3, True), (5, False), (7, False)]
+    assert deliveries.close([4, 5]) == [(4, True)]
+    assert deliveries.close([4, 99]) == []
+    assert deliveries.close([6]) == [(6, True)]
 
 
 @given(st.lists(st.sets(st.integers(1, 40)), max_size=12))
-def test_whatever_is_settled_in_whatever_order_the_broker_hears_of_that_and_of_nothing_else(
+def test_in_whatever_order_deliveries_are_closed_exactly_these_are_acknowledged(
     batches: list[set[int]],
 ) -> None:
-    unsettled, open_, wanted = Unsettled(), set(range(1, 41)), set[int]()
+    deliveries, open_, wanted = OpenDeliveries(), set(range(1, 41)), set[int]()
     for tag in sorted(open_):
-        unsettled.add(tag)
+        deliveries.add(tag)
     for batch in batches:
         wanted |= batch
-        for tag, multiple in unsettled.settle(batch):
+        for tag, multiple in deliveries.close(batch):
             open_ -= {other for other in open_ if other <= tag} if multiple else {tag}
         assert open_ == set(range(1, 41)) - wanted

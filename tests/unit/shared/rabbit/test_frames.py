@@ -11,7 +11,7 @@ from amqp.serialization import dumps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.rabbit.frames import HELD, BrokenFrame, Frame, WriteBuffer, read_frames, tolerant_frame_handler
+from shared.rabbit.frames import MAX_BUFFER, BrokenFrame, Frame, WriteBuffer, read_frames, tolerant_frame_handler
 
 FRAMES = st.lists(st.tuples(st.integers(1, 8), st.integers(0, 9), st.binary(max_size=40)), min_size=1, max_size=8)
 
@@ -149,7 +149,7 @@ def test_a_cork_holds_back_no_more_than_it_may() -> None:
     write_buffer = WriteBuffer(transport)
     write_buffer.hold()
     for _ in range(5):
-        write_buffer.write(b"x" * (HELD // 2))
-    assert [len(piece) for piece in transport.written] == [HELD, HELD]
+        write_buffer.write(b"x" * (MAX_BUFFER // 2))
+    assert [len(piece) for piece in transport.written] == [MAX_BUFFER, MAX_BUFFER]
     write_buffer.release()
-    assert sum(map(len, transport.written)) == 5 * (HELD // 2)
+    assert sum(map(len, transport.written)) == 5 * (MAX_BUFFER // 2)

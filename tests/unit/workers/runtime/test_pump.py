@@ -1,4 +1,4 @@
-"""The pump: batches in, batches out, and how it ends."""
+"""The pump: it reads, settles, survives an outage of the broker, and ends."""
 
 import threading
 import time
@@ -9,12 +9,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.ledger.message_set import MessageSet
+from shared.messaging import broker_thread
+from shared.messaging.delivery import Delivery
 from shared.messaging.errors import BrokerUnavailable
 from shared.messaging.message import Message
 from tests.support.waiting import until
-from workers.runtime import pump as pump_module
-from workers.runtime.delivery import Delivery
-from workers.runtime.pump import Pump
+from workers.runtime.pump import CROWD, Pump
 from workers.runtime.settlement import Settlement
 
 
@@ -54,7 +54,7 @@ class FakeSource:
         raise NotImplementedError
 
     def maintenance(self) -> None:
-        self._call("chore")
+        self._call("maintenance")
 
     def close(self) -> None:
         self.closed = True
@@ -99,9 +99,9 @@ class Bench:
 
 
 @pytest.fixture(autouse=True)
-def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pump_module, "MAINTENANCE_INTERVAL", 0.005)
-    monkeypatch.setattr(pump_module, "DOWN_WAITS", (0.001, 0.002))
+def _short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_thread, "UPKEEP_INTERVAL", 0.005)
+    monkeypatch.setattr(broker_thread, "DOWN_PAUSES", (0.001, 0.002))
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_what_is_finished_never_waits_for_a_read(bench: Bench) -> None:
 
 
 def test_one_who_is_woken_settles_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pump_module, "BUSY_WAIT", 60.0)
+    monkeypatch.setattr(Pump, "BUSY_WAIT", 60.0)
     bench.offer("a")
     until(lambda: bench.source.waits[-1] == 0)  # it has found no more, and rests
     bench.finish("a")
@@ -152,21 +152,21 @@ def test_one_who_is_woken_settles_at_once(bench: Bench, monkeypatch: pytest.Monk
 
 
 def test_with_a_crowd_in_work_it_rests_between_its_turns(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pump_module, "BUSY_WAIT", 0.02)
-    tags = [str(number) for number in range(2 * pump_module.CROWD)]
+    monkeypatch.setattr(Pump, "BUSY_WAIT", 0.02)
+    tags = [str(number) for number in range(2 * CROWD)]
     bench.offer(*tags)
     bench.source.calls.clear()
-    for tag in tags[: pump_module.CROWD // 2]:
+    for tag in tags[: CROWD // 2]:
         bench.finish(tag)
         bench.pump.wake()
         time.sleep(0.002)
-    until(lambda: len(bench.settled()) == pump_module.CROWD // 2)
+    until(lambda: len(bench.settled()) == CROWD // 2)
     assert bench.source.calls.count("settle") <= 6
 
 
 def test_while_the_broker_is_away_what_is_finished_is_held_on_to_and_settled_once(bench: Bench) -> None:
     bench.offer("a", "b")
-    bench.source.down |= {"settle", "receive", "renew", "chore"}
+    bench.source.down |= {"settle", "receive", "renew", "maintenance"}
     bench.finish("a")
     until(lambda: bench.source.calls.count("settle") >= 5)
     bench.finish("b")
@@ -205,13 +205,13 @@ def test_an_outage_is_logged_when_it_begins_and_when_it_ends() -> None:
 def test_chores_are_done_whether_there_is_work_or_not(bench: Bench) -> None:
     for _ in range(2):
         bench.source.calls.clear()
-        until(lambda: bench.source.calls.count("chore") >= 3)
+        until(lambda: bench.source.calls.count("maintenance") >= 3)
         bench.offer("a")
 
 
 def test_a_chore_that_fails_is_tried_again_and_reading_goes_on(bench: Bench) -> None:
-    bench.source.down.add("chore")
-    until(lambda: bench.source.calls.count("chore") >= 3)
+    bench.source.down.add("maintenance")
+    until(lambda: bench.source.calls.count("maintenance") >= 3)
     bench.offer("a")
     assert bench.pump.failure is None
 

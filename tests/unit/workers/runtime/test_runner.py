@@ -11,11 +11,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ResponseError
 from structlog.testing import capture_logs
 
+from shared.messaging.delivery import Delivery
 from shared.messaging.envelope import Envelope
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import BY_STAGE, Stage
 from workers.runtime import stage_result
-from workers.runtime.delivery import Delivery
 from workers.runtime.runner import RETRY_CAP, Runner, StageRun
 from workers.runtime.settlement import Settlement, Settler
 from workers.runtime.stage_result import StageResult
@@ -60,10 +60,10 @@ def runner(stages: Mapping[Stage, StageRun]) -> Runner:
     return Runner(stages, Settler("p", max_attempts=3, clock=lambda: NOW), Random(1))
 
 
-def delivery(stage: Stage = "verify", body: bytes = b"[]", earlier: int = 0, attempts: int = 0) -> Delivery:
+def delivery(stage: Stage = "verify", body: bytes = b"[]", delivery_count: int = 0, attempts: int = 0) -> Delivery:
     envelope = Envelope("i1", "default", "notify", "POST", 5.5, body, attempts=attempts)
     post = envelope.to_message("any")
-    return Delivery("7-0/1", BY_STAGE[stage].reads, post.headers, post.content_type, body, earlier)
+    return Delivery("7-0/1", BY_STAGE[stage].reads, post.headers, post.content_type, body, delivery_count)
 
 
 def stored(settlement: Settlement) -> tuple[str, StoredMessage]:
@@ -133,17 +133,17 @@ async def test_what_can_not_be_read_is_dead_at_once_and_its_stage_never_runs(bro
     assert stage.runs == 0
 
 
-@pytest.mark.parametrize("earlier", [0, 4])
-async def test_up_to_its_fifth_delivery_a_message_is_worked_on(earlier: int) -> None:
+@pytest.mark.parametrize("count", [0, 4])
+async def test_up_to_its_fifth_delivery_a_message_is_worked_on(count: int) -> None:
     stage = Scripted("verify", stage_result.Drop("fine"))
-    assert await runner({"verify": stage}).run(delivery(earlier=earlier)) == Settlement("7-0/1")
+    assert await runner({"verify": stage}).run(delivery(delivery_count=count)) == Settlement("7-0/1")
     assert stage.runs == 1
 
 
 @pytest.mark.parametrize("stage", ["verify", "reconcile"])
 async def test_the_sixth_delivery_is_poison_and_the_message_is_not_even_read(stage: Stage) -> None:
     scripted = Scripted(stage)
-    message_set, item = stored(await runner({stage: scripted}).run(delivery(stage, b'["kills"]', earlier=5)))
+    message_set, item = stored(await runner({stage: scripted}).run(delivery(stage, b'["kills"]', delivery_count=5)))
     assert (message_set, item.reason) == ("p:dead", "poison")
     assert item.message is not None
     assert (item.message.queue, item.message.body) == (f"p.{BY_STAGE[stage].reads}", b'["kills"]')

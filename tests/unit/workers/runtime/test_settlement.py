@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from shared.ledger.message_set import Command, put_commands
+from shared.messaging.delivery import Delivery
 from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import Stage
 from workers.runtime import stage_result
-from workers.runtime.delivery import Delivery
 from workers.runtime.settlement import Item, Settlement, Settler
 
 NOW = 1000.0

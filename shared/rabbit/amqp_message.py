@@ -1,4 +1,4 @@
-"""A post as a message of AMQP, and back."""
+"""Between our messages and those of py-amqp."""
 
 import json
 from time import time
@@ -7,19 +7,19 @@ from typing import Any, Final
 from shared.messaging.message import Message
 
 PERSISTENT: Final = 2
-LONGEST_TYPE: Final = 255
-"""Bytes of a content type; AMQP's short strings hold no more."""
-MOST_HEADERS: Final = 32_000
-"""Characters of the headers: all properties must fit into one frame, which is of 128 KB as RabbitMQ has it."""
+MAX_CONTENT_TYPE: Final = 255
+"""Bytes of a content type: the limit of AMQP's short strings."""
+MAX_HEADERS: Final = 32_000
+"""Characters of all headers: the properties must fit into one frame, which is 128 KB by RabbitMQ's default."""
 WIDE: Final = "wide"
-"""Type of a message that carries its headers and its content type as a line of JSON in front of its body."""
+"""Type of a message whose headers and content type are a line of JSON in front of its body, as they are too long."""
 
 Parts = tuple[dict[str, str | int | float], str, bytes]
 """Headers, content type and body."""
 
 
-def outgoing(channel: Any, message: Message, lifetime: int | None) -> Any:
-    """The message that carries a post; `lifetime` in milliseconds, None for ever."""
+def to_amqp(channel: Any, message: Message, lifetime: int | None) -> Any:
+    """The message for py-amqp to publish. It expires after `lifetime` milliseconds; None: never."""
     properties: dict[str, Any] = {"delivery_mode": PERSISTENT, "timestamp": int(time())}
     if lifetime is not None:
         properties["expiration"] = str(lifetime)
@@ -31,8 +31,8 @@ def outgoing(channel: Any, message: Message, lifetime: int | None) -> Any:
     return channel.prepare_message(body, content_type=content_type or None, headers=headers, properties=properties)
 
 
-def incoming(message: Any) -> Parts:
-    """What a message carries, whoever has published it; of its headers those that are plain text or numbers."""
+def from_amqp(message: Any) -> Parts:
+    """The parts of a received message, whoever published it. Leaves out headers that are neither text nor numbers."""
     properties = message.properties
     body = message.body or b""  # py-amqp has "" where there is none
     if properties.get("type") == WIDE:
@@ -41,14 +41,14 @@ def incoming(message: Any) -> Parts:
             parts = json.loads(head)
             return _plain(parts["headers"]), str(parts["content_type"]), rest
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return {}, "", body  # somebody else's
+            return {}, "", body  # not published by us
     return _plain(properties.get("application_headers") or {}), properties.get("content_type") or "", body
 
 
 def _is_wide(message: Message) -> bool:
-    if len(message.content_type.encode(errors="surrogatepass")) > LONGEST_TYPE:
+    if len(message.content_type.encode(errors="surrogatepass")) > MAX_CONTENT_TYPE:
         return True
-    return sum(len(value) for value in message.headers.values() if isinstance(value, str)) > MOST_HEADERS
+    return sum(len(value) for value in message.headers.values() if isinstance(value, str)) > MAX_HEADERS
 
 
 def _plain(headers: dict[Any, Any]) -> dict[str, str | int | float]:

@@ -1,26 +1,29 @@
-"""Which deliveries of a channel are still open, so that many are acknowledged by one word."""
+"""The deliveries of a channel that are not acknowledged yet, so that one acknowledgement stands for many."""
 
 from collections.abc import Iterable
 
 Ack = tuple[int, bool]
-"""A delivery tag, and whether it stands for all open ones up to it."""
+"""The arguments of basic.ack: a delivery tag, and whether it stands for all open ones up to it."""
 
 
-class Unsettled:
-    """The open deliveries of one channel, in the order in which they came."""
+class OpenDeliveries:
+    """The open deliveries of one channel by delivery tag, in the order of their arrival."""
 
     def __init__(self) -> None:
         self._open: dict[int, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
 
     def __contains__(self, tag: int) -> bool:
         return tag in self._open
 
     def add(self, tag: int) -> None:
-        """One more; tags rise."""
+        """A message has arrived; each tag is greater than the one before."""
         self._open[tag] = None
 
-    def settle(self, tags: Iterable[int]) -> list[Ack]:
-        """The acknowledgements that settle these and no others."""
+    def close(self, tags: Iterable[int]) -> list[Ack]:
+        """Take these out; returns the acknowledgements that stand for them and for no others. Ignores unknown tags."""
         done = {tag for tag in tags if tag in self._open}
         up_to = 0
         for tag in self._open:
