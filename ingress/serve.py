@@ -78,6 +78,6 @@ def configure(application: Ingress, settings: Settings) -> uvicorn.Config:
 def serve(settings: Settings) -> None:
     """Listen until SIGTERM or SIGINT; requests that have arrived by then are answered. Exits when it can't listen."""
     server = Server(configure(build(settings), settings), account_names(settings))
-    gc_tuning.spare()
+    gc_tuning.freeze_startup_objects()
     with suppress(KeyboardInterrupt):  # uvicorn raises SIGINT again after it has stopped
         server.run()

@@ -1,13 +1,13 @@
-"""Python's cyclic garbage collector, in processes that handle many small things and live for long."""
+"""Tune Python's cyclic garbage collector for processes that handle many small objects and run for long."""
 
 import gc
 from typing import Final
 
 THRESHOLDS: Final = (20_000, 20, 50)
-"""A batch in work is thousands of objects, hardly one of them garbage before it is settled."""
+"""For gc.set_threshold. A batch of messages is thousands of objects that all live until the batch is settled."""
 
 
-def spare() -> None:
-    """Have it look less often, and never again at what is here by now; to be called when a process is set up."""
+def freeze_startup_objects() -> None:
+    """Exclude all objects that exist now from garbage collection, and collect less often. Call it after start-up."""
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)

@@ -1,4 +1,4 @@
-"""Group commit: what arrives during one round trip goes out together in the next."""
+"""Group commit: items that are submitted during one round trip are sent together in the next."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,10 +9,11 @@ R = TypeVar("R")
 
 
 class GroupCommit(Generic[T, R]):
-    """Gathers single calls into batches, one batch under way at a time.
+    """Collects single items into batches, and sends one batch at a time.
 
-    `flush` takes a batch and answers it in order, an exception standing for the call that failed; when it raises,
-    every call of the batch raises the same. Nothing waits for a timer: an idle gatherer sends at once.
+    `flush` sends a batch and returns one reply for each item, in order. A reply that is an exception is raised to that
+    item's caller. If `flush` raises, every caller of the batch gets that exception. No timer is involved: an item that
+    is submitted while no batch is being sent goes out at once.
     """
 
     def __init__(
@@ -24,7 +25,7 @@ class GroupCommit(Generic[T, R]):
         self._task: asyncio.Task[None] | None = None
 
     def submit(self, item: T) -> asyncio.Future[R]:
-        """The answer to `item`, sent with whatever else is waiting; not sent when it is done before."""
+        """Add `item` to the next batch. Returns a future with its reply; cancel it to drop the item."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._task is None or self._task.done():
@@ -33,22 +34,22 @@ class GroupCommit(Generic[T, R]):
 
     async def _run(self) -> None:
         while self._waiting:
-            wanted = [call for call in self._waiting if not call[1].done()]  # a caller may have gone away
-            batch, self._waiting = wanted[: self._max_batch], wanted[self._max_batch :]
+            open_calls = [call for call in self._waiting if not call[1].done()]  # a caller may have cancelled
+            batch, self._waiting = open_calls[: self._max_batch], open_calls[self._max_batch :]
             if not batch:
                 return
             try:
-                answers = await self._flush([item for item, _ in batch])
+                replies = await self._flush([item for item, _ in batch])
             except Exception as error:
-                answers = [error] * len(batch)
-            for (_, future), answer in zip(batch, answers, strict=True):
-                _resolve(future, answer)
+                replies = [error] * len(batch)
+            for (_, future), reply in zip(batch, replies, strict=True):
+                _resolve(future, reply)
 
 
-def _resolve(future: "asyncio.Future[R]", answer: R | BaseException) -> None:
+def _resolve(future: "asyncio.Future[R]", reply: R | BaseException) -> None:
     if future.done():
         return
-    if isinstance(answer, BaseException):
-        future.set_exception(answer)
+    if isinstance(reply, BaseException):
+        future.set_exception(reply)
     else:
-        future.set_result(answer)
+        future.set_result(reply)

@@ -1,12 +1,13 @@
-"""Logs: JSON lines for machines, colours on a terminal, and a last sieve for what must never be logged.
+"""Logging: JSON lines, or colours on a terminal. A last filter removes values that must never be logged.
 
-The sieve is the second line of defence. The first is that nothing hands such values to a logger at all.
+The filter is the second line of defence: the code must not pass such values to a logger at all.
 """
 
 import logging
+import os
+import socket
 import sys
 import traceback
-from types import TracebackType
 from typing import Any, Final, TextIO
 
 import structlog
@@ -27,35 +28,38 @@ FORBIDDEN: Final = frozenset(
         "raw",
     }
 )
-"""Names whose values never reach a log line."""
-
-Failure = tuple[type[BaseException], BaseException, TracebackType | None]
+"""Fields whose values are replaced by `[removed]`: they may hold secrets or personal data."""
 
 
 def configure(service: str, level: str = "info", stream: TextIO | None = None) -> None:
-    """Set up structlog for this process; standard-library loggers (kombu, uvicorn) end in the same lines."""
+    """Configure structlog and the standard loggers (kombu, uvicorn) of this process.
+
+    Every line gets the fields `service`, `worker` (`SERVICE@HOST`, as Celery names its workers) and `pid`. `level`:
+    `debug`, `info`, `warning` or `error`. `stream`: standard error by default.
+    """
     out = stream or sys.stderr
-    shared: list[Processor] = [
+    processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
-        _naming(service),
+        _add_process(service),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _sieve,
-        _failure,
+        _redact,
+        _format_exception,
     ]
-    last: Processor = structlog.dev.ConsoleRenderer() if out.isatty() else structlog.processors.JSONRenderer(_json)
+    renderer: Processor = structlog.dev.ConsoleRenderer() if out.isatty() else structlog.processors.JSONRenderer(_json)
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=[*shared, last],
+        processors=[*processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
-    _adopt_standard_logging([*shared, structlog.stdlib.ProcessorFormatter.remove_processors_meta, last], out, number)
+    remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    _configure_standard_logging([*processors, remove_meta, renderer], out, number)
 
 
-def where(error: BaseException) -> str:
-    """The place an exception was raised, as `file:line in function`: never its message, which may quote a person."""
+def raised_at(error: BaseException) -> str:
+    """Where an exception was raised: `file:line in function`, or `?`. Without its message, which may quote a person."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno} in {frames[-1].name}" if frames else "?"
 
@@ -64,31 +68,33 @@ def _json(event: EventDict, **_: Any) -> str:
     return to_json(event, fallback=repr).decode()
 
 
-def _naming(service: str) -> Processor:
-    def name(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        return {"service": service, **event}
+def _add_process(service: str) -> Processor:
+    worker = f"{service}@{socket.gethostname()}"
 
-    return name
+    def add_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        return {"service": service, "worker": worker, "pid": os.getpid(), **event}  # a fork changes the pid
+
+    return add_process
 
 
-def _sieve(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     for name in FORBIDDEN & event.keys():
         event[name] = "[removed]"
     return event
 
 
-def _failure(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """An exception as its type and its place; the message stays out."""
+def _format_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Replace an exception by its type and the place where it was raised. Its message is left out."""
     info: Any = event.pop("exc_info", None)
     error = info[1] if isinstance(info, tuple) else info if isinstance(info, BaseException) else sys.exc_info()[1]
     if info and error is not None:
         event["error"] = type(error).__name__
-        event["where"] = where(error)
-        event["event"] = str(event["event"]).partition("\n")[0]  # asyncio goes on with lines that quote the exception
+        event["where"] = raised_at(error)
+        event["event"] = str(event["event"]).partition("\n")[0]  # asyncio adds lines that quote the exception
     return event
 
 
-def _adopt_standard_logging(processors: list[Processor], out: TextIO, level: int) -> None:
+def _configure_standard_logging(processors: list[Processor], out: TextIO, level: int) -> None:
     handler = logging.StreamHandler(out)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=processors))
     root = logging.getLogger()

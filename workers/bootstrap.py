@@ -11,7 +11,7 @@ from shared.messaging.topology import Stage
 from shared.settings import Account, Settings
 from workers.decisioning.policy import Policy
 from workers.faceid.concurrency_limiter import ConcurrencyLimiter
-from workers.maintenance.alert_rules import AlertLimits, Share
+from workers.maintenance.alert_rules import AlertLimits, RateThreshold
 from workers.runtime.runner import StageRun
 from workers.stages.classify import Classify
 from workers.stages.evidence_reader import EvidenceReader, GetResultCall, ReadRules
@@ -28,7 +28,7 @@ def make_ledger(settings: Settings, redis: "Redis") -> Ledger:
     """Make the ledger on this Redis client."""
     limits = Limits(
         retention=settings.retention_days * DAY,
-        breaker_rest=settings.breaker_rest_seconds,
+        breaker_pause=settings.breaker_rest_seconds,
         unsigned_ttl=settings.hint_delay_seconds + RECHECK_MARGIN,
         unsigned_cases=settings.hint_cases_per_minute,
         unsigned_reads=settings.hint_reads_per_minute,
@@ -63,8 +63,8 @@ def alert_limits(settings: Settings) -> AlertLimits:
     """The limits above which the alert monitor raises alerts."""
     return AlertLimits(
         window=settings.alert_window_seconds,
-        attacks=Share(settings.alert_attack_share, settings.alert_attack_min),
-        bad_signatures=Share(settings.alert_bad_signature_share, settings.alert_bad_signature_min),
+        attacks=RateThreshold(settings.alert_attack_share, settings.alert_attack_min),
+        bad_signatures=RateThreshold(settings.alert_bad_signature_share, settings.alert_bad_signature_min),
         dead_letters=settings.alert_dead_letters,
         backlog_age=settings.alert_backlog_seconds,
     )

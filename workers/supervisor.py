@@ -55,7 +55,7 @@ class _Supervisor:
         dead = [child for child in self._children if child.poll() is not None]
         self._children = [child for child in self._children if child.returncode is None]
         for child in dead:
-            log.error("worker.died", pid=child.pid, exit_code=child.returncode)
+            log.error("worker.died", child_pid=child.pid, exit_code=child.returncode)
         if any(child.returncode == 2 for child in dead):
             self._invalid_settings = True
             self._stop()

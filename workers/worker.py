@@ -7,7 +7,7 @@ maintenance.
 import asyncio
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from random import SystemRandom
 
@@ -27,10 +27,13 @@ from workers.decisioning.policy import Policy
 from workers.faceid.getresult_client import GetResultClient
 from workers.maintenance.alert_monitor import AlertMonitor
 from workers.maintenance.delayed_scheduler import DelayedScheduler
+from workers.maintenance.outbox_relay import OutboxRelay
 from workers.maintenance.retention import Retention
+from workers.maintenance.unverified_trimmer import UnverifiedTrimmer
 from workers.runtime.pump import Pump
 from workers.runtime.runner import Runner
 from workers.runtime.settlement import Settler
+from workers.runtime.source import Source
 from workers.sources.factory import open_source
 
 log = structlog.get_logger()
@@ -47,7 +50,7 @@ def run(settings: Settings, stages: Sequence[Stage] = STAGES) -> int:
     """
     accounts = load_accounts(settings)
     policies = {name: Policy.load(account.policy) for name, account in accounts.items()}
-    gc_tuning.spare()
+    gc_tuning.freeze_startup_objects()
     return uvloop.run(Worker(settings, stages, accounts, policies).run())
 
 
@@ -105,10 +108,7 @@ class Worker:
             retry=Retry(NoBackoff(), 0),  # the pump tries again itself; a retry in here would block the lease renewal
         )
         source = open_source(settings, self._stages, redis)
-        scheduler = DelayedScheduler(source, redis, settings.prefix, settings.unverified_max, time.time)
-        retention = Retention.opened(settings.results_url, settings.prefix, settings.retention_days, time.time)
-        limits, accounts = alert_limits(settings), sorted(self._accounts)
-        alert_monitor = AlertMonitor(source, redis, settings.prefix, accounts, limits, time.time)
+        tasks = self._maintenance_tasks(source, redis)
 
         def start(batch: Sequence[Delivery]) -> None:
             for delivery in batch:
@@ -121,13 +121,23 @@ class Worker:
             loop.call_soon_threadsafe(stopped.set)
 
         def maintenance() -> None:
-            scheduler.do()
-            alert_monitor.look()
-            if retention is not None:
-                retention.do_when_due()
+            for task in tasks:
+                task()
 
         pump = Pump(source, deliver, maintenance, on_stopped, settings.grace_seconds)
         return pump
+
+    def _maintenance_tasks(self, source: Source, redis: "Redis") -> list[Callable[[], None]]:
+        """What every worker does beside its stages, in this order. Each raises `BrokerUnavailable`."""
+        settings, prefix = self._settings, self._settings.prefix
+        retention = Retention.opened(settings.results_url, prefix, settings.retention_days, time.time)
+        return [
+            DelayedScheduler(source, redis, prefix, time.time).run,
+            UnverifiedTrimmer(redis, prefix, settings.unverified_max).run,
+            OutboxRelay(source, redis, prefix).run,
+            AlertMonitor(source, redis, prefix, sorted(self._accounts), alert_limits(settings), time.time).run,
+            *([retention.run] if retention else []),
+        ]
 
     async def _run_stages(self, runner: Runner, pump: Pump, delivery: Delivery) -> None:
         try:

@@ -8,13 +8,13 @@ from redis import Redis
 
 from shared.events.decision import Decision
 from shared.ledger.case_key import CaseKey, biz_no_key, case_key
-from shared.ledger.message_set import MessageSet, Name
-from shared.ledger.superseding import item_id
+from shared.ledger.message_set import MessageSet, SetName
+from shared.ledger.superseding import outbox_item_id
 from shared.messaging.stored_message import StoredMessage
 
 EVIDENCE: Final = ("callback", "raw", "set_aside")
 """Fields with what FaceID posted and what GetResult answered: never read, only measured."""
-MESSAGE_SETS: Final[tuple[Name, ...]] = ("delayed", "dead", "unverified")
+MESSAGE_SETS: Final[tuple[SetName, ...]] = ("delayed", "dead", "unverified")
 _ITEM_FIELDS: Final = ("owner", "signed_recheck", "unsigned_recheck")
 
 
@@ -26,7 +26,7 @@ class CaseRecord:
     fields: dict[str, str]
     evidence_bytes: dict[str, int]
     """Lengths of the fields that are not read."""
-    resting: tuple[tuple[Name, StoredMessage], ...] = ()
+    resting: tuple[tuple[SetName, StoredMessage], ...] = ()
     sending: bool = False
     """Whether the decision that stands lies in the outbox, where no worker has taken it up yet."""
 
@@ -73,4 +73,6 @@ def _read(redis: "Redis", prefix: str, case: CaseKey) -> CaseRecord | None:
 def _lies_in_outbox(redis: "Redis", prefix: str, fields: dict[str, str]) -> bool:
     if not any(name.startswith("superseded:") for name in fields):
         return False
-    return bool(MessageSet(redis, prefix, "outbox").get([item_id(Decision.model_validate_json(fields["decision"]))]))
+    return bool(
+        MessageSet(redis, prefix, "outbox").get([outbox_item_id(Decision.model_validate_json(fields["decision"]))])
+    )

@@ -9,7 +9,7 @@ from typing import Any, Final
 from console.case.record import CaseRecord
 from console.terminal.time_format import rfc3339, span
 from shared.events.decision import Decision, in_words
-from shared.ledger.message_set import Name
+from shared.ledger.message_set import SetName
 from shared.messaging.stored_message import StoredMessage
 
 _NOTED: Final = {"replay": "replayed", "drop": "dropped"}
@@ -175,7 +175,7 @@ def _rests(record: CaseRecord, now: float) -> Iterator[Event]:
         yield Event(stored.at, message_set, f"{_resting(message_set, stored, now)}; item {stored.id}")
 
 
-def _resting(message_set: Name, stored: StoredMessage, now: float) -> str:
+def _resting(message_set: SetName, stored: StoredMessage, now: float) -> str:
     tried = f", {stored.attempts} attempts failed" if stored.attempts else ""
     if message_set == "delayed":
         when = f"due in {span(stored.at - now)}" if stored.at > now else "due"

@@ -20,19 +20,19 @@ from console.terminal.progress import progress
 from console.terminal.redis_connection import TIMEOUT, open_redis
 from console.terminal.time_format import rfc3339, span
 from shared.brokers.factory import open_connection, open_publisher
-from shared.ledger.message_set import Command, MessageSet, Name
+from shared.ledger.message_set import Command, MessageSet, SetName
 from shared.messaging.engine import engine_of
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import BY_STAGE, INNER_QUEUES, queue_name
 from shared.settings import Settings, load_settings
 
-NOUNS: Final[dict[Name, str]] = {"dead": "dead letters", "unverified": "unverified callbacks"}
+NOUNS: Final[dict[SetName, str]] = {"dead": "dead letters", "unverified": "unverified callbacks"}
 ROWS: Final = 100
 """Rows of a listing for people, unless they ask for more."""
 DAY: Final = 86_400.0
 
 
-def list_items(name: Name, selection: Selection, most: int | None, *, json: bool) -> None:
+def list_items(name: SetName, selection: Selection, most: int | None, *, json: bool) -> None:
     """Print the items that are meant, oldest first, and for people what they come to."""
     now = time.time()
     with _message_set(name) as (message_set, _, _):
@@ -50,7 +50,7 @@ def list_items(name: Name, selection: Selection, most: int | None, *, json: bool
     _tell_counts(name, kinds, shown=len(rows))
 
 
-def show(name: Name, item: str, *, reveal: bool, json: bool) -> None:
+def show(name: SetName, item: str, *, reveal: bool, json: bool) -> None:
     """Print everything about one item."""
     with _message_set(name) as (message_set, tombstones, _):
         found = message_set.get([item])
@@ -66,7 +66,7 @@ def show(name: Name, item: str, *, reveal: bool, json: bool) -> None:
         tell(plain(f"{key:<16}", "bold"), value)
 
 
-def replay(name: Name, selection: Selection, *, plan: bool, rate: float | None, note: str) -> int:
+def replay(name: SetName, selection: Selection, *, plan: bool, rate: float | None, note: str) -> int:
     """Put items back on their queues; returns the exit code."""
     with _message_set(name) as (message_set, _, settings):
         chosen = selection.up_to(message_set.newest())  # what fails again meanwhile is not replayed once more
@@ -80,7 +80,7 @@ def replay(name: Name, selection: Selection, *, plan: bool, rate: float | None, 
             return _carry_out(message_set, chosen, found, action, Pace(rate), "replayed")
 
 
-def drop(name: Name, selection: Selection, *, yes: bool) -> int:
+def drop(name: SetName, selection: Selection, *, yes: bool) -> int:
     """Delete items, but for a tombstone; returns the exit code."""
     with _message_set(name) as (message_set, tombstones, settings):
         chosen = selection.up_to(message_set.newest())
@@ -94,14 +94,14 @@ def drop(name: Name, selection: Selection, *, yes: bool) -> int:
 
 
 @contextmanager
-def _message_set(name: Name) -> Iterator[tuple[MessageSet, MessageSet, Settings]]:
+def _message_set(name: SetName) -> Iterator[tuple[MessageSet, MessageSet, Settings]]:
     """The message set, the tombstones beside it, and the settings."""
     settings = load_settings()
     with open_redis(settings.redis_url) as redis:
         yield MessageSet(redis, settings.prefix, name), MessageSet(redis, settings.prefix, "tombstones"), settings
 
 
-def _context(settings: Settings, name: Name, note: str) -> MoveContext:
+def _context(settings: Settings, name: SetName, note: str) -> MoveContext:
     return MoveContext(settings.prefix, name, os_user(), time.time(), note, settings.retention_days * DAY)
 
 
@@ -150,7 +150,7 @@ def _carry_out(
     return 3 if found.missing else 0
 
 
-def _tell_counts(name: Name, kinds: Counter[Kind], shown: int | None = None) -> None:
+def _tell_counts(name: SetName, kinds: Counter[Kind], shown: int | None = None) -> None:
     for line in counts(kinds):
         tell(line)
     total = kinds.total()
@@ -159,14 +159,14 @@ def _tell_counts(name: Name, kinds: Counter[Kind], shown: int | None = None) -> 
         out.print(f"The oldest {shown:,} are shown; --limit shows more, --json lists all.", style="dim")
 
 
-def _tell_plan(name: Name, found: Survey, prefix: str, rate: float | None) -> None:
+def _tell_plan(name: SetName, found: Survey, prefix: str, rate: float | None) -> None:
     for (stage, reason), count in found.kinds.most_common():
         tell(f"{count:>9,}  {stage}: {reason}  ->  {queue_name(prefix, BY_STAGE[stage].reads)}")
     lasting = f", in about {span(found.total / rate)}" if rate and found.total else ""
     tell(f"{found.total:>9,}  {NOUNS[name]} would be replayed{lasting}; nothing was changed")
 
 
-def _tell_missing(name: Name, found: Survey) -> None:
+def _tell_missing(name: SetName, found: Survey) -> None:
     if found.missing:
         complain(f"{len(found.missing)} not among the {NOUNS[name]} that are meant:", *found.missing)
 

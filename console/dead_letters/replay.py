@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any, Final, Literal, Protocol
 
 from shared.ledger.case_key import CaseKey, case_key, release_command
-from shared.ledger.message_set import Command, MessageSet, Name, put_commands
+from shared.ledger.message_set import Command, MessageSet, SetName, put_commands
 from shared.messaging.message import Message
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import BY_STAGE, queue_name
@@ -25,7 +25,7 @@ class MoveContext:
     """Who moves items, from which message set, when and why."""
 
     prefix: str
-    message_set: Name
+    message_set: SetName
     by: str
     at: float
     """Unix seconds."""

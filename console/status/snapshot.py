@@ -8,13 +8,13 @@ from typing import Final, Protocol, cast
 from redis import Redis
 
 from shared.ledger.case_key import account_key
-from shared.ledger.message_set import MessageSet, Name
+from shared.ledger.message_set import MessageSet, SetName
 from shared.messaging.topology import RESULT_QUEUES, TOPOLOGY, Stage, queue_name
 from shared.settings import Settings
 
 SAMPLE: Final = 1000
 """Items of a message set that are looked at; the reasons of a longer one are estimated from so many."""
-MESSAGE_SETS: Final[tuple[Name, ...]] = ("delayed", "dead", "unverified")
+MESSAGE_SETS: Final[tuple[SetName, ...]] = ("delayed", "dead", "unverified")
 
 
 @dataclass(frozen=True, slots=True)

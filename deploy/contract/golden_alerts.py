@@ -8,11 +8,11 @@ from deploy.contract.golden_decisions import ACCOUNT, BORN, decisions, supersedi
 from shared.events.alert import Alert, AlertKind
 from shared.ledger.counters import Counted
 from workers.decisioning.decision_builder import alerts as alerts_of
-from workers.maintenance.alert_rules import AlertLimits, Observation, Share, amiss
+from workers.maintenance.alert_rules import AlertLimits, Measurements, RateThreshold, alerts_for
 
-_LIMITS: Final = AlertLimits(600.0, Share(0.2, 10), Share(0.05, 20), dead_letters=10, backlog_age=300.0)
+_LIMITS: Final = AlertLimits(600.0, RateThreshold(0.2, 10), RateThreshold(0.05, 20), dead_letters=10, backlog_age=300.0)
 _COUNTS: Final[Counter[Counted]] = Counter({"attacked": 31, "clean": 59, "bad_signature": 52, "verified": 90})
-_OBSERVATION: Final = Observation(BORN + 90, {ACCOUNT: _COUNTS}, 12, Counter({"reconcile.error": 12}), BORN - 222.5)
+_MEASURED: Final = Measurements(BORN + 90, {ACCOUNT: _COUNTS}, 12, Counter({"reconcile.error": 12}), BORN - 222.5)
 
 
 def alerts() -> dict[AlertKind, Alert]:
@@ -25,7 +25,7 @@ def _raised() -> Iterator[Alert]:
     for name in ("data_source_error", "not_reconciled"):
         yield from alerts_of(decided[name])
     yield from superseding().alerts
-    yield from amiss(_OBSERVATION, _LIMITS)
+    yield from alerts_for(_MEASURED, _LIMITS)
     biz_id = decided["evidence_mismatch"].biz_id
     yield Alert.of(AlertKind.EVIDENCE_CONFLICT, ACCOUNT, BORN + 90, biz_id, cause="notify")
     yield Alert.of(AlertKind.BREAKER_OPENED, ACCOUNT, BORN + 90, cause="AUTHENTICATION_ERROR")

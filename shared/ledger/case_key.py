@@ -1,4 +1,4 @@
-"""Cases, and the keys in Redis that belong to one."""
+"""The case key, and the Redis keys of a case."""
 
 from typing import Final, NamedTuple
 
@@ -7,29 +7,29 @@ COUNTER_SECONDS: Final = 60
 
 
 class CaseKey(NamedTuple):
-    """Which case: an account and the biz_id that FaceID gave it."""
+    """Identifies a case: the account, and the biz_id that FaceID gave the verification."""
 
     account: str
     biz_id: str
 
 
 def case_key(prefix: str, case: CaseKey) -> str:
-    """`faceid:case:{ACCOUNT}:BIZ_ID`; the braces keep an account's keys in one slot."""
+    """The key of the case's hash: `faceid:case:{ACCOUNT}:BIZ_ID`."""
     return f"{prefix}:case:{{{case.account}}}:{case.biz_id}"
 
 
 def outbox_keys(prefix: str) -> tuple[str, str]:
-    """The message set of what any worker has to publish, and its items."""
+    """The keys of the outbox: the sorted set of item ids, and the hash of the items."""
     return f"{prefix}:outbox", f"{prefix}:outbox:items"
 
 
 def biz_no_key(prefix: str, account: str, biz_no: str) -> str:
-    """Where the biz_id of a customer's own number is found."""
+    """The key of the string that holds the biz_id for a customer's own number (`biz_no`)."""
     return f"{prefix}:biz_no:{{{account}}}:{biz_no}"
 
 
 def account_key(prefix: str, account: str) -> str:
-    """Where an account's breaker is: present only while something is amiss."""
+    """The key of the account's circuit breaker. It exists only after failed GetResult calls."""
     return f"{prefix}:account:{{{account}}}"
 
 
@@ -39,5 +39,5 @@ def counter_key(prefix: str, account: str, now: float) -> str:
 
 
 def release_command(prefix: str, case: CaseKey) -> tuple[str, ...]:
-    """The Redis command that lets another item carry the case, for when its own ends among the dead letters."""
+    """The Redis command that removes the case's owner, so that another item can own it. Run when the owner dies."""
     return ("HDEL", case_key(prefix, case), "owner", "signed_recheck", "unsigned_recheck")

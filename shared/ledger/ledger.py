@@ -1,7 +1,7 @@
 """The case ledger: for every biz_id its arrivals, GetResult budget, raw answer and decision.
 
-A case is one Redis hash. Whatever must be true of it over all workers is one Lua script (`lua/`), so a worker may die
-between any two lines. Calls made at the same time share a round trip.
+A case is one Redis hash. Each change that must be atomic over all workers is one Lua script (`lua/`), so a worker may
+crash between any two calls. Calls that are made at the same time share a round trip.
 """
 
 import time
@@ -18,16 +18,16 @@ from shared.ledger.counters import Counted
 from shared.ledger.script_batcher import Call, ScriptBatcher
 from shared.ledger.superseding import Superseding
 
-LUA = Path(__file__).parent / "lua"
-NOTED_ARRIVALS = 64
-"""Arrivals kept one by one on a case; more are only counted."""
+SCRIPTS = Path(__file__).parent / "lua"
+MAX_RECORDED_ARRIVALS = 64
+"""Arrivals recorded one by one on a case. Further ones are only counted."""
 
 Verdict = Literal["decided", "joined", "own", "recheck", "rate_limited"]
 ReadEnd = Literal["answered", "refused", "given_back", "failed"]
 
 
 class Arrival(NamedTuple):
-    """What the ledger says to an item that arrives: `verdict`, and the channels seen on the case so far.
+    """The result of `Ledger.arrive`: a verdict, and the channels on which callbacks of the case have arrived.
 
     `own`: this item takes the case to its decision. `recheck`: it rechecks the open case later; one signed and one
     unsigned item do so. `joined`: another item owns or rechecks the case. `decided`: the decision is published.
@@ -39,11 +39,11 @@ class Arrival(NamedTuple):
 
 
 class ReadPermit(NamedTuple):
-    """Whether GetResult may be read now.
+    """The result of `Ledger.reserve_read`: whether GetResult may be read now.
 
-    `go`: yes, as read number `number`. `stored`: it was, here is the `raw` answer. `refused`: it never will be, for
-    `code`. `wait`: not for `seconds`. `spent`: the budget is used up.
-    `flooded`: hints have cost enough reads this minute.
+    `go`: yes; this is read number `number`. `stored`: it was read already, `raw` is the answer. `refused`: FaceID has
+    permanently refused it with `code`. `wait`: not for `seconds`, because of `code`. `spent`: the budget of `number`
+    reads is used up. `rate_limited`: unsigned returns have cost their number of reads this minute.
     """
 
     verdict: Literal["go", "stored", "refused", "wait", "spent", "rate_limited"]
@@ -55,32 +55,32 @@ class ReadPermit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the ledger may hold and grant."""
+    """Times and rates of the ledger. They come from the settings."""
 
     retention: float
-    """Seconds that a case is remembered after its last signed arrival."""
-    breaker_rest: float = 15.0
-    """Seconds that reading an account pauses when every call fails; more with each failed probe."""
+    """Seconds that a case is kept after its last signed arrival."""
+    breaker_pause: float = 15.0
+    """Seconds that an account is not read after its circuit breaker opened. Doubled with each failed probe."""
     unsigned_ttl: float = 660.0
-    """Seconds that a case is remembered that nothing but hints has come for."""
+    """Seconds that a case is kept for which only unsigned returns have arrived."""
     unsigned_cases: int = 100_000
-    """Cases that hints may open for an account in a minute."""
+    """Cases that unsigned returns may open in an account per minute."""
     unsigned_reads: int = 600
-    """Reads that hints may cost an account in a minute."""
+    """Reads of GetResult that unsigned returns may cost an account per minute."""
 
 
 class Ledger:
-    """Cases in Redis. Every method raises `redis.RedisError` when Redis can't be reached; calling again is safe."""
+    """The cases in Redis. Every method raises `redis.RedisError` when Redis fails. Calling it again is safe."""
 
     def __init__(self, redis: "Redis", prefix: str, limits: Limits, clock: Callable[[], float] = time.time) -> None:
-        """`clock`: unix seconds, by which arrivals and decisions are counted by the minute."""
+        """`clock` returns Unix seconds. It chooses the minute in which an arrival or a decision is counted."""
         self._redis = redis
         self._prefix = prefix
         self._limits = limits
         self._clock = clock
         self._ttl = int(limits.retention * 1000)
         self._outbox = outbox_keys(prefix)
-        self._calls: GroupCommit[Call, Any] = GroupCommit(ScriptBatcher(redis, LUA).run)
+        self._calls: GroupCommit[Call, Any] = GroupCommit(ScriptBatcher(redis, SCRIPTS).run)
 
     def key(self, case: CaseKey) -> str:
         """The case's key in Redis."""
@@ -98,36 +98,51 @@ class Ledger:
         received_at: float,
         secret: str,
     ) -> Arrival:
-        """Note an arrival; noting it twice counts once.
+        """Record the arrival of an item. Recording it again changes nothing.
 
         Args:
-            fingerprint: Of the signed evidence, if it can decide the case; else empty. A second, different one
-                raises an `evidence_conflict` alert.
-            data: The signed text of that evidence; kept when this item comes to own the case.
-            secret: Index of the secret that matched; empty for an unsigned return.
+            item: Id of the item.
+            channel: `notify` or `return`.
+            fingerprint: Fingerprint of the signed evidence, or empty if it can't decide the case. A second, different
+                fingerprint raises an `evidence_conflict` alert.
+            data: The signed text of that evidence. It is stored when this item becomes the case's owner.
+            biz_no: The customer's own number of the verification, or empty.
+            received_at: Unix seconds.
+            secret: Index of the secret that matched. Empty for an unsigned return.
         """
         index = biz_no_key(self._prefix, case.account, biz_no)
-        hints = f"{self._prefix}:unsigned_cases:{{{case.account}}}"
-        keys = (self.key(case), index, *self._outbox, hints, self._counter_key(case))
-        facts = (item, channel, int(bool(fingerprint)), case.biz_id, biz_no, received_at, secret)
+        unsigned_cases = f"{self._prefix}:unsigned_cases:{{{case.account}}}"
+        keys = (self.key(case), index, *self._outbox, unsigned_cases, self._counter_key(case))
+        arrival = (item, channel, int(bool(fingerprint)), case.biz_id, biz_no, received_at, secret)
         limits = (int(self._limits.unsigned_ttl * 1000), self._limits.unsigned_cases)
-        words = (*facts, self._ttl, NOTED_ARRIVALS, fingerprint, case.account, *limits, data)
-        verdict, notify, returned = await self._calls.submit(("arrive", keys, words))
+        arguments = (*arrival, self._ttl, MAX_RECORDED_ARRIVALS, fingerprint, case.account, *limits, data)
+        verdict, notify, returned = await self._calls.submit(("arrive", keys, arguments))
         return Arrival(verdict.decode(), _channels(notify, returned))
 
     async def reserve_read(
-        self, case: CaseKey, read_id: str, *, allowed: int, life: float, rests: Sequence[float], unsigned: bool = False
+        self,
+        case: CaseKey,
+        read_id: str,
+        *,
+        allowed: int,
+        read_timeout: float,
+        spacing: Sequence[float],
+        unsigned: bool = False,
     ) -> ReadPermit:
-        """Ask for a read of GetResult, and count it when it is granted.
+        """Ask for permission to read GetResult. A granted read is counted before it is made.
 
-        `allowed` reads in all; a flight that never lands is over after `life` seconds; `rests` are the seconds after
-        read 1, 2, ... before the next one; `unsigned`: nothing signed stands behind it.
+        Args:
+            read_id: Identifies this read in `finish_read`. Asking again with the same id counts once.
+            allowed: Reads of this case in all.
+            read_timeout: Seconds after which an unfinished read is given up: its worker may have crashed.
+            spacing: Seconds from read 1, 2, ... to the next one. The last value repeats.
+            unsigned: Only unsigned returns ask for it, so the read counts against their limit per minute.
         """
         cost = self._limits.unsigned_reads if unsigned else ""
-        words = (read_id, allowed, int(life * 1000), cost, *(int(rest * 1000) for rest in rests))
-        hints = f"{self._prefix}:unsigned_reads:{{{case.account}}}"
-        keys = (self.key(case), account_key(self._prefix, case.account), hints)
-        verdict, value, *why = await self._calls.submit(("reserve_read", keys, words))
+        arguments = (read_id, allowed, int(read_timeout * 1000), cost, *(int(pause * 1000) for pause in spacing))
+        unsigned_reads = f"{self._prefix}:unsigned_reads:{{{case.account}}}"
+        keys = (self.key(case), account_key(self._prefix, case.account), unsigned_reads)
+        verdict, value, *why = await self._calls.submit(("reserve_read", keys, arguments))
         match verdict:
             case b"rate_limited":
                 return ReadPermit("rate_limited")
@@ -143,42 +158,51 @@ class Ledger:
                 return ReadPermit("go", number=value)
 
     async def finish_read(
-        self, case: CaseKey, read_id: str, how: ReadEnd, value: bytes | str, now: float
+        self, case: CaseKey, read_id: str, result: ReadEnd, value: bytes | str, now: float
     ) -> tuple[str, ...] | None:
-        """End a read: keep its raw answer or its refusal, give it back, or leave it counted. Returns the channels.
+        """End a read. Returns the channels of the case, or None when the read was already given up or finished.
 
-        None when the read had been taken for dead, or had landed before: somebody else may have given up the case by
-        now. `value`: the raw answer, or the code of what went wrong. Failures in a row open the account's breaker.
+        After None another worker may have decided the case. Failures in a row open the account's circuit breaker.
+
+        Args:
+            result: `answered`: store the raw answer. `refused`: store the refusal and do not count the read.
+                `given_back`: do not count the read. `failed`: the read stays counted.
+            value: The raw answer, or the error code.
+            now: When the answer came, in Unix seconds.
         """
         keys = (self.key(case), account_key(self._prefix, case.account), *self._outbox)
-        words = (read_id, how, value, now, self._ttl, case.account, int(self._limits.breaker_rest * 1000), case.biz_id)
-        notify, returned, counted_on = await self._calls.submit(("finish_read", keys, words))
-        return _channels(notify, returned) if counted_on else None
+        pause_ms = int(self._limits.breaker_pause * 1000)
+        arguments = (read_id, result, value, now, self._ttl, case.account, pause_ms, case.biz_id)
+        notify, returned, was_open = await self._calls.submit(("finish_read", keys, arguments))
+        return _channels(notify, returned) if was_open else None
 
     async def set_aside(self, case: CaseKey, raw: bytes) -> None:
-        """Make room for another read: the stored answer decides nothing."""
+        """Set the stored answer `raw` aside because it decides nothing, so that GetResult may be read again."""
         await self._calls.submit(("set_aside", (self.key(case),), (raw,)))
 
     async def commit(
         self, case: CaseKey, decision: bytes, *, attacked: bool = False, provisional: bool = False
     ) -> tuple[bytes, bool]:
-        """The decision that stands for the case, this one or an earlier one, and whether it is published already.
+        """Store the decision of a case, unless it has one. Returns the decision in force, and whether it is published.
 
-        `attacked`: it names an attack. `provisional`: GetResult's answer is missing; when that comes, or has come
-        meanwhile, the outbox recalls the case.
+        Args:
+            decision: JSON of the decision.
+            attacked: Whether the decision names an attack. Counted for the alert on attacks.
+            provisional: GetResult's answer is missing. When it arrives, an item in the outbox has the case classified
+                again.
         """
         counted: Counted = "attacked" if attacked else "clean"
         keys: Sequence[str] = (self.key(case), self._counter_key(case))
-        words: Sequence[bytes | str | int] = (decision, self._ttl, counted)
+        arguments: Sequence[bytes | str | int] = (decision, self._ttl, counted)
         if provisional:
-            keys, words = (*keys, *self._outbox), (*words, *case)
-        current, published = await self._calls.submit(("commit", keys, words))
+            keys, arguments = (*keys, *self._outbox), (*arguments, *case)
+        current, published = await self._calls.submit(("commit", keys, arguments))
         return current or decision, bool(published)
 
     async def supersede(self, case: CaseKey, superseding: Superseding) -> bool:
-        """Put a decision in another's place, and into the outbox; False when that one does not stand any more."""
-        keys, words = (self.key(case), *self._outbox), superseding.arguments(self._prefix, self._ttl)
-        return bool(await self._calls.submit(("supersede", keys, words)))
+        """Replace the decision and put the new one into the outbox. False when another decision is in force."""
+        keys, arguments = (self.key(case), *self._outbox), superseding.arguments(self._prefix, self._ttl)
+        return bool(await self._calls.submit(("supersede", keys, arguments)))
 
     def _counter_key(self, case: CaseKey) -> str:
         return counter_key(self._prefix, case.account, self._clock())

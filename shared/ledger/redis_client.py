@@ -1,7 +1,7 @@
-"""The asyncio client of Redis: redis-py's, with commands packed by hiredis.
+"""The asyncio Redis client of the ledger: redis-py's, with commands encoded by hiredis.
 
-redis-py packs by hiredis where it is synchronous, and in Python where it is not. The ledger sends commands of a
-thousand words.
+redis-py's asyncio connections encode commands in Python. The ledger sends commands with a thousand arguments, for
+which hiredis is much faster.
 """
 
 from collections.abc import Iterable
@@ -12,17 +12,17 @@ from redis.asyncio import ConnectionPool, Redis
 
 
 class _Packing:
-    """Mixed into whichever connection class the URL's scheme asks for."""
+    """Mixed into the connection class of the URL's scheme (TCP, TLS or unix socket)."""
 
-    def pack_command(self, *words: Any) -> list[bytes]:
-        return [hiredis.pack_command((*words[0].encode().split(), *words[1:]))]  # `SCRIPT LOAD` is two words
+    def pack_command(self, *arguments: Any) -> list[bytes]:
+        return [hiredis.pack_command((*arguments[0].encode().split(), *arguments[1:]))]  # "SCRIPT LOAD" is one argument
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
-        return [packed for words in commands for packed in self.pack_command(*words)]
+        return [packed for command in commands for packed in self.pack_command(*command)]
 
 
 def open_redis(url: str, **options: Any) -> "Redis":
-    """A client, not yet connected; closing it closes its connections. `options` are those of redis-py's connections."""
+    """A client that connects at its first command. Closing it closes its connections. `options`: of redis-py."""
     pool = ConnectionPool.from_url(url, **options)
     pool.connection_class = type("PackingConnection", (_Packing, pool.connection_class), {})
     return Redis.from_pool(pool)

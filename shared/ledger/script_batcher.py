@@ -1,7 +1,7 @@
-"""Lua scripts called by the hundred: calls of one script that are made at the same time run as one command.
+"""Batch Lua scripts: calls of one script that are made at the same time run as one command.
 
 A script in a `.lua` file is written for one call, with its own KEYS and ARGV. Here it becomes the body of a function
-that is called in a loop: words and replies are then most of what a call costs.
+that a loop calls for each call of the batch, so the cost of a command is shared by the batch.
 """
 
 import math
@@ -14,19 +14,19 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 Call = tuple[str, Sequence[str], Sequence[Any]]
-"""The script's name, its keys, its words."""
+"""The script's name, its keys and its arguments."""
 
-TOGETHER: Final = 100
-"""Calls in one command at most: Redis does nothing else meanwhile."""
+MAX_CALLS: Final = 100
+"""Most calls in one command: Redis runs nothing else until it is done."""
 _LOOP: Final = """
 local function call(KEYS, ARGV)
 %s
 end
 local calls, answers = tonumber(ARGV[1]), {}
-local keys, words = #KEYS / calls, (#ARGV - 1) / calls
+local keys, arguments = #KEYS / calls, (#ARGV - 1) / calls
 for n = 0, calls - 1 do
     local done, answer = pcall(call, {unpack(KEYS, n * keys + 1, n * keys + keys)},
-        {unpack(ARGV, n * words + 2, n * words + words + 1)})
+        {unpack(ARGV, n * arguments + 2, n * arguments + arguments + 1)})
     if not done and type(answer) ~= 'table' then answer = {err = tostring(answer)} end
     answers[n + 1] = answer
 end
@@ -35,7 +35,7 @@ return answers
 
 
 class ScriptBatcher:
-    """The scripts of a folder, by their files' names."""
+    """Runs the `.lua` scripts of a folder. A script's name is its file name without `.lua`."""
 
     def __init__(self, redis: "Redis", folder: Path) -> None:
         self._redis = redis
@@ -43,21 +43,23 @@ class ScriptBatcher:
         self._shas: dict[str, str] = {}
 
     async def run(self, calls: Sequence[Call]) -> Sequence[Any]:
-        """The answers in the order of the calls, an exception standing for a call that failed.
+        """Run calls. Returns their replies in the order of the calls; the reply of a failed call is an exception.
 
-        Calls of one script run in their order, those of different scripts in any. Raises `redis.RedisError` when
-        Redis can't be reached: then any of them may have run.
+        Calls of one script run in their order. Calls of different scripts run in any order. Raises `redis.RedisError`
+        when Redis is unreachable: any of the calls may have run.
         """
         answers: list[Any] = [None] * len(calls)
-        left = list(_together(calls))
-        for _ in range(2):  # the second time for what Redis had forgotten
-            replies = await self._send([[calls[place] for place in places] for places in left])
-            for places, reply in zip(left, replies, strict=True):
-                each = [reply] * len(places) if isinstance(reply, Exception) else reply
-                for place, answer in zip(places, each, strict=True):
-                    answers[place] = answer
-            left = [places for places, reply in zip(left, replies, strict=True) if isinstance(reply, NoScriptError)]
-            if not left:
+        remaining = list(_batches(calls))
+        for _ in range(2):  # the second time for scripts that Redis no longer had
+            replies = await self._send([[calls[index] for index in batch] for batch in remaining])
+            for batch, reply in zip(remaining, replies, strict=True):
+                each = [reply] * len(batch) if isinstance(reply, Exception) else reply
+                for index, answer in zip(batch, each, strict=True):
+                    answers[index] = answer
+            remaining = [
+                batch for batch, reply in zip(remaining, replies, strict=True) if isinstance(reply, NoScriptError)
+            ]
+            if not remaining:
                 break
             self._shas.clear()
         return answers
@@ -65,9 +67,10 @@ class ScriptBatcher:
     async def _send(self, groups: Sequence[Sequence[Call]]) -> Sequence[Any]:
         async with self._redis.pipeline(transaction=False) as pipe:
             for group in groups:
-                keys = [key for _, its_keys, _ in group for key in its_keys]
-                words = [word for _, _, its_words in group for word in its_words]
-                pipe.execute_command("EVALSHA", await self._sha(group[0][0]), len(keys), *keys, len(group), *words)
+                keys = [key for _, call_keys, _ in group for key in call_keys]
+                arguments = [argument for _, _, call_arguments in group for argument in call_arguments]
+                sha = await self._sha(group[0][0])
+                pipe.execute_command("EVALSHA", sha, len(keys), *keys, len(group), *arguments)
             replies: Sequence[Any] = await pipe.execute(raise_on_error=False)
             return replies
 
@@ -77,12 +80,12 @@ class ScriptBatcher:
         return self._shas[name]
 
 
-def _together(calls: Sequence[Call]) -> Iterator[Sequence[int]]:
-    """The places of calls that may run as one command: of one script, alike in the number of keys and words."""
-    alike: defaultdict[tuple[str, int, int], list[int]] = defaultdict(list)
-    for place, (name, keys, words) in enumerate(calls):
-        alike[name, len(keys), len(words)].append(place)
-    for places in alike.values():
-        size = math.ceil(len(places) / math.ceil(len(places) / TOGETHER))
-        for start in range(0, len(places), size):
-            yield places[start : start + size]
+def _batches(calls: Sequence[Call]) -> Iterator[Sequence[int]]:
+    """Indexes of calls that may run as one command: same script, same number of keys and of arguments."""
+    groups: defaultdict[tuple[str, int, int], list[int]] = defaultdict(list)
+    for index, (name, keys, arguments) in enumerate(calls):
+        groups[name, len(keys), len(arguments)].append(index)
+    for indexes in groups.values():
+        size = math.ceil(len(indexes) / math.ceil(len(indexes) / MAX_CALLS))
+        for start in range(0, len(indexes), size):
+            yield indexes[start : start + size]

@@ -1,4 +1,4 @@
-"""A decision that takes another's place, never silently: the new one and what tells of it are written in one step."""
+"""Replace a decision: the new decision and the messages that announce it are written in one step."""
 
 import json
 from collections.abc import Sequence
@@ -13,34 +13,37 @@ from shared.events.decision import Decision
 from shared.messaging.stored_message import StoredMessage
 
 SCRIPT: Final = Path(__file__).parent / "lua" / "supersede.lua"
+"""Its keys are the case, the outbox and the outbox's items; `Superseding.arguments` makes its arguments."""
 
 
 @dataclass(frozen=True, slots=True)
 class Superseding:
-    """The decision `new` in the place of `old`, if that one still stands."""
+    """Replace the decision `old` by `new`, if `old` is still in force."""
 
     current: bytes = field(repr=False)
-    """`old`, byte for byte as the ledger holds it."""
+    """`old` as the ledger holds it, byte for byte."""
     old: Decision
     new: Decision
     provisional: bool
-    """Whether better evidence may supersede `new` in its turn."""
+    """Whether better evidence may supersede `new` later."""
     by: str
+    """Who decided again: an operator, or the workers."""
     note: str
+    """Why."""
     alerts: tuple[Alert, ...] = ()
-    """What a person has to know about beside `new`."""
+    """Alerts to publish with `new`."""
     old_alerts: tuple[Alert, ...] = ()
-    """The same of `old`, for when it is not out yet."""
+    """Alerts to publish with `old`, when `old` is not published yet."""
 
     @property
-    def in_short(self) -> str:
-        """For a log line."""
+    def summary(self) -> str:
+        """The outcomes, the revision and who decided, for a log line. No personal data."""
         return f"{self.old.outcome} -> {self.new.outcome}, revision {self.new.revision}, by {self.by}"
 
     def arguments(self, prefix: str, ttl_ms: int) -> list[str | bytes | int]:
-        """The arguments of the script; its keys are the case, the outbox and the outbox's items."""
-        before = self._items(prefix, self.old, self.old_alerts, "superseded")
-        after = self._items(prefix, self.new, self.alerts, "superseding")
+        """The arguments of `SCRIPT`. `ttl_ms`: the case's TTL."""
+        old_items = self._items(prefix, self.old, self.old_alerts, "superseded")
+        new_items = self._items(prefix, self.new, self.alerts, "superseding")
         return [
             self.current,
             self.old.revision,
@@ -50,8 +53,8 @@ class Superseding:
             json.dumps({"by": self.by, "note": self.note}, ensure_ascii=False),
             ttl_ms,
             repr(self._at),
-            len(before),
-            *(word for item in (*before, *after) for word in (item.id, item.dump())),
+            len(old_items),
+            *(argument for item in (*old_items, *new_items) for argument in (item.id, item.dump())),
         ]
 
     @property
@@ -62,19 +65,19 @@ class Superseding:
         messages: list[Decision | Alert] = [decision, *alerts]
         return [
             StoredMessage(
-                id=item_id(decision, place),
+                id=outbox_item_id(decision, index),
                 stage="publish",
-                reason=reason if place == 0 else "alert",
-                detail=self.in_short,
+                reason=reason if index == 0 else "alert",
+                detail=self.summary,
                 at=self._at,
                 account=decision.account,
                 biz_id=decision.biz_id,
                 message=to_message(message, prefix),
             )
-            for place, message in enumerate(messages)
+            for index, message in enumerate(messages)
         ]
 
 
-def item_id(decision: Decision, place: int = 0) -> str:
-    """Under which a decision lies in the outbox, and behind it at `place` 1, 2, ... its alerts."""
-    return f"message:{decision.account}:{decision.biz_id}:{decision.revision:04}:{place}"
+def outbox_item_id(decision: Decision, index: int = 0) -> str:
+    """The id of a decision's item in the outbox. `index` 1, 2, ...: of the alerts that are published with it."""
+    return f"message:{decision.account}:{decision.biz_id}:{decision.revision:04}:{index}"

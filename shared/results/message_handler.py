@@ -16,7 +16,7 @@ from tenacity.nap import sleep_using_event
 from shared.events.alert import Alert
 from shared.events.cloudevent import from_event
 from shared.events.decision import Decision
-from shared.logs import where
+from shared.logs import raised_at
 from shared.messaging.delivery import POISON_DELIVERIES, Delivery
 from shared.messaging.publisher import NotStored, Publisher
 from shared.results.dead_letter import PermanentFailure, to_dead_letter
@@ -96,7 +96,7 @@ class MessageHandler(Generic[M]):
         except Exception as error:
             if self._stop.is_set():
                 raise Stopped from None
-            detail = f"{type(error).__name__} at {where(error)}"
+            detail = f"{type(error).__name__} at {raised_at(error)}"
             raise PermanentFailure("attempts_exhausted", detail, self._attempts) from error
 
     def _store_dead_letter(self, delivery: Delivery, failure: PermanentFailure) -> None:
@@ -124,5 +124,5 @@ def _log_attempt(message: Decision | Alert, state: RetryCallState) -> None:
             state.attempt_number,
             message.id,
             type(error).__name__,
-            where(error),
+            raised_at(error),
         )

@@ -9,7 +9,7 @@ from redis import Redis
 
 from shared.events.cloudevent import from_event
 from shared.ledger.case_key import CaseKey
-from shared.ledger.counters import KEPT, count_commands, read_counters
+from shared.ledger.counters import COUNTERS_TTL, count_commands, read_counters
 from shared.ledger.ledger import Ledger, Limits
 from shared.ledger.message_set import MessageSet, put_commands
 from shared.messaging.delivery import Delivery
@@ -20,12 +20,12 @@ from tests.support.redis_clients import open_async_redis, open_redis
 from tests.support.servers import RedisServer
 from tests.support.waiting import until
 from workers.maintenance.alert_monitor import AlertMonitor
-from workers.maintenance.alert_rules import AlertLimits, Share
+from workers.maintenance.alert_rules import AlertLimits, RateThreshold
 from workers.runtime import stage_result
 from workers.runtime.settlement import Item, Settlement, Settler
 
 NOW = 1_700_000_000.0
-LIMITS = AlertLimits(600.0, Share(0.2, 10), Share(0.05, 20), dead_letters=3, backlog_age=300.0)
+LIMITS = AlertLimits(600.0, RateThreshold(0.2, 10), RateThreshold(0.05, 20), dead_letters=3, backlog_age=300.0)
 ACCOUNTS = ("default", "north")
 
 
@@ -81,7 +81,7 @@ def monitor(redis: "Redis", clock: Clock, oldest: float | None = None) -> AlertM
 def observe(redis: "Redis", clock: Clock, oldest: float | None = None) -> None:
     """The observation of another worker in a later interval."""
     redis.delete("p:watch")
-    monitor(redis, clock, oldest).look()
+    monitor(redis, clock, oldest).run()
 
 
 def outbox(redis: "Redis") -> list[StoredMessage]:
@@ -177,31 +177,31 @@ def test_workers_that_observe_at_the_same_time_raise_one_alert(
 
 
 def test_one_worker_observes_in_each_interval(redis: "Redis", clock: Clock) -> None:
-    monitor(redis, clock).look()
+    monitor(redis, clock).run()
     forge(redis, 20, clock)
-    monitor(redis, clock).look()
+    monitor(redis, clock).run()
     assert kinds(redis) == []
     assert 0 < redis.pttl("p:watch") <= 5_000
 
 
 def test_a_worker_asks_for_its_turn_again_when_the_interval_is_over(redis: "Redis", clock: Clock) -> None:
     one = monitor(redis, clock)
-    one.look()
+    one.run()
     redis.delete("p:watch")
     clock.now += 4.9
-    one.look()
+    one.run()
     assert not redis.exists("p:watch")
     clock.now += 0.2
-    one.look()
+    one.run()
     assert redis.exists("p:watch")
 
 
 def test_a_clock_that_is_set_back_does_not_stop_the_monitor(redis: "Redis", clock: Clock) -> None:
     one = monitor(redis, clock)
-    one.look()
+    one.run()
     redis.delete("p:watch")
     clock.now -= 3600
-    one.look()
+    one.run()
     assert redis.exists("p:watch")
 
 
@@ -247,7 +247,7 @@ async def test_a_callback_and_a_decision_are_counted_once_however_often_they_arr
     await client.aclose()
     assert read_counters(redis, "p", ["default"], clock(), 600)["default"] == {"verified": 1, "attacked": 1}
     (key,) = cast("list[bytes]", redis.keys("p:counters:*"))
-    assert 0 < redis.ttl(key) <= KEPT
+    assert 0 < redis.ttl(key) <= COUNTERS_TTL
 
 
 async def arrived(ledger: Ledger, case: CaseKey, item: str, secret: str) -> None:
@@ -284,12 +284,12 @@ def test_an_alert_is_raised_when_redis_is_back(private_server: RedisServer, cloc
         forge(redis, 20, clock)
         one = monitor(redis, clock)
         private_server.kill()
-        one.look()
+        one.run()
         private_server.start()
 
         def raised() -> bool:
             clock.now += 6
-            one.look()
+            one.run()
             return kinds(redis) == [("bad_signature_rate", "default")]
 
         until(raised)

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from shared.ledger.case_key import CaseKey, release_command
-from shared.ledger.ledger import NOTED_ARRIVALS, Arrival, Ledger, Limits, ReadPermit
+from shared.ledger.ledger import MAX_RECORDED_ARRIVALS, Arrival, Ledger, Limits, ReadPermit
 from shared.ledger.message_set import MessageSet
 from shared.messaging.stored_message import StoredMessage
 from tests.support.redis_clients import open_async_redis, open_redis
@@ -21,7 +21,7 @@ CASE = CaseKey("default", "1462259748,52b13fb5-8dfb-4537-a62b-a641d5e929f1")
 KEY = "p:case:{default}:1462259748,52b13fb5-8dfb-4537-a62b-a641d5e929f1"
 ACCOUNT = "p:account:{default}"
 DAY = 86_400.0
-LIMITS = Limits(retention=30 * DAY, breaker_rest=15.0, unsigned_ttl=600.0, unsigned_cases=20, unsigned_reads=5)
+LIMITS = Limits(retention=30 * DAY, breaker_pause=15.0, unsigned_ttl=600.0, unsigned_cases=20, unsigned_reads=5)
 EVERY_BYTE = bytes(range(256))
 WORKERS = 5
 
@@ -67,7 +67,7 @@ async def unsigned_return(ledger: Ledger, item: str = "unsigned", case: CaseKey 
 async def reserve_read(ledger: Ledger, read_id: str | None = None, **terms: Any) -> ReadPermit:
     """For signed evidence, with a budget of three reads and no pauses, unless `terms` say otherwise."""
     return await ledger.reserve_read(
-        CASE, read_id or next(read_ids), **{"allowed": 3, "life": 40.0, "rests": (0.0,), **terms}
+        CASE, read_id or next(read_ids), **{"allowed": 3, "read_timeout": 40.0, "spacing": (0.0,), **terms}
     )
 
 
@@ -167,11 +167,11 @@ async def test_another_item_may_own_the_case_after_its_owner_became_a_dead_lette
 
 
 async def test_arrivals_are_recorded_up_to_a_limit_and_then_only_counted(ledger: Ledger, redis: "Redis") -> None:
-    for number in range(NOTED_ARRIVALS + 10):
+    for number in range(MAX_RECORDED_ARRIVALS + 10):
         await arrive(ledger, f"item-{number}")
     noted = [name for name in case(redis) if name.startswith("arrival:")]
-    assert len(noted) == NOTED_ARRIVALS
-    assert case(redis)["count:notify"] == str(NOTED_ARRIVALS + 10)
+    assert len(noted) == MAX_RECORDED_ARRIVALS
+    assert case(redis)["count:notify"] == str(MAX_RECORDED_ARRIVALS + 10)
     assert case(redis)["arrival:item-0"] == "notify|1.5|0"
 
 
@@ -271,7 +271,7 @@ async def test_many_workers_that_fail_often_make_three_reads_in_all(ledgers: lis
 
 async def test_a_read_that_was_given_back_may_be_made_again(ledgers: list[Ledger], redis: "Redis") -> None:
     for number in range(10):
-        permit = await reserve_read(ledgers[number % WORKERS], f"f{number}", rests=(60.0,))
+        permit = await reserve_read(ledgers[number % WORKERS], f"f{number}", spacing=(60.0,))
         assert (permit.verdict, permit.number) == ("go", 1)
         await finish_read(ledgers[0], f"f{number}", "given_back", "CONCURRENCY_LIMIT_EXCEEDED")
         redis.delete(ACCOUNT)
@@ -297,27 +297,27 @@ async def test_a_read_finished_again_after_a_lost_reply_counts_once(
 
 
 async def test_a_read_that_never_finishes_times_out_and_stays_counted(ledger: Ledger) -> None:
-    assert (await reserve_read(ledger, "lost", life=0.0)).verdict == "go"
+    assert (await reserve_read(ledger, "lost", read_timeout=0.0)).verdict == "go"
     after = await reserve_read(ledger)
     assert (after.verdict, after.number) == ("go", 2)
 
 
 async def test_a_read_that_timed_out_is_not_given_back_and_ends_no_other_read(ledger: Ledger, redis: "Redis") -> None:
-    await reserve_read(ledger, "slow", life=0.0)
+    await reserve_read(ledger, "slow", read_timeout=0.0)
     await reserve_read(ledger, "second")
     await finish_read(ledger, "slow", "given_back")
     assert (case(redis)["reads"], case(redis)["read_id"]) == ("2", "second")
 
 
 async def test_finishing_a_read_that_timed_out_returns_none(ledger: Ledger) -> None:
-    await reserve_read(ledger, "slow", life=0.0, allowed=1)
+    await reserve_read(ledger, "slow", read_timeout=0.0, allowed=1)
     assert (await reserve_read(ledger, allowed=1)).verdict == "spent"
     assert await finish_read(ledger, "slow", "answered", b"late") is None
     assert (await reserve_read(ledger)).raw == b"late"
 
 
 async def test_the_first_answer_is_kept_whichever_read_returned_it(ledger: Ledger) -> None:
-    await reserve_read(ledger, "slow", life=0.0)
+    await reserve_read(ledger, "slow", read_timeout=0.0)
     await reserve_read(ledger, "second")
     await finish_read(ledger, "slow", "answered", b"first")
     await finish_read(ledger, "second", "answered", b"second")
@@ -351,7 +351,7 @@ async def test_an_answer_that_was_set_aside_allows_another_read(ledger: Ledger, 
 async def test_there_is_a_pause_after_each_read_and_the_last_pause_repeats(ledger: Ledger, redis: "Redis") -> None:
     rests = []
     for number in range(4):
-        assert (await reserve_read(ledger, f"f{number}", rests=(20.0, 40.0), allowed=9)).verdict == "go"
+        assert (await reserve_read(ledger, f"f{number}", spacing=(20.0, 40.0), allowed=9)).verdict == "go"
         await finish_read(ledger, f"f{number}")
         rests.append((await reserve_read(ledger, allowed=9)).seconds)
         redis.hdel(KEY, "next_read_at")
@@ -432,7 +432,9 @@ async def test_unsigned_returns_over_the_limit_of_cases_leave_no_trace(ledger: L
 async def test_unsigned_reads_are_limited_and_signed_reads_go_on(ledger: Ledger, redis: "Redis") -> None:
     async def read_unsigned(number: int) -> str:
         key = CaseKey("default", str(number))
-        return (await ledger.reserve_read(key, "f", allowed=3, life=40.0, rests=(0.0,), unsigned=True)).verdict
+        return (
+            await ledger.reserve_read(key, "f", allowed=3, read_timeout=40.0, spacing=(0.0,), unsigned=True)
+        ).verdict
 
     assert [await read_unsigned(number) for number in range(LIMITS.unsigned_reads)] == ["go"] * LIMITS.unsigned_reads
     assert 0 < redis.ttl("p:unsigned_reads:{default}") <= 60
@@ -449,7 +451,7 @@ async def test_unsigned_reads_are_limited_and_signed_reads_go_on(ledger: Ledger,
 async def call(ledger: Ledger, number: int, how: Any, code: str = "AUTHENTICATION_ERROR") -> ReadPermit:
     """A read of a case of its own, with its end when it went."""
     key, read_id = CaseKey("default", f"call-{number}"), f"call-{number}"
-    permit = await ledger.reserve_read(key, read_id, allowed=3, life=1.0, rests=(0.0,))
+    permit = await ledger.reserve_read(key, read_id, allowed=3, read_timeout=1.0, spacing=(0.0,))
     if permit.verdict == "go":
         await ledger.finish_read(key, read_id, how, code, 1.0)
     return permit
@@ -471,7 +473,7 @@ async def test_an_open_breaker_is_probed_by_one_call_at_a_time(ledgers: list[Led
     probes = await crowd(
         ledgers,
         lambda ledger, number: ledger.reserve_read(
-            CaseKey("default", f"p{number}"), f"p{number}", allowed=3, life=40.0, rests=(0.0,)
+            CaseKey("default", f"p{number}"), f"p{number}", allowed=3, read_timeout=40.0, spacing=(0.0,)
         ),
     )
     assert Counter(probe.verdict for probe in probes) == {"go": 1, "wait": 49}
@@ -499,7 +501,7 @@ async def test_a_failed_probe_opens_the_breaker_for_longer_without_another_alert
         redis.hset(ACCOUNT, "open_until", 1)
         assert (await call(ledger, number, "failed", "TIMEOUT")).verdict == "go"
         waits.append((await call(ledger, 99, "failed")).seconds)
-    assert [LIMITS.breaker_rest * math.ceil(wait / LIMITS.breaker_rest) for wait in waits] == [30.0, 60.0, 120.0]
+    assert [LIMITS.breaker_pause * math.ceil(wait / LIMITS.breaker_pause) for wait in waits] == [30.0, 60.0, 120.0]
     assert len(outbox(redis)) == 1
 
 

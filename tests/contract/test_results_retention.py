@@ -46,7 +46,7 @@ def read(redis: Redis, group: str, count: int, ack: int = 0) -> None:
 def trim(redis: Redis) -> list[Any]:
     """Trim once; returns the log lines."""
     with capture_logs() as lines:
-        Retention(redis, [STREAM, "faceid.alerts"], DAYS, lambda: NOW).do()
+        Retention(redis, [STREAM, "faceid.alerts"], DAYS, lambda: NOW).trim()
     return lines
 
 
@@ -117,7 +117,7 @@ def test_a_redis_that_is_away_is_logged_once() -> None:
     with unreachable_redis() as nobody, capture_logs() as lines:
         retention = Retention(nobody, [STREAM], DAYS, lambda: now[0])
         for _ in range(3):
-            retention.do_when_due()
+            retention.run()
             now[0] += 60
     assert [line["event"] for line in lines] == ["retention.failed"]
 

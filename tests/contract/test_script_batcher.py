@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError, ResponseError
 
-from shared.ledger.script_batcher import TOGETHER, ScriptBatcher
+from shared.ledger.script_batcher import MAX_CALLS, ScriptBatcher
 from tests.support.redis_clients import open_async_redis, open_redis
 
 NOTE = "redis.call('RPUSH', KEYS[1], ARGV[1])\nif ARGV[2] == 'quiet' then return 0 end\nreturn {KEYS[1], ARGV[1]}"
@@ -21,9 +21,9 @@ def folder(tmp_path: Path) -> Path:
 
 async def test_every_call_gets_its_own_reply_in_order(any_redis_url: str, folder: Path) -> None:
     async with open_async_redis(any_redis_url) as redis:
-        calls = [("note", (f"list:{n}",), (n, "loud")) for n in range(2 * TOGETHER + 1)]
+        calls = [("note", (f"list:{n}",), (n, "loud")) for n in range(2 * MAX_CALLS + 1)]
         answers = await ScriptBatcher(redis, folder).run(calls)
-    assert answers == [[f"list:{n}".encode(), str(n).encode()] for n in range(2 * TOGETHER + 1)]
+    assert answers == [[f"list:{n}".encode(), str(n).encode()] for n in range(2 * MAX_CALLS + 1)]
 
 
 async def test_calls_of_one_script_run_in_their_order(any_redis_url: str, folder: Path) -> None:
@@ -59,7 +59,7 @@ async def test_many_calls_are_one_command(redis_url: str, folder: Path) -> None:
         scripts = ScriptBatcher(redis, folder)
         await scripts.run([("count", ("list",), ())])
         await redis.config_resetstat()
-        await scripts.run([("count", (f"list:{n}",), ()) for n in range(TOGETHER)])
+        await scripts.run([("count", (f"list:{n}",), ()) for n in range(MAX_CALLS)])
         assert (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"] == 1
 
 

@@ -66,8 +66,8 @@ async def decide(ledger: Ledger, redis: "Redis", *, published: bool = True) -> N
 
 
 async def late_answer(ledger: Ledger, read_id: str = "late", raw: bytes = b"{}") -> None:
-    await ledger.reserve_read(CASE, read_id, allowed=3, life=0.0, rests=(0.0,))
-    await ledger.reserve_read(CASE, "another", allowed=0, life=0.0, rests=(0.0,))
+    await ledger.reserve_read(CASE, read_id, allowed=3, read_timeout=0.0, spacing=(0.0,))
+    await ledger.reserve_read(CASE, "another", allowed=0, read_timeout=0.0, spacing=(0.0,))
     await ledger.finish_read(CASE, read_id, "answered", raw, 2.5)
 
 
@@ -167,7 +167,7 @@ async def test_an_answer_and_a_provisional_decision_at_once_reload_the_case(
 ) -> None:
     for _ in range(10):
         redis.flushall()
-        await ledgers[0].reserve_read(CASE, "late", allowed=3, life=0.0, rests=(0.0,))
+        await ledgers[0].reserve_read(CASE, "late", allowed=3, read_timeout=0.0, spacing=(0.0,))
         await asyncio.gather(
             ledgers[1].commit(CASE, STANDING, provisional=True),
             ledgers[2].finish_read(CASE, "late", "answered", b"{}", 2.5),

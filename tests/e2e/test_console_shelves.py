@@ -16,7 +16,7 @@ from redis import Redis
 
 from shared.brokers.factory import open_connection
 from shared.ledger.case_key import CaseKey, case_key
-from shared.ledger.message_set import MessageSet, Name, put_commands
+from shared.ledger.message_set import MessageSet, SetName, put_commands
 from shared.messaging.envelope import Envelope
 from shared.messaging.stored_message import StoredMessage
 from tests.support.commands import Faceid
@@ -41,7 +41,7 @@ def faceid(redis_url: str) -> Faceid:
     return Faceid({"FACEID_REDIS_URL": redis_url})
 
 
-def put(redis: "Redis", *letters: StoredMessage, message_set: Name = "dead") -> None:
+def put(redis: "Redis", *letters: StoredMessage, message_set: SetName = "dead") -> None:
     with redis.pipeline(transaction=False) as pipe:
         for stored in letters:
             for command in put_commands("faceid", message_set, stored):

@@ -401,7 +401,7 @@ async def test_the_totals_count_every_step() -> None:
 # the process
 
 
-async def test_the_process_serves_until_sigterm_and_says_nothing_secret() -> None:
+async def test_the_process_serves_until_sigterm_and_logs_how_to_use_it_without_a_secret() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         listen = f"127.0.0.1:{free.getsockname()[1]}"
     environment = os.environ | {"FACEID_SIMULATOR_LISTEN": listen, "FACEID_SIMULATOR_ANY_PORT": "1"}
@@ -415,7 +415,9 @@ async def test_the_process_serves_until_sigterm_and_says_nothing_secret() -> Non
         assert answer.status == 400
     process.terminate()
     output, _ = await asyncio.wait_for(process.communicate(), timeout=10)
-    assert output == b""
+    text = output.decode()
+    assert (f"http://{listen}" in text, API_KEY in text, "get_token" in text) == (True, True, True)
+    assert SECRET not in text
 
 
 async def is_answering(http: Client, url: str) -> bool:

@@ -64,5 +64,13 @@ def search(traces: Mapping[str, bytes], needles: Mapping[str, str]) -> Iterator[
 
 
 def in_logs(folder: Path) -> list[Leak]:
-    """All that the logs of processes below a folder say of what the tests use in confidence."""
-    return [leak for path in folder.rglob("*.log") for leak in search({str(path): path.read_bytes()}, USED)]
+    """Secrets and personal data of the tests that are found in the logs of processes below a folder.
+
+    The simulator's own log may contain the demo's api_key: it is made up, and the simulator logs it at start.
+    """
+    return [
+        leak
+        for path in folder.rglob("*.log")
+        for leak in search({str(path): path.read_bytes()}, USED)
+        if (path.name, leak.needle) != ("simulator.log", "the demo's api_key")
+    ]

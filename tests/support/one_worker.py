@@ -32,7 +32,7 @@ from workers.stages.verify import Verify
 
 PREFIX = "faceid"
 HINT, TOKEN_LIFE = 60.0, 3900.0
-LIMITS = Limits(retention=86_400.0, breaker_rest=0.001)
+LIMITS = Limits(retention=86_400.0, breaker_pause=0.001)
 TURNS = 500
 """Rounds of retries after which something goes round in circles."""
 

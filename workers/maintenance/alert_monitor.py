@@ -1,4 +1,4 @@
-"""Looks at the pipeline now and then, whichever worker comes first, and raises an alert where something is amiss."""
+"""Check the pipeline against the alert rules, and put the alerts that fire into the outbox."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,25 +12,24 @@ from redis.exceptions import OutOfMemoryError, RedisError
 
 from shared.events.alert import Alert
 from shared.events.cloudevent import NO_ACCOUNT, to_message
-from shared.ledger import message_set
 from shared.ledger.case_key import COUNTER_SECONDS
 from shared.ledger.counters import read_counters
-from shared.ledger.message_set import MessageSet
+from shared.ledger.message_set import SCRIPTS, MessageSet
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import INNER_QUEUES, queue_name
-from workers.maintenance.alert_rules import AlertLimits, Observation, amiss
+from workers.maintenance.alert_rules import AlertLimits, Measurements, alerts_for
 from workers.runtime.source import Source
 
 log = structlog.get_logger()
 
 INTERVAL: Final = 5.0
-"""Seconds from one look to the next, over all workers."""
-LOOKED_INTO: Final = 1000
-"""Dead letters whose causes are counted."""
+"""Seconds between two checks, over all workers."""
+MAX_CAUSES: Final = 1000
+"""Most dead letters whose stage and reason are counted for an alert."""
 
 
 class AlertMonitor:
-    """One worker's part in it. An alert is raised once in a window, whoever looks and whatever dies."""
+    """Checks the alert rules, one worker at a time. The same alert is raised once in a window, by whichever worker."""
 
     def __init__(
         self,
@@ -41,7 +40,7 @@ class AlertMonitor:
         limits: AlertLimits,
         clock: Callable[[], float],
     ) -> None:
-        """`clock`: unix seconds."""
+        """`accounts`: names of the accounts to check. `clock` returns Unix seconds."""
         self._source = source
         self._redis = redis
         self._prefix = prefix
@@ -49,48 +48,48 @@ class AlertMonitor:
         self._limits = limits
         self._clock = clock
         self._dead = MessageSet(redis, prefix, "dead")
-        self._raise = redis.register_script((message_set.LUA / "raise_alert.lua").read_text())
-        self._looked = -inf
+        self._raise = redis.register_script((SCRIPTS / "raise_alert.lua").read_text())
+        self._checked_at = -inf
 
-    def look(self) -> None:
-        """Look, if it is this worker's turn; raises `BrokerUnavailable`."""
+    def run(self) -> None:
+        """Check, if `INTERVAL` has passed and no other worker has checked since. Raises `BrokerUnavailable`."""
         now = self._clock()
-        if 0 <= now - self._looked < INTERVAL:
+        if 0 <= now - self._checked_at < INTERVAL:
             return
-        self._looked = now
+        self._checked_at = now
         try:
-            if self._takes_turn():
+            if self._claim_check():
                 self._raise_all(now)
         except RedisError as error:
             log.warning("ledger.unavailable", error=type(error).__name__)
 
     def _raise_all(self, now: float) -> None:
-        for alert in amiss(self._observe(now), self._limits):
+        for alert in alerts_for(self._measure(now), self._limits):
             self._put(alert, now)
 
-    def _takes_turn(self) -> bool:
+    def _claim_check(self) -> bool:
         try:
             return bool(self._redis.set(f"{self._prefix}:watch", "1", nx=True, px=int(INTERVAL * 1000)))
-        except OutOfMemoryError:  # then everybody looks, and still one raises
+        except OutOfMemoryError:  # then every worker checks; the script still raises an alert once
             return True
 
-    def _observe(self, now: float) -> Observation:
+    def _measure(self, now: float) -> Measurements:
         window = self._limits.window
         dead = self._dead.count(now - window, inf)
-        return Observation(
+        return Measurements(
             at=now,
             counters=read_counters(self._redis, self._prefix, self._accounts, now, window),
-            dead=dead,
+            dead_letters=dead,
             causes=self._causes(now - window) if dead > self._limits.dead_letters else Counter(),
-            oldest=self._source.oldest([queue_name(self._prefix, queue) for queue in INNER_QUEUES]),
+            oldest_at=self._source.oldest([queue_name(self._prefix, queue) for queue in INNER_QUEUES]),
         )
 
     def _causes(self, since: float) -> Counter[str]:
-        letters = islice(self._dead.between(since, inf), LOOKED_INTO)
-        return Counter(f"{letter.stage}.{letter.reason}" for letter in letters)
+        dead_letters = islice(self._dead.between(since, inf), MAX_CAUSES)
+        return Counter(f"{stored.stage}.{stored.reason}" for stored in dead_letters)
 
     def _put(self, alert: Alert, at: float) -> None:
-        """Into the outbox, together with the mark that keeps it from being raised again for the same events."""
+        """Put an alert into the outbox, with a mark that stops the same alert until its window has passed."""
         item = StoredMessage(
             id=alert.id,
             stage="publish",
@@ -102,5 +101,5 @@ class AlertMonitor:
         )
         outbox = f"{self._prefix}:outbox"
         keys = (f"{self._prefix}:raised:{alert.kind}:{{{alert.account or NO_ACCOUNT}}}", outbox, f"{outbox}:items")
-        rest = int((self._limits.window + COUNTER_SECONDS) * 1000)
-        self._raise(keys=keys, args=(rest, repr(at), item.id, item.dump()))
+        mark_ttl_ms = int((self._limits.window + COUNTER_SECONDS) * 1000)
+        self._raise(keys=keys, args=(mark_ttl_ms, repr(at), item.id, item.dump()))

@@ -1,4 +1,4 @@
-"""What is amiss over a window: one rule for each kind of alert that no single case raises. No I/O."""
+"""The alert rules over a window of time: one for each kind of alert that is not about a single case. No I/O."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -9,65 +9,66 @@ from shared.ledger.counters import Counted
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """Too many: `least` or more, and at least this `share` of all."""
+class RateThreshold:
+    """A rate is too high when there are `minimum` events or more, and they are at least `share` of all."""
 
     share: float
-    least: int
+    """0 to 1."""
+    minimum: int
 
-    def passed(self, bad: int, total: int) -> bool:
-        """Whether so many of so many are too many."""
-        return bad >= self.least and bad >= self.share * total
+    def reached(self, count: int, total: int) -> bool:
+        """Whether `count` of `total` is too high a rate."""
+        return count >= self.minimum and count >= self.share * total
 
 
 @dataclass(frozen=True, slots=True)
 class AlertLimits:
-    """Beyond which a person has to know."""
+    """Limits above which alerts are raised. They come from the settings FACEID_ALERT_..."""
 
     window: float
-    """Seconds that are looked back, and within which the same alert is raised once."""
-    attacks: Share
-    """Of an account's decisions."""
-    bad_signatures: Share
-    """Of an account's callbacks."""
+    """Seconds that the rules look back. The same alert is raised at most once in this time."""
+    attacks: RateThreshold
+    """Decisions that name an attack, of all decisions of an account."""
+    bad_signatures: RateThreshold
+    """Callbacks with an invalid signature, of all callbacks of an account."""
     dead_letters: int
-    """New ones in the window."""
+    """Most new dead letters in the window."""
     backlog_age: float
-    """Seconds that a message may wait."""
+    """Most seconds that a message may wait in a queue."""
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
-    """What the pipeline looks like at one moment."""
+class Measurements:
+    """What was measured for the rules at one moment."""
 
     at: float
     """Unix seconds."""
     counters: Mapping[str, Counter[Counted]]
-    """By account."""
-    dead: int
-    """Dead letters of the window."""
+    """Counts of the window, by account."""
+    dead_letters: int
+    """New dead letters in the window."""
     causes: Counter[str]
-    """Why they died, where there are many: `STAGE.REASON`, of the first so many of them."""
-    oldest: float | None
-    """When the message that has waited longest came, unix seconds."""
+    """Number of dead letters by `STAGE.REASON`. Empty when there are few; of the first 1,000 when there are many."""
+    oldest_at: float | None
+    """When the oldest message in the queues was published, in Unix seconds. None: the queues are empty."""
 
 
-def amiss(observation: Observation, limits: AlertLimits) -> Iterator[Alert]:
-    """The alerts that the sight gives reason to."""
-    for account, counts in observation.counters.items():
-        yield from _attacks(observation, limits, account, counts)
-        yield from _bad_signatures(observation, limits, account, counts)
-    yield from _dead_letters(observation, limits)
-    yield from _backlog(observation, limits)
+def alerts_for(measured: Measurements, limits: AlertLimits) -> Iterator[Alert]:
+    """The alerts whose rules fire."""
+    for account, counts in measured.counters.items():
+        yield from _attacks(measured, limits, account, counts)
+        yield from _bad_signatures(measured, limits, account, counts)
+    yield from _dead_letters(measured, limits)
+    yield from _backlog(measured, limits)
 
 
-def _attacks(observation: Observation, limits: AlertLimits, account: str, counts: Counter[Counted]) -> Iterator[Alert]:
+def _attacks(measured: Measurements, limits: AlertLimits, account: str, counts: Counter[Counted]) -> Iterator[Alert]:
     attacks, decisions = counts["attacked"], counts["attacked"] + counts["clean"]
-    if limits.attacks.passed(attacks, decisions):
+    if limits.attacks.reached(attacks, decisions):
         yield Alert.of(
             AlertKind.ATTACK_RATE,
             account,
-            observation.at,
+            measured.at,
             attacks=attacks,
             decisions=decisions,
             limit_share=limits.attacks.share,
@@ -76,14 +77,14 @@ def _attacks(observation: Observation, limits: AlertLimits, account: str, counts
 
 
 def _bad_signatures(
-    observation: Observation, limits: AlertLimits, account: str, counts: Counter[Counted]
+    measured: Measurements, limits: AlertLimits, account: str, counts: Counter[Counted]
 ) -> Iterator[Alert]:
     bad, callbacks = counts["bad_signature"], counts["bad_signature"] + counts["verified"]
-    if limits.bad_signatures.passed(bad, callbacks):
+    if limits.bad_signatures.reached(bad, callbacks):
         yield Alert.of(
             AlertKind.BAD_SIGNATURE_RATE,
             account,
-            observation.at,
+            measured.at,
             bad_signatures=bad,
             callbacks=callbacks,
             limit_share=limits.bad_signatures.share,
@@ -91,27 +92,27 @@ def _bad_signatures(
         )
 
 
-def _dead_letters(observation: Observation, limits: AlertLimits) -> Iterator[Alert]:
-    if observation.dead > limits.dead_letters:
-        causes: dict[str, Detail] = {**observation.causes}
+def _dead_letters(measured: Measurements, limits: AlertLimits) -> Iterator[Alert]:
+    if measured.dead_letters > limits.dead_letters:
+        causes: dict[str, Detail] = {**measured.causes}
         yield Alert.of(
             AlertKind.DEAD_LETTERS_GROWING,
             None,
-            observation.at,
+            measured.at,
             None,
             **causes,
-            dead_letters=observation.dead,
+            dead_letters=measured.dead_letters,
             limit=limits.dead_letters,
             window_seconds=limits.window,
         )
 
 
-def _backlog(observation: Observation, limits: AlertLimits) -> Iterator[Alert]:
-    if observation.oldest is not None and observation.at - observation.oldest > limits.backlog_age:
+def _backlog(measured: Measurements, limits: AlertLimits) -> Iterator[Alert]:
+    if measured.oldest_at is not None and measured.at - measured.oldest_at > limits.backlog_age:
         yield Alert.of(
             AlertKind.BACKLOG_AGE,
             None,
-            observation.at,
-            oldest_seconds=round(observation.at - observation.oldest, 1),
+            measured.at,
+            oldest_seconds=round(measured.at - measured.oldest_at, 1),
             limit_seconds=limits.backlog_age,
         )

@@ -1,43 +1,28 @@
-"""What any worker does beside its stages, whichever it runs: due retries, the outbox, a message set over its cap."""
-
 from collections.abc import Callable
 
-import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
 from shared.ledger.message_set import MessageSet
 from shared.messaging.errors import BrokerUnavailable
-from workers.maintenance.outbox_relay import OutboxRelay
 from workers.runtime.source import Source
-
-log = structlog.get_logger()
 
 
 class DelayedScheduler:
-    """Done again and again, by every worker; each item is moved by whoever comes first."""
+    """Moves delayed messages that are due to their queues. Every worker does it; one script gives each item to one."""
 
-    def __init__(
-        self, source: Source, redis: "Redis", prefix: str, unverified_max: int, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, source: Source, redis: "Redis", prefix: str, clock: Callable[[], float]) -> None:
+        """`clock` returns Unix seconds."""
         self._source = source
         self._delayed = MessageSet(redis, prefix, "delayed")
-        self._outbox = OutboxRelay(source, redis, prefix)
-        self._unverified = MessageSet(redis, prefix, "unverified")
-        self._unverified_max = unverified_max
         self._clock = clock
 
-    def do(self) -> None:
-        """All of them once; raises `BrokerUnavailable`."""
+    def run(self) -> None:
+        """Move the messages that are due now. Raises `BrokerUnavailable`."""
         try:
-            due = [
-                (stored.id, stored.message) for stored in self._delayed.due(self._clock()) if stored.message is not None
-            ]
-            gone = self._unverified.trim(self._unverified_max)
+            items = self._delayed.due(self._clock())
         except RedisError as error:
             raise BrokerUnavailable(type(error).__name__) from error
-        if gone:
-            log.warning("unverified.trimmed", count=gone)
+        due = [(stored.id, stored.message) for stored in items if stored.message is not None]
         if due:
             self._source.release(self._delayed, due, results=False)
-        self._outbox.empty()

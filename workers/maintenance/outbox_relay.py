@@ -1,4 +1,4 @@
-"""The outbox: what scripts have decided must go out, or be looked at again, is sent by whichever worker comes first."""
+"""Publish the outbox: alerts and superseding decisions, and cases that have to be classified again."""
 
 from math import inf
 from typing import Final, cast
@@ -21,51 +21,51 @@ from workers.runtime.source import Source
 log = structlog.get_logger()
 
 RECLASSIFY: Final = "reclassify"
-"""The reason of an item that names a case, whose evidence came after its decision."""
+"""Reason of an item that names a case whose GetResult answer came after its decision."""
 
 
 class OutboxRelay:
-    """Items leave it together with their message where both are on one Redis, else after it."""
+    """Sends the items of the outbox. Every worker does it.
+
+    An item leaves the outbox in the same step as its message is published if both are on one Redis, else after it: a
+    crash in between may publish a message twice, but never loses it.
+    """
 
     def __init__(self, source: Source, redis: "Redis", prefix: str) -> None:
         self._source = source
         self._redis = redis
         self._prefix = prefix
-        self._message_set = MessageSet(redis, prefix, "outbox")
+        self._outbox = MessageSet(redis, prefix, "outbox")
 
-    def empty(self) -> None:
-        """Send what lies there; raises `BrokerUnavailable`."""
+    def run(self) -> None:
+        """Send every item. Raises `BrokerUnavailable`."""
         try:
-            items = self._message_set.due(inf)
-            reclassified = [(stored, self._reclassified(stored)) for stored in items if stored.reason == RECLASSIFY]
-            self._message_set.take([(stored.id, ()) for stored, message in reclassified if message is None])
+            items = self._outbox.due(inf)
+            reclassified = [(stored, self._to_reclassify(stored)) for stored in items if stored.reason == RECLASSIFY]
+            self._outbox.take([(stored.id, ()) for stored, message in reclassified if message is None])
         except RedisError as error:
             raise BrokerUnavailable(type(error).__name__) from error
-        inner = [(stored.id, message) for stored, message in reclassified if message is not None]
-        leaving = [stored for stored in items if stored.reason != RECLASSIFY]
-        if inner:
-            self._source.release(self._message_set, inner, results=False)
-        if leaving:
-            self._source.release(self._message_set, [(item.id, self._result(item)) for item in leaving], results=True)
-            for item in leaving:  # once it is out: while the results' broker is away it is tried again and again
-                _tell(item)
+        to_classify = [(stored.id, message) for stored, message in reclassified if message is not None]
+        results = [stored for stored in items if stored.reason != RECLASSIFY]
+        if to_classify:
+            self._source.release(self._outbox, to_classify, results=False)
+        if results:
+            self._source.release(self._outbox, [(item.id, self._result(item)) for item in results], results=True)
+            for item in results:  # after publishing: an unreachable results broker is tried again and again
+                _log_published(item)
 
-    def _reclassified(self, stored: StoredMessage) -> Message | None:
-        """The message that has the case classified once more; None when there is nothing better to classify."""
+    def _to_reclassify(self, stored: StoredMessage) -> Message | None:
+        """The message for the classify stage. None when the case holds no GetResult answer that can be classified."""
         case = CaseKey(stored.account, stored.biz_id)
         values = cast("list[bytes | None]", self._redis.hmget(case_key(self._prefix, case), FIELDS))
         fields = {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
-        stored_evidence = load_stored_evidence(case, fields)
-        useful = stored_evidence is not None and stored_evidence.reconciled.result is not None
+        evidence = load_stored_evidence(case, fields)
+        useful = evidence is not None and evidence.reconciled.result is not None
         log.info("case.reloaded", account=stored.account, biz_id=stored.biz_id, useful=useful)
-        return (
-            stored_evidence.envelope.to_message(queue_name(self._prefix, RECONCILED))
-            if stored_evidence and useful
-            else None
-        )
+        return evidence.envelope.to_message(queue_name(self._prefix, RECONCILED)) if evidence and useful else None
 
     def _result(self, stored: StoredMessage) -> Message:
-        """As it was written: whole, or by a script as an alert's facts alone."""
+        """The item's message. Items that a Lua script has written hold only the fields of an alert."""
         if stored.message is not None:
             return stored.message
         alert = Alert.of(
@@ -74,6 +74,6 @@ class OutboxRelay:
         return to_message(alert, self._prefix)
 
 
-def _tell(stored: StoredMessage) -> None:
+def _log_published(stored: StoredMessage) -> None:
     event = "decision.superseded" if stored.reason in {"superseding", "superseded"} else "alert.raised"
     log.warning(event, kind=stored.reason, account=stored.account, biz_id=stored.biz_id, cause=stored.detail)

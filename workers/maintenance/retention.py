@@ -1,4 +1,4 @@
-"""How long results stay in their streams: until every group has read them, and no longer than the retention."""
+"""Trim the result streams: results that every group has acknowledged, and results older than the retention."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Self
@@ -13,100 +13,101 @@ from shared.messaging.engine import engine_of
 from shared.messaging.topology import RESULT_QUEUES, queue_name
 
 INTERVAL: Final = 30.0
-"""Seconds between two looks."""
+"""Seconds between two trims by one worker."""
 TIMEOUT: Final = 1.0
+"""Seconds to wait for a connection or a reply."""
 DAY_MS: Final = 86_400_000
 
 log = structlog.get_logger()
 
 
-class Place(NamedTuple):
-    """Where in a stream: an entry id."""
+class EntryId(NamedTuple):
+    """The id of a stream entry: `MILLISECONDS-NUMBER`, in the order of the stream."""
 
     milliseconds: int
     number: int
 
     @classmethod
-    def of(cls, entry_id: bytes) -> Self:
-        """The place of an entry."""
+    def parse(cls, entry_id: bytes) -> Self:
+        """The id as Redis writes it."""
         milliseconds, _, number = entry_id.partition(b"-")
         return cls(int(milliseconds), int(number))
 
     @property
-    def following(self) -> "Place":
-        """The place right behind it."""
-        return Place(self.milliseconds, self.number + 1)
+    def following(self) -> "EntryId":
+        """The next possible id."""
+        return EntryId(self.milliseconds, self.number + 1)
 
     def __str__(self) -> str:
         return f"{self.milliseconds}-{self.number}"
 
 
 class Retention:
-    """Trims the result streams of one Redis; any number of processes may do it at once."""
+    """Trims the result streams of one Redis. Several workers may do it at the same time."""
 
     def __init__(self, redis: "Redis", streams: Sequence[str], days: float, clock: Callable[[], float]) -> None:
-        """`clock` tells Unix seconds, as the Redis server's own does, more or less: it numbers the entries by them."""
+        """`days`: the retention. `clock` returns Unix seconds, which are compared with entry ids."""
         self._redis = redis
         self._streams = streams
         self._keep_ms = days * DAY_MS
         self._clock = clock
         self._due_at = 0.0
-        self._away = False
+        self._unreachable = False
 
     @classmethod
     def opened(cls, url: str, prefix: str, days: float, clock: Callable[[], float]) -> "Retention | None":
-        """Of the results at this URL, not yet connected; None where they are not on streams."""
+        """The retention of the results at a URL, not yet connected. None when the results are not on Redis Streams."""
         if engine_of(url) != "streams":
             return None
         no_retry = Retry(NoBackoff(), 0)  # it runs on the pump's thread: the next look is the retry
         redis = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=no_retry)
         return cls(redis, [queue_name(prefix, queue) for queue in RESULT_QUEUES], days, clock)
 
-    def do_when_due(self) -> None:
-        """Trim twice a minute; a Redis that is away is left alone until the next time."""
+    def run(self) -> None:
+        """Trim if `INTERVAL` has passed. If Redis fails, log it once and try again after the next interval."""
         if (now := self._clock()) < self._due_at:
             return
         self._due_at = now + INTERVAL
         try:
-            self.do()
+            self.trim()
         except RedisError as error:
-            if not self._away:
+            if not self._unreachable:
                 log.warning("retention.failed", error=type(error).__name__)
-            self._away = True
+            self._unreachable = True
         else:
-            self._away = False
+            self._unreachable = False
 
-    def do(self) -> None:
-        """Remove what every group has acknowledged, then what is too old for any."""
-        oldest = Place(int(self._clock() * 1000 - self._keep_ms), 0)
+    def trim(self) -> None:
+        """Remove the results that every group has acknowledged, then those that are too old. Raises `RedisError`."""
+        oldest = EntryId(int(self._clock() * 1000 - self._keep_ms), 0)
         for stream in self._streams:
             unsettled = sorted(
                 (self._first_unsettled(stream, group), group["name"].decode()) for group in self._groups(stream)
             )
             if unsettled:
                 self._trim(stream, unsettled[0][0])
-            self._expire(stream, oldest, [(place, group) for place, group in unsettled if place < oldest])
+            self._expire(stream, oldest, [(entry_id, group) for entry_id, group in unsettled if entry_id < oldest])
 
-    def _expire(self, stream: str, oldest: Place, behind: Sequence[tuple[Place, str]]) -> None:
-        """Remove what is too old, step by step, to count it for each of the groups that were behind."""
-        lost = dict.fromkeys([group for _, group in behind], 0)
+    def _expire(self, stream: str, oldest: EntryId, behind: Sequence[tuple[EntryId, str]]) -> None:
+        """Remove what is older than `oldest`, in steps, to count the lost results of each group in `behind`."""
+        unread_by = dict.fromkeys([group for _, group in behind], 0)
         expired = 0
-        for passed, until in enumerate([*(place for place, _ in behind[1:]), oldest], start=1):
+        for groups, until in enumerate([*(entry_id for entry_id, _ in behind[1:]), oldest], start=1):
             count = self._trim(stream, until)
             expired += count
-            for _, group in behind[:passed]:
-                lost[group] += count
+            for _, group in behind[:groups]:
+                unread_by[group] += count
         if expired:
-            log.warning("results.expired", queue=stream, count=expired, unread_by=lost)
+            log.warning("results.expired", queue=stream, count=expired, unread_by=unread_by)
 
-    def _first_unsettled(self, stream: str, group: Mapping[str, Any]) -> Place:
-        """All before it is acknowledged by the group; not all behind it is unread, where one is long in work."""
+    def _first_unsettled(self, stream: str, group: Mapping[str, Any]) -> EntryId:
+        """The oldest entry that the group has not acknowledged. Newer ones may be acknowledged already."""
         pending = self._redis.xpending(stream, group["name"])
         if pending["pending"]:
-            return Place.of(pending["min"])
-        return Place.of(group["last-delivered-id"]).following
+            return EntryId.parse(pending["min"])
+        return EntryId.parse(group["last-delivered-id"]).following
 
-    def _trim(self, stream: str, first_kept: Place) -> int:
+    def _trim(self, stream: str, first_kept: EntryId) -> int:
         return self._redis.xtrim(stream, minid=str(first_kept), approximate=False)
 
     def _groups(self, stream: str) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MasterDownError, OutOfMemoryError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from shared.logs import where
+from shared.logs import raised_at
 from shared.messaging.delivery import POISON_DELIVERIES, Delivery
 from shared.messaging.envelope import Envelope, Undecodable
 from shared.messaging.topology import BY_QUEUE, Stage
@@ -97,7 +97,7 @@ class Runner:
             log.warning("ledger.refused", stage=item.stage, error=type(error).__name__)
             return stage_result.Delay(self._backoff(item), "ledger_refused", attempt=True)
         except Exception as error:  # a bug: the dead letter can be replayed when it is fixed
-            return stage_result.DeadLetter("error", f"{type(error).__name__} at {where(error)}")
+            return stage_result.DeadLetter("error", f"{type(error).__name__} at {raised_at(error)}")
 
     def _backoff(self, item: Item) -> float:
         return full_jitter(item.envelope.attempts + 1, RETRY_BASE, RETRY_CAP, self._random)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from shared.ledger.case_key import CaseKey, release_command
 from shared.ledger.counters import count_commands
-from shared.ledger.message_set import Command, Name, put_commands
+from shared.ledger.message_set import Command, SetName, put_commands
 from shared.messaging.delivery import Delivery
 from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
@@ -107,7 +107,7 @@ class Settler:
         return Settlement(tag, writes=self._store("delayed", waiting, why, "", self._clock() + seconds, attempts))
 
     def _store(
-        self, message_set: Name, item: Item, reason: str, detail: str, at: float | None = None, attempts: int = 0
+        self, message_set: SetName, item: Item, reason: str, detail: str, at: float | None = None, attempts: int = 0
     ) -> tuple[Command, ...]:
         envelope = replace(item.packed(), attempts=attempts)
         stored = StoredMessage(

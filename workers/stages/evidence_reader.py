@@ -148,8 +148,8 @@ class EvidenceReader:
             case,
             read_id,
             allowed=self._rules.budget if signed else self._rules.budget - 1,
-            life=self._rules.timeout * READ_TIMEOUT_FACTOR,
-            rests=self._rules.spacing,
+            read_timeout=self._rules.timeout * READ_TIMEOUT_FACTOR,
+            spacing=self._rules.spacing,
             unsigned=not signed,
         )
         try:

@@ -4,6 +4,9 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 BASE_PATH = "/faceid/lite"
+"""Path of the vendor's API, as in `https://api-idn.megvii.com/faceid/lite`."""
+BUILT_IN_KEY = "test_api_key_0001"
+"""The api_key of the account that exists when no accounts are set."""
 
 
 class SimulatorSettings(BaseSettings):
@@ -15,7 +18,7 @@ class SimulatorSettings(BaseSettings):
 
     listen: str = Field(default="127.0.0.1:8029", pattern=r"^\S+:\d{1,5}$")
     """`host:port`; port 0 takes a free one."""
-    accounts: dict[str, SecretStr] = {"test_api_key_0001": SecretStr("test_api_secret_0001")}
+    accounts: dict[str, SecretStr] = {BUILT_IN_KEY: SecretStr("test_api_secret_0001")}
     """`api_secret` by `api_key`; an account signs its callbacks with its `api_secret`."""
     any_port: bool = False
     """Accept a `notify_url` on ports that the vendor would refuse: for tests and demos on one machine."""

@@ -1,11 +1,11 @@
 -- End a read of GetResult.
 -- KEYS: 1 the case (hash)  2 the account (hash)  3 the outbox (sorted set)  4 its items (hash)
--- ARGV: 1 read id  2 how (answered|refused|given_back|failed)  3 the raw answer, or a code  4 unix seconds
+-- ARGV: 1 read id  2 result (answered|refused|given_back|failed)  3 the raw answer, or a code  4 unix seconds
 --       5 TTL of the case, ms  6 account  7 the circuit breaker's shortest pause, ms  8 biz_id
--- An answer is kept whoever brings it, since it has cost a read. If the case was decided without it, the outbox gets an
+-- An answer is stored even if its read was given up, since it has cost a read. If the case was decided without it, the outbox gets an
 -- item that has the case classified again. A read is given back once, and only by the read that holds it.
 -- Returns: count of notify, count of return, 1 when this read was still open (0: timed out, or finished before).
-local case, account, how = KEYS[1], KEYS[2], ARGV[2]
+local case, account, result = KEYS[1], KEYS[2], ARGV[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -16,7 +16,7 @@ local function put(item)
 end
 
 local open_read = redis.call('HGET', case, 'read_id') == ARGV[1]
-if how == 'answered' then
+if result == 'answered' then
     if redis.call('HSETNX', case, 'raw', ARGV[3]) == 1 then
         redis.call('HSET', case, 'raw_at', ARGV[4])
         if redis.call('HEXISTS', case, 'provisional') == 1 then
@@ -24,11 +24,11 @@ if how == 'answered' then
             put({id = id, stage = 'classify', reason = 'reclassify', biz_id = ARGV[8]})
         end
     end
-elseif how == 'refused' then
+elseif result == 'refused' then
     redis.call('HSETNX', case, 'refused', ARGV[3])
 end
 if open_read then
-    if how == 'given_back' or how == 'refused' then
+    if result == 'given_back' or result == 'refused' then
         redis.call('HINCRBY', case, 'reads', -1)
         redis.call('HDEL', case, 'next_read_at')
     end
@@ -54,9 +54,9 @@ local function open()
     redis.call('HDEL', account, 'probe_until')
 end
 
-if not LIMITS[how] then
+if not LIMITS[result] then
     if redis.call('EXISTS', account) == 1 then
-        if redis.call('HEXISTS', account, 'opened_at') == 1 then alert('breaker_closed', how) end
+        if redis.call('HEXISTS', account, 'opened_at') == 1 then alert('breaker_closed', result) end
         redis.call('DEL', account)
     end
 elseif ARGV[3] == 'CONCURRENCY_LIMIT_EXCEEDED' then
@@ -64,8 +64,8 @@ elseif ARGV[3] == 'CONCURRENCY_LIMIT_EXCEEDED' then
 else
     local failures = redis.call('HINCRBY', account, 'failures', 1)
     local known = redis.call('HMGET', account, 'open_until', 'probe_until')
-    if known[2] or (not known[1] and failures >= LIMITS[how]) then open() end
+    if known[2] or (not known[1] and failures >= LIMITS[result]) then open() end
 end
-if LIMITS[how] then redis.call('PEXPIRE', account, DAY_MS) end
+if LIMITS[result] then redis.call('PEXPIRE', account, DAY_MS) end
 local counts = redis.call('HMGET', case, 'count:notify', 'count:return')
 return {tonumber(counts[1] or '0'), tonumber(counts[2] or '0'), open_read and 1 or 0}

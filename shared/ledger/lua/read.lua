@@ -1,12 +1,12 @@
 -- Read items of a message set, as many as fit into one answer.
 -- KEYS: 1 its items (hash)
--- ARGV: 1 bytes that fit  2.. item ids
+-- ARGV: 1 most bytes of the answer  2.. item ids
 -- Returns: how many of the ids were looked up (at least one); the items found.
 local size, items = 0, {}
-for place = 2, #ARGV do
-    size = size + redis.call('HSTRLEN', KEYS[1], ARGV[place])
-    if size > tonumber(ARGV[1]) and place > 2 then return {place - 2, items} end
-    local item = redis.call('HGET', KEYS[1], ARGV[place])
+for index = 2, #ARGV do
+    size = size + redis.call('HSTRLEN', KEYS[1], ARGV[index])
+    if size > tonumber(ARGV[1]) and index > 2 then return {index - 2, items} end
+    local item = redis.call('HGET', KEYS[1], ARGV[index])
     if item then items[#items + 1] = item end
 end
 return {#ARGV - 1, items}

@@ -9,15 +9,15 @@
 local case = KEYS[1]
 if redis.call('HGET', case, 'decision') ~= ARGV[1] then return 0 end
 local first = 10
--- Only the one who sets the mark `published` publishes, so an item that still carries the old decision publishes nothing.
+-- A worker publishes a decision only if it sets the field `published`, so an item with the old decision publishes nothing.
 if redis.call('HEXISTS', case, 'published') == 1 then first = first + 2 * tonumber(ARGV[9]) end
 redis.call('HSET', case, 'revision:' .. ARGV[2], ARGV[1], 'superseded:' .. ARGV[2], ARGV[6], 'decision', ARGV[3],
     'published', ARGV[4])
 redis.call('HDEL', case, 'provisional')
 if ARGV[5] ~= '' then redis.call('HSET', case, 'provisional', 1) end
 redis.call('PEXPIRE', case, ARGV[7])
-for place = first, #ARGV, 2 do
-    redis.call('ZADD', KEYS[2], ARGV[8], ARGV[place])
-    redis.call('HSET', KEYS[3], ARGV[place], ARGV[place + 1])
+for index = first, #ARGV, 2 do
+    redis.call('ZADD', KEYS[2], ARGV[8], ARGV[index])
+    redis.call('HSET', KEYS[3], ARGV[index], ARGV[index + 1])
 end
 return 1

@@ -1,9 +1,9 @@
--- Take items off a message set, each together with the commands that put it elsewhere.
+-- Remove items from a message set and run the commands of each in the same step.
 -- KEYS: 1 the message set (sorted set of item ids)  2 its items (hash)
 -- ARGV: for each item: its id, the time that it must still have ("" for any), how many commands, and for each command
 --       how many arguments, and the arguments
 -- Returns: for each item 1 when it was taken, 0 when it was not there, or why a command was refused: then it stays.
-local function follow(commands)
+local function run(commands)
     for _, range in ipairs(commands) do redis.call(unpack(ARGV, range[1], range[2])) end
 end
 
@@ -13,7 +13,7 @@ local function take(id, expected, commands)
     -- ZREM first: after a write a script may grow memory in a full Redis.
     redis.call('ZREM', KEYS[1], id)
     redis.call('HDEL', KEYS[2], id)
-    local done, why = pcall(follow, commands)
+    local done, why = pcall(run, commands)
     if done then return 1 end
     redis.call('ZADD', KEYS[1], time, id)
     if item then redis.call('HSET', KEYS[2], id, item) end

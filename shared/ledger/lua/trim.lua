@@ -5,5 +5,5 @@
 local over = math.min(redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[1]), tonumber(ARGV[2]))
 if over <= 0 then return 0 end
 local oldest = redis.call('ZPOPMIN', KEYS[1], over)
-for place = 1, #oldest, 2 do redis.call('HDEL', KEYS[2], oldest[place]) end
+for index = 1, #oldest, 2 do redis.call('HDEL', KEYS[2], oldest[index]) end
 return over

@@ -1,4 +1,4 @@
-"""Group commit: batches, their answers, and callers that go away."""
+"""Group commit: batches, their replies, and callers that cancel."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,53 +8,53 @@ import pytest
 from shared.group_commit import GroupCommit
 
 
-class Slow:
-    """A flush whose round trips end when the test says so; answers each number with ten times itself."""
+class ManualFlush:
+    """A flush whose round trips end when the test calls `end`. It replies to a number with ten times that number."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
-        self.trips: asyncio.Queue[BaseException | None] = asyncio.Queue()
-        self.under_way = 0
+        self.round_trips: asyncio.Queue[BaseException | None] = asyncio.Queue()
+        self.running = 0
 
     async def __call__(self, batch: Sequence[int]) -> Sequence[int | BaseException]:
-        self.under_way += 1
-        assert self.under_way == 1, "one batch at a time"
+        self.running += 1
+        assert self.running == 1, "more than one batch at a time"
         self.batches.append(list(batch))
-        fault = await self.trips.get()
-        self.under_way -= 1
+        fault = await self.round_trips.get()
+        self.running -= 1
         if fault is not None:
             raise fault
         return [ValueError("unlucky") if number == 13 else number * 10 for number in batch]
 
     def end(self, fault: BaseException | None = None) -> None:
-        self.trips.put_nowait(fault)
+        self.round_trips.put_nowait(fault)
 
 
-async def settled() -> None:
-    """Let every task run as far as it can."""
+async def run_tasks() -> None:
+    """Let every task run until it waits."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
-def submit(gather: GroupCommit[int, int], *numbers: int) -> list[asyncio.Future[int]]:
-    return [gather.submit(number) for number in numbers]
+def submit(group_commit: GroupCommit[int, int], *numbers: int) -> list[asyncio.Future[int]]:
+    return [group_commit.submit(number) for number in numbers]
 
 
-async def test_an_idle_gatherer_sends_at_once() -> None:
-    flush = Slow()
+async def test_an_item_is_sent_at_once_when_no_batch_is_being_sent() -> None:
+    flush = ManualFlush()
     submit(GroupCommit(flush), 1)
-    await settled()
+    await run_tasks()
     assert flush.batches == [[1]]
     flush.end()
 
 
-async def test_what_arrives_during_a_round_trip_goes_out_together_in_the_next() -> None:
-    flush = Slow()
-    gather = GroupCommit(flush)
-    first = submit(gather, 1)
-    await settled()
-    others = submit(gather, 2, 3, 4)
-    await settled()
+async def test_items_submitted_during_a_round_trip_are_sent_together_in_the_next() -> None:
+    flush = ManualFlush()
+    group_commit = GroupCommit(flush)
+    first = submit(group_commit, 1)
+    await run_tasks()
+    others = submit(group_commit, 2, 3, 4)
+    await run_tasks()
     assert flush.batches == [[1]]
     flush.end()
     flush.end()
@@ -62,8 +62,8 @@ async def test_what_arrives_during_a_round_trip_goes_out_together_in_the_next() 
     assert flush.batches == [[1], [2, 3, 4]]
 
 
-async def test_a_batch_has_its_limit_and_keeps_the_order() -> None:
-    flush = Slow()
+async def test_a_batch_has_at_most_max_batch_items_in_order() -> None:
+    flush = ManualFlush()
     calls = submit(GroupCommit(flush, max_batch=2), 1, 2, 3, 4, 5)
     for _ in range(3):
         flush.end()
@@ -71,8 +71,8 @@ async def test_a_batch_has_its_limit_and_keeps_the_order() -> None:
     assert flush.batches == [[1, 2], [3, 4], [5]]
 
 
-async def test_one_failing_answer_hits_its_caller_only() -> None:
-    flush = Slow()
+async def test_a_failed_item_raises_to_its_caller_only() -> None:
+    flush = ManualFlush()
     flush.end()
     good, bad, other = submit(GroupCommit(flush), 1, 13, 2)
     assert await good == 10
@@ -81,26 +81,26 @@ async def test_one_failing_answer_hits_its_caller_only() -> None:
         await bad
 
 
-async def test_a_failing_round_trip_hits_its_batch_and_not_the_next() -> None:
-    flush = Slow()
-    gather = GroupCommit(flush)
-    first = submit(gather, 1, 2)
-    await settled()
-    second = submit(gather, 3)
+async def test_a_failed_round_trip_raises_to_its_batch_only() -> None:
+    flush = ManualFlush()
+    group_commit = GroupCommit(flush)
+    first = submit(group_commit, 1, 2)
+    await run_tasks()
+    second = submit(group_commit, 3)
     flush.end(ConnectionError("away"))
     flush.end()
     assert [type(answer) for answer in await asyncio.gather(*first, return_exceptions=True)] == [ConnectionError] * 2
     assert await asyncio.gather(*second) == [30]
 
 
-async def test_who_goes_away_while_waiting_is_not_sent() -> None:
-    flush = Slow()
-    gather = GroupCommit(flush)
-    first, gone, stays = submit(gather, 1), submit(gather, 2), submit(gather, 3)
-    await settled()
+async def test_an_item_that_is_cancelled_before_its_batch_is_not_sent() -> None:
+    flush = ManualFlush()
+    group_commit = GroupCommit(flush)
+    first, gone, stays = submit(group_commit, 1), submit(group_commit, 2), submit(group_commit, 3)
+    await run_tasks()
     assert flush.batches == [[1, 2, 3]]
-    late, later = submit(gather, 4, 5)
-    await settled()
+    late, later = submit(group_commit, 4, 5)
+    await run_tasks()
     late.cancel()
     gone[0].cancel()
     flush.end()
@@ -109,24 +109,24 @@ async def test_who_goes_away_while_waiting_is_not_sent() -> None:
     assert flush.batches[1:] == [[5]]
 
 
-async def test_when_all_have_gone_away_nothing_is_sent() -> None:
-    flush = Slow()
-    gather = GroupCommit(flush)
-    first = submit(gather, 1)
-    await settled()
-    (late,) = submit(gather, 2)
-    await settled()
+async def test_nothing_is_sent_when_all_items_are_cancelled() -> None:
+    flush = ManualFlush()
+    group_commit = GroupCommit(flush)
+    first = submit(group_commit, 1)
+    await run_tasks()
+    (late,) = submit(group_commit, 2)
+    await run_tasks()
     late.cancel()
     flush.end()
     assert await asyncio.gather(*first) == [10]
-    await settled()
+    await run_tasks()
     assert flush.batches == [[1]]
 
 
-async def test_after_a_pause_it_goes_on() -> None:
-    flush = Slow()
-    gather = GroupCommit(flush)
+async def test_items_are_sent_again_after_a_pause() -> None:
+    flush = ManualFlush()
+    group_commit = GroupCommit(flush)
     for number in (1, 2):
         flush.end()
-        assert await gather.submit(number) == number * 10
+        assert await group_commit.submit(number) == number * 10
     assert flush.batches == [[1], [2]]

@@ -1,26 +1,28 @@
-"""What a log line holds, and what it never does."""
+"""Log lines: their fields, and the values that are never logged."""
 
 import asyncio
 import gc
 import io
 import json
 import logging
+import os
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import structlog
 
-from shared.logs import FORBIDDEN, configure, where
+from shared.logs import FORBIDDEN, configure, raised_at
 
-PERSON = "Jane Doe, born 1990"  # stands for all that an exception's message may quote
+PERSON = "Jane Doe, born 1990"  # personal data, as an exception's message may quote it
 
 Lines = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
-    """Logging configured as in a process; the lines written since."""
+    """Configure logging as a process does. Returns the lines written since then."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     stream = io.StringIO()
@@ -35,21 +37,22 @@ def fail() -> None:
     raise ValueError(PERSON)
 
 
-def test_a_line_is_one_json_object_with_service_level_and_time(lines: Lines) -> None:
+def test_a_line_is_a_json_object_with_service_worker_pid_level_and_time(lines: Lines) -> None:
     structlog.get_logger().info("stored", account="default", count=3)
     (line,) = lines()
     timestamp = line.pop("timestamp")
     assert timestamp.endswith("Z")
-    assert line == {"service": "ingress", "event": "stored", "level": "info", "account": "default", "count": 3}
+    process = {"service": "ingress", "worker": f"ingress@{socket.gethostname()}", "pid": os.getpid()}
+    assert line == process | {"event": "stored", "level": "info", "account": "default", "count": 3}
 
 
-def test_what_is_below_the_level_is_not_written(lines: Lines) -> None:
+def test_a_line_below_the_level_is_not_written(lines: Lines) -> None:
     structlog.get_logger().debug("stored")
     assert lines() == []
 
 
 @pytest.mark.parametrize("name", sorted(FORBIDDEN))
-def test_a_forbidden_name_loses_its_value(name: str, lines: Lines) -> None:
+def test_the_value_of_a_forbidden_field_is_removed(name: str, lines: Lines) -> None:
     structlog.get_logger().info("posted", **{name: PERSON}, biz_id="1,a")
     (line,) = lines()
     assert line[name] == "[removed]"
@@ -57,11 +60,11 @@ def test_a_forbidden_name_loses_its_value(name: str, lines: Lines) -> None:
 
 
 @pytest.mark.parametrize("name", ["api_secret", "sign", "data", "biz_extra_data", "images"])
-def test_what_may_never_be_logged_is_forbidden(name: str) -> None:
+def test_fields_with_secrets_or_personal_data_are_forbidden(name: str) -> None:
     assert name in FORBIDDEN
 
 
-def test_an_exception_is_its_type_and_its_place(lines: Lines) -> None:
+def test_an_exception_is_logged_as_its_type_and_place(lines: Lines) -> None:
     try:
         fail()
     except ValueError:
@@ -73,20 +76,21 @@ def test_an_exception_is_its_type_and_its_place(lines: Lines) -> None:
     assert PERSON not in json.dumps(line)
 
 
-def test_an_exception_may_be_handed_over_from_elsewhere(lines: Lines) -> None:
+def test_an_exception_may_be_passed_as_exc_info(lines: Lines) -> None:
     structlog.get_logger().error("failed", exc_info=KeyError(PERSON))
     (line,) = lines()
     assert (line["error"], line["where"]) == ("KeyError", "?")
     assert PERSON not in json.dumps(line)
 
 
-def test_a_standard_logger_ends_in_the_same_form(lines: Lines) -> None:
+def test_a_standard_logger_writes_the_same_fields(lines: Lines) -> None:
     logging.getLogger("kombu.connection").warning("lost %d connections", 2)
     (line,) = lines()
-    assert (line["service"], line["level"], line["event"]) == ("ingress", "warning", "lost 2 connections")
+    assert (line["service"], line["pid"]) == ("ingress", os.getpid())
+    assert (line["level"], line["event"]) == ("warning", "lost 2 connections")
 
 
-def test_an_exception_of_a_standard_logger_keeps_its_message_to_itself(lines: Lines) -> None:
+def test_an_exception_of_a_standard_logger_is_logged_without_its_message(lines: Lines) -> None:
     try:
         fail()
     except ValueError:
@@ -96,7 +100,7 @@ def test_an_exception_of_a_standard_logger_keeps_its_message_to_itself(lines: Li
     assert PERSON not in json.dumps(line)
 
 
-def test_a_task_that_died_unseen_does_not_quote_its_exception(lines: Lines) -> None:
+def test_an_asyncio_task_that_failed_is_logged_without_its_exceptions_message(lines: Lines) -> None:
     async def die() -> None:
         fail()
 
@@ -112,12 +116,12 @@ def test_a_task_that_died_unseen_does_not_quote_its_exception(lines: Lines) -> N
     assert PERSON not in json.dumps(line)
 
 
-def test_standard_loggers_that_chat_are_silent(lines: Lines) -> None:
+def test_standard_loggers_log_no_information_lines(lines: Lines) -> None:
     logging.getLogger("some.library").info("Started server process")
     assert lines() == []
 
 
-def test_the_place_is_that_of_the_raise_and_not_of_the_catch() -> None:
+def test_raised_at_is_the_place_of_the_raise() -> None:
     with pytest.raises(ValueError, match="Jane") as caught:
         fail()
-    assert where(caught.value).endswith(" in fail")
+    assert raised_at(caught.value).endswith(" in fail")

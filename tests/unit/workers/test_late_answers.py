@@ -60,13 +60,13 @@ class Bench(OneWorker):
 
     async def empty(self, *, deaths: int = 0) -> None:
         """Empty the outbox and work on what it recalls; workers die over that so many times before they can settle."""
-        self._outbox.empty()
+        self._outbox.run()
         messages, self.inner = self.inner, []
         for message in messages:
             for _ in range(deaths + 1):
                 queue = message.queue.removeprefix(f"{PREFIX}.")
                 await self._runner.run(Delivery("recalled", queue, message.headers, message.content_type, message.body))
-        self._outbox.empty()
+        self._outbox.run()
 
     def decided(self) -> list[dict[str, Any]]:
         """What the outbox has sent of decisions."""
@@ -193,6 +193,6 @@ async def test_a_recalled_case_goes_by_the_queue_of_the_stage_that_classifies() 
     vendor = Sleeper()
     bench, sleeping = await given_up(vendor)
     await wake(vendor, sleeping)
-    bench._outbox.empty()
+    bench._outbox.run()
     assert [message.queue for message in bench.inner] == ["faceid.reconciled"]
     assert envelope_ids(bench.inner) == [f"reclassify-{decision_id('default', BIZ_ID, 1)}"]

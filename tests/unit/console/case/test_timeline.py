@@ -7,7 +7,7 @@ from console.case.record import CaseRecord, items
 from console.case.timeline import CaseTimeline, build_timeline, reasons
 from shared.events.decision import Decision
 from shared.ledger.case_key import CaseKey
-from shared.ledger.message_set import Name
+from shared.ledger.message_set import SetName
 from shared.messaging.stored_message import StoredMessage
 from tests.support.stored_messages import NOW, letter
 
@@ -56,7 +56,7 @@ FIELDS = {
 def told(
     fields: dict[str, str] | None = None,
     *,
-    resting: tuple[tuple[Name, StoredMessage], ...] = (),
+    resting: tuple[tuple[SetName, StoredMessage], ...] = (),
     evidence: dict[str, int] | None = None,
 ) -> CaseTimeline:
     record = CaseRecord(CaseKey("default", "1795334000,case-1"), FIELDS | (fields or {}), evidence or {}, resting)
@@ -134,7 +134,7 @@ def test_a_decision_is_told_with_its_reasons_in_words() -> None:
     ],
 )
 def test_the_state_is_where_the_case_stands(
-    resting: tuple[tuple[Name, StoredMessage], ...], fields: dict[str, str], state: str
+    resting: tuple[tuple[SetName, StoredMessage], ...], fields: dict[str, str], state: str
 ) -> None:
     assert told(fields, resting=resting).state == state
 

@@ -104,4 +104,4 @@ def test_no_personal_data_is_in_what_is_logged() -> None:
     private = {"biz_info__biz_extra_data": "a private remark"}
     made = superseding(on_answer(**private), on_callback(**private))
     assert made.new.biz_extra_data == "a private remark"
-    assert "private" not in made.in_short + repr(made)
+    assert "private" not in made.summary + repr(made)
