@@ -1,41 +1,56 @@
-"""`faceid policy`: how evidence becomes a decision."""
+"""`faceid policy`: check or show the policy that turns evidence into decisions."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-Account = Annotated[str, typer.Option(help="Whose policy it is.")]
+from console.terminal.accounts import policy_of
+from console.terminal.options import OfAccount
+from console.terminal.output import plain, print_error, print_line
+from shared.settings import load_settings
+from workers.decisioning.policy import DEFAULT, Policy, PolicyError, explain
+
+app = typer.Typer(help="Check or show the policy that turns evidence into decisions.", no_args_is_help=True)
+PolicyFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="FILE", help="A policy (TOML). Without it, the account's policy.", show_default=False),
+]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    group = typer.Typer(help="The policy, by which evidence becomes a decision.", no_args_is_help=True)
-    group.command()(check)
-    group.command()(show)
-    app.add_typer(group, name="policy")
-
-
-def check(
-    file: Annotated[
-        Path | None, typer.Argument(help="A policy in TOML; without it the one in force.", show_default=False)
-    ] = None,
-    account: Account = "default",
-) -> None:
-    """Explain a policy in words, or say all that is wrong with it and exit with 1.
+@app.command()
+def check(file: PolicyFile = None, account: OfAccount = "default") -> None:
+    """Explain a policy in words, or list all its faults and exit with 1.
 
     Example: [cyan]faceid policy check strict.toml[/]
     """
-    from console import policy_run  # noqa: PLC0415 - keeps `faceid --help` quick
+    path = file or _policy_file(account)
+    try:
+        policy = Policy.load(path)
+    except PolicyError as error:
+        print_error(f"The policy {path} can't be used. Fix these:", *error.faults)
+        raise typer.Exit(1) from None
+    print_line(plain(f"{path}: version {policy.version}, digest {policy.digest[:12]}", "bold"))
+    for line in explain(policy):
+        print_line(f"  {line}")
 
-    raise typer.Exit(policy_run.explain_policy(file, account))
 
-
-def show(account: Account = "default") -> None:
-    """Print the policy in force as it is written: the one to copy and to change.
+@app.command()
+def show(account: OfAccount = "default") -> None:
+    """Print the account's policy file, to copy and to change.
 
     Example: [cyan]faceid policy show > strict.toml[/]
     """
-    from console import policy_run  # noqa: PLC0415
+    path = _policy_file(account)
+    try:
+        print(path.read_text(encoding="utf-8"), end="")
+    except (OSError, UnicodeDecodeError) as error:
+        print_error(
+            f"{path} can't be read ({type(error).__name__}).",
+            "Fix the file, or the path in FACEID_POLICY or FACEID_ACCOUNTS.",
+        )
+        raise typer.Exit(1) from None
 
-    raise typer.Exit(policy_run.print_policy(account))
+
+def _policy_file(account: str) -> Path:
+    return policy_of(load_settings(), account) or DEFAULT

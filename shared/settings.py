@@ -92,7 +92,10 @@ class Account(BaseModel):
 
 
 class Settings(BaseSettings):
-    """All that a process is told from outside. Durations are seconds, sizes bytes."""
+    """Everything that a process is configured with. Durations are in seconds, sizes in bytes.
+
+    The docstring of a setting is its meaning in `faceid settings` and in `.env.example`: one line.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
@@ -101,71 +104,91 @@ class Settings(BaseSettings):
         frozen=True,
         extra="ignore",
         hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
     redis_url: Url = "redis://127.0.0.1:6379/0"
-    """Ledger, delayed retries and dead letters; the queues too unless `broker_url` says otherwise."""
+    """Redis with the ledger and the message sets; the queues are there too unless FACEID_BROKER_URL is set."""
     broker_url: Url = ""
+    """Broker of the inner queues: redis://... or amqp://... (RabbitMQ). Empty: FACEID_REDIS_URL."""
     results_url: Url = ""
+    """Broker of the results: redis://..., amqp://... or any kombu URL. Empty: FACEID_BROKER_URL."""
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "faceid"
+    """First part of every Redis key, queue and exchange name."""
 
     api_key: SecretStr = SecretStr("")
+    """API key of the FaceID account; GetResult needs it."""
     api_secrets: Secrets = ()
+    """API secrets of the FaceID account, separated by commas, newest first; one or more are needed."""
     base_url: str = ""
+    """FaceID's API, such as https://api-idn.megvii.com/faceid/lite; GetResult needs it."""
     policy: Path | None = None
+    """Policy file (TOML) that turns evidence into decisions. Empty: the built-in policy."""
     reconcile: Reconcile = "always"
+    """always: decide on GetResult's answer. never: trust the signed callback alone."""
     accounts: Path | None = None
+    """TOML file with a [NAME] table for each FaceID account; it replaces the five settings above."""
 
     listen: str = "127.0.0.1:8028"
+    """HOST:PORT on which the ingress receives callbacks."""
     return_redirect_url: str = ""
+    """Where the user's browser is redirected from the return URL. Empty: a small page is shown."""
     max_body_bytes: Annotated[int, Field(ge=1024, le=16_777_216)] = 262_144
+    """Longest body that a callback may have; a longer one is answered 413."""
     max_backlog: Annotated[int, Field(ge=1)] = 1_000_000
+    """Messages in the inner queues above which callbacks are answered 503."""
     max_memory_share: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """Share of Redis's maxmemory above which no callback is taken in: the rest is for the work on those it holds."""
+    """Share of Redis's maxmemory above which callbacks are answered 503; the rest is for work on stored ones."""
     store_timeout_seconds: Annotated[float, Field(gt=0, le=30)] = 0.8
-    """How long a callback may wait to be stored before it is answered 503."""
+    """How long the ingress tries to store a callback before it answers 503."""
 
     getresult_budget: Annotated[int, Field(ge=1, le=3)] = 3
+    """GetResult calls for one biz_id; FaceID allows three."""
     getresult_timeout_seconds: Annotated[float, Field(gt=0, le=120)] = 10.0
+    """How long one GetResult call may take."""
     read_spacing_seconds: Annotated[tuple[Seconds, ...], NoDecode, Field(min_length=1)] = (60.0, 600.0)
-    """Rest after the first failed read of a result, after the second, ...; the last one repeats."""
+    """Delays after the first failed GetResult call, the second, ..., separated by commas; the last one repeats."""
     breaker_rest_seconds: Annotated[float, Field(gt=0, le=3600)] = 15.0
-    """First rest of an account whose every read fails; doubled with each failed probe, up to twenty times as long."""
+    """First pause of GetResult for an account whose calls all fail; doubled with each failed probe, up to 20 times."""
     hint_delay_seconds: Seconds = 60.0
-    """How long a signed callback has to follow a GET return before the hint is looked at."""
+    """How long to wait for the signed callback after an unsigned return, before GetResult is called."""
     hint_cases_per_minute: Annotated[int, Field(ge=0)] = 100_000
-    """Cases that GET returns, which anybody can make up, may open for an account; the others are dropped."""
+    """New cases that unsigned returns may open for one account in a minute; further ones are dropped."""
     hint_reads_per_minute: Annotated[int, Field(ge=0)] = 600
-    """Reads of GetResult that they may cost an account; the others are given up."""
+    """GetResult calls that unsigned returns may cause for one account in a minute; further ones are given up."""
     token_life_seconds: Seconds = 3900.0
-    """An hour, as FaceID's tokens live, and a little: when an unfinished flow is looked at again."""
+    """When an unfinished flow is checked again: an hour, as long as FaceID's tokens live, and five minutes."""
 
     lease_seconds: Annotated[float, Field(ge=0.5, le=3600)] = 30.0
+    """How long messages of a dead worker wait before another worker takes them over."""
     prefetch: Annotated[int, Field(ge=1, le=100_000)] = 512
-    """Items in work at once in one worker process."""
+    """Messages that one worker process works on at once."""
     grace_seconds: Seconds = 20.0
-    """How long a stopping worker may finish what it holds before it hands it back."""
+    """How long a stopping worker may finish its messages before it hands them back."""
     max_attempts: Annotated[int, Field(ge=1)] = 8
+    """Failed attempts after which a message becomes a dead letter."""
     unverified_max: Annotated[int, Field(ge=0)] = 100_000
-    """Unverified callbacks kept; the oldest go first."""
+    """Unverified callbacks that are kept; the oldest are deleted first."""
     retention_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
+    """Days for which a case and its decision are kept, and at most for which results stay in their queue."""
 
     alert_window_seconds: Annotated[float, Field(ge=60, le=3600)] = 600.0
-    """How far the alerts on rates look back; an alert that lasts is raised once in as long."""
+    """Period over which the alerts on rates count; a lasting alert is raised once in each period."""
     alert_attack_share: Proportion = 0.2
-    """Share of an account's decisions that name an attack."""
+    """Alert: share of an account's decisions that name an attack."""
     alert_attack_min: Annotated[int, Field(ge=1)] = 10
-    """So many of them at least."""
+    """Alert: fewest decisions that name an attack; below it the share is ignored."""
     alert_bad_signature_share: Proportion = 0.05
-    """Share of an account's callbacks that none of its secrets has signed."""
+    """Alert: share of an account's callbacks with a bad signature."""
     alert_bad_signature_min: Annotated[int, Field(ge=1)] = 20
-    """So many of them at least."""
+    """Alert: fewest callbacks with a bad signature; below it the share is ignored."""
     alert_dead_letters: Annotated[int, Field(ge=0)] = 10
-    """New dead letters in a window; one more raises an alert."""
+    """Alert: new dead letters in a period; one more raises the alert."""
     alert_backlog_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 300.0
-    """How long a message may wait to be worked on."""
+    """Alert: how long the oldest message may wait in a queue."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lowest level that is logged."""
 
     _split_secrets = field_validator("api_secrets", "read_spacing_seconds", mode="before")(_split)
 
@@ -212,9 +235,14 @@ class Settings(BaseSettings):
         return int(self.listen.rpartition(":")[2])
 
 
+def secrets_folder() -> Path:
+    """The folder with secret files: FACEID_SECRETS_DIR, or /run/secrets."""
+    return Path(os.environ.get(f"{ENV_PREFIX}SECRETS_DIR", SECRETS_DIR))
+
+
 def load_settings(secrets_dir: Path | None = None, **overrides: Any) -> Settings:
     """The settings of this process; raises `SettingsError` with every fault at once."""
-    folder = secrets_dir or Path(os.environ.get(f"{ENV_PREFIX}SECRETS_DIR", SECRETS_DIR))
+    folder = secrets_dir or secrets_folder()
     try:
         return Settings(_secrets_dir=folder if folder.is_dir() else None, **overrides)
     except ValidationError as error:

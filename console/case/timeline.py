@@ -1,4 +1,4 @@
-"""The life of a case, told from its record: what happened when, where it stands, what it has cost."""
+"""The timeline of a case: what happened when, its state, and its GetResult calls. No I/O."""
 
 import json
 from collections.abc import Iterator
@@ -7,17 +7,18 @@ from datetime import datetime
 from typing import Any, Final
 
 from console.case.record import CaseRecord
-from console.terminal.time_format import rfc3339, span
+from console.terminal.output import plural
+from console.terminal.time_format import format_duration, rfc3339
 from shared.events.decision import Decision, in_words
 from shared.ledger.message_set import SetName
 from shared.messaging.stored_message import StoredMessage
 
-_NOTED: Final = {"replay": "replayed", "drop": "dropped"}
+_MOVES: Final = {"replay": "replayed", "drop": "dropped"}
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened, or is due."""
+    """Something that happened, or that is due."""
 
     at: float
     """Unix seconds."""
@@ -25,30 +26,30 @@ class Event:
     text: str
 
     def as_json(self) -> dict[str, str]:
-        """For machines, its time in RFC 3339."""
+        """For JSON, its time in RFC 3339."""
         return {"at": rfc3339(self.at), "kind": self.kind, "text": self.text}
 
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """What has been asked of GetResult."""
+    """The GetResult calls of a case."""
 
     used: int
     left: int
     under_way: bool
-    rests: float
-    """Seconds for which nobody may read."""
+    retry_in_seconds: float
+    """Seconds until the next call is allowed."""
     refused: str | None
-    """The vendor's final refusal."""
+    """FaceID's error code when it permanently refuses to give the result."""
     stored_bytes: int
-    """Length of the answer that is kept; 0 without one."""
+    """Length of the stored answer; 0 without one."""
     set_aside_bytes: int
-    """Length of an earlier answer, which decided nothing."""
+    """Length of an earlier answer that was no final result; 0 without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A decision that stands no more."""
+    """A superseded decision."""
 
     decision: Decision
     by: str
@@ -57,43 +58,44 @@ class Revision:
     """Why."""
 
     def as_json(self, *, reveal: bool) -> dict[str, Any]:
-        """For machines; personal data only with `reveal`."""
-        return {"decision": shown(self.decision, reveal=reveal), "superseded_by": self.by, "note": self.note}
+        """For JSON; personal data only with `reveal`."""
+        return {"decision": as_json(self.decision, reveal=reveal), "superseded_by": self.by, "note": self.note}
 
 
 @dataclass(frozen=True, slots=True)
 class CaseTimeline:
-    """All that can be told of a case."""
+    """Everything that is known about a case."""
 
     account: str
     biz_id: str
     biz_no: str
     state: str
     arrivals: dict[str, int]
-    """By channel, those too that were not noted one by one."""
+    """Number of arrivals by channel, also of those that are not listed in `events`."""
     reads: Reads
     events: tuple[Event, ...]
     decision: Decision | None
     earlier: tuple[Revision, ...]
-    """Decisions that were superseded, the first one first."""
+    """Superseded decisions, the first one first."""
     published: str | None
-    """The id of the event that went out."""
+    """The id of the published event; None when it is not published."""
 
     def as_json(self, *, reveal: bool) -> dict[str, Any]:
-        """For machines; personal data only with `reveal`."""
-        told = {name: getattr(self, name) for name in ("account", "biz_id", "biz_no", "state", "arrivals", "published")}
-        told |= {"reads": asdict(self.reads), "events": [event.as_json() for event in self.events]}
-        told |= {"decision": shown(self.decision, reveal=reveal) if self.decision else None}
-        return told | {"earlier": [revision.as_json(reveal=reveal) for revision in self.earlier]}
+        """For JSON; personal data only with `reveal`."""
+        names = ("account", "biz_id", "biz_no", "state", "arrivals", "published")
+        record = {name: getattr(self, name) for name in names}
+        record |= {"reads": asdict(self.reads), "events": [event.as_json() for event in self.events]}
+        record |= {"decision": as_json(self.decision, reveal=reveal) if self.decision else None}
+        return record | {"earlier": [revision.as_json(reveal=reveal) for revision in self.earlier]}
 
 
 def build_timeline(record: CaseRecord, budget: int, now: float) -> CaseTimeline:
-    """Tell a record; `budget` reads of GetResult are allowed, `now` is in unix seconds."""
+    """The timeline of a record. `budget`: GetResult calls that are allowed. `now`: unix seconds."""
     fields = record.fields
     decision = Decision.model_validate_json(fields["decision"]) if "decision" in fields else None
     arrivals = {name.partition(":")[2]: int(count) for name, count in fields.items() if name.startswith("count:")}
     earlier = tuple(_earlier(fields))
-    events = [*_arrivals(fields), *_answers(record), *_notes(fields), *_rests(record, now)]
+    events = [*_arrivals(fields), *_answers(record), *_moves(fields), *_stored(record, now)]
     if decision:
         events += _decisions(earlier, decision)
     return CaseTimeline(
@@ -106,20 +108,20 @@ def build_timeline(record: CaseRecord, budget: int, now: float) -> CaseTimeline:
         events=tuple(sorted(events, key=lambda event: event.at)),
         decision=decision,
         earlier=earlier,
-        published=None if record.sending else fields.get("published"),
+        published=None if record.in_outbox else fields.get("published"),
     )
 
 
-def shown(decision: Decision, *, reveal: bool) -> dict[str, Any]:
-    """A decision as JSON has it, what the customer sent along only with `reveal`."""
-    told = decision.model_dump(mode="json")
+def as_json(decision: Decision, *, reveal: bool) -> dict[str, Any]:
+    """A decision for JSON; the customer's biz_extra_data only with `reveal`."""
+    record = decision.model_dump(mode="json")
     if decision.biz_extra_data and not reveal:
-        told["biz_extra_data"] = f"[hidden, {len(decision.biz_extra_data)} characters]"
-    return told
+        record["biz_extra_data"] = f"[hidden, {plural(len(decision.biz_extra_data), 'character')}]"
+    return record
 
 
-def reasons(decision: Decision) -> list[str]:
-    """Why, a sentence for each reason."""
+def explain_reasons(decision: Decision) -> list[str]:
+    """The reasons of a decision, a sentence each."""
     return [f"{reason.code}: {in_words(reason)}" for reason in decision.reasons]
 
 
@@ -130,84 +132,84 @@ def _arrivals(fields: dict[str, str]) -> Iterator[Event]:
             channel, at, secret = value.split("|")
             yield Event(float(at), "arrival", f"{channel}: {_proof(secret)}{_role(fields, item)}; item {item}")
         elif name.startswith("conflict:"):
-            text = f"signed evidence of item {value} contradicts what came first"
+            text = f"the signed evidence of item {value} contradicts earlier evidence"
             yield Event(_arrived_at(fields, value), "conflict", text)
 
 
 def _proof(secret: str) -> str:
     if not secret:
-        return "a hint, not signed"
-    place = int(secret)
-    return f"signed with secret {place + 1} of the list" if place else "signed with the newest secret"
+        return "not signed"
+    index = int(secret)
+    return f"signed with secret {index + 1} of the list" if index else "signed with the newest secret"
 
 
 def _role(fields: dict[str, str], item: str) -> str:
     if fields.get("owner") == item:
-        return "; it carries the case"
+        return "; owns the case"
     rechecking = (fields.get("signed_recheck"), fields.get("unsigned_recheck"))
-    return "; it rechecks the case later" if item in rechecking else ""
+    return "; rechecks the case later" if item in rechecking else ""
 
 
 def _arrived_at(fields: dict[str, str], item: str) -> float:
-    noted = fields.get(f"arrival:{item}", "").split("|")
-    return float(noted[1]) if len(noted) == 3 else float(fields.get("opened_at", 0))
+    arrival = fields.get(f"arrival:{item}", "").split("|")
+    return float(arrival[1]) if len(arrival) == 3 else float(fields.get("opened_at", 0))
 
 
 def _answers(record: CaseRecord) -> Iterator[Event]:
     if "raw_at" in record.fields:
         size = record.evidence_bytes.get("raw", 0)
-        yield Event(float(record.fields["raw_at"]), "get_result", f"GetResult answered; {size} bytes are stored")
+        yield Event(float(record.fields["raw_at"]), "get_result", f"GetResult answered; {plural(size, 'byte')} stored")
 
 
-def _notes(fields: dict[str, str]) -> Iterator[Event]:
+def _moves(fields: dict[str, str]) -> Iterator[Event]:
     for name, value in fields.items():
         kind, _, rest = name.partition(":")
-        if kind in _NOTED:
+        if kind in _MOVES:
             item, _, milliseconds = rest.rpartition(":")
-            told = json.loads(value)
-            why = f': "{told["note"]}"' if told["note"] else ""
-            text = f"{_NOTED[kind]} by {told['by']} from {told['message_set']} ({told['stage']}: {told['reason']})"
+            move = json.loads(value)
+            why = f': "{move["note"]}"' if move["note"] else ""
+            text = f"{_MOVES[kind]} by {move['by']} from {move['message_set']} ({move['stage']}: {move['reason']})"
             yield Event(int(milliseconds) / 1000, kind, f"{text}{why}; item {item}")
 
 
-def _rests(record: CaseRecord, now: float) -> Iterator[Event]:
-    for message_set, stored in record.resting:
-        yield Event(stored.at, message_set, f"{_resting(message_set, stored, now)}; item {stored.id}")
+def _stored(record: CaseRecord, now: float) -> Iterator[Event]:
+    for message_set, stored in record.stored:
+        yield Event(stored.at, message_set, f"{_stored_text(message_set, stored, now)}; item {stored.id}")
 
 
-def _resting(message_set: SetName, stored: StoredMessage, now: float) -> str:
-    tried = f", {stored.attempts} attempts failed" if stored.attempts else ""
+def _stored_text(message_set: SetName, stored: StoredMessage, now: float) -> str:
+    failed = f", {plural(stored.attempts, 'attempt')} failed" if stored.attempts else ""
     if message_set == "delayed":
-        when = f"due in {span(stored.at - now)}" if stored.at > now else "due"
-        return f"waits before {stored.stage} ({stored.reason}), {when}{tried}"
+        when = f"due in {format_duration(stored.at - now)}" if stored.at > now else "due"
+        return f"delayed before {stored.stage} ({stored.reason}), {when}{failed}"
     detail = f": {stored.detail}" if stored.detail else ""
-    return f"lies in {message_set} before {stored.stage} ({stored.reason}{detail}){tried}"
+    return f"in {message_set}, failed in {stored.stage} ({stored.reason}{detail}){failed}"
 
 
 def _earlier(fields: dict[str, str]) -> Iterator[Revision]:
     numbers = sorted(int(name.partition(":")[2]) for name in fields if name.startswith("superseded:"))
     for number in numbers:
-        told = json.loads(fields[f"superseded:{number}"])
-        yield Revision(Decision.model_validate_json(fields[f"revision:{number}"]), told["by"], told["note"])
+        record = json.loads(fields[f"superseded:{number}"])
+        yield Revision(Decision.model_validate_json(fields[f"revision:{number}"]), record["by"], record["note"])
 
 
 def _decisions(earlier: tuple[Revision, ...], current: Decision) -> Iterator[Event]:
-    whys = ("", *(f', decided again by {revision.by}: "{revision.note}"' for revision in earlier))
-    for decision, why in zip((*(revision.decision for revision in earlier), current), whys, strict=True):
+    causes = ("", *(f', decided again by {revision.by}: "{revision.note}"' for revision in earlier))
+    for decision, cause in zip((*(revision.decision for revision in earlier), current), causes, strict=True):
         basis = "on GetResult's answer" if decision.reconciled else "not reconciled with GetResult"
-        text = f"{decision.outcome} by policy {decision.policy.version}, {basis}; revision {decision.revision}{why}"
+        text = f"{decision.outcome} by policy {decision.policy.version}, {basis}; revision {decision.revision}{cause}"
         yield Event(datetime.fromisoformat(decision.decided_at).timestamp(), "decision", text)
 
 
 def _reads(record: CaseRecord, budget: int, now: float) -> Reads:
     fields = record.fields
     used = int(fields.get("reads", 0))
-    rests = max(0.0, int(fields.get("next_read_at", 0)) / 1000 - now)
+    retry_in_seconds = max(0.0, int(fields.get("next_read_at", 0)) / 1000 - now)
     return Reads(
         used=used,
         left=max(0, budget - used),
         under_way=int(fields.get("read_until", 0)) / 1000 > now,
-        rests=0.0 if "raw" in record.evidence_bytes else rests,
+        retry_in_seconds=0.0 if "raw" in record.evidence_bytes else retry_in_seconds,
         refused=fields.get("refused"),
         stored_bytes=record.evidence_bytes.get("raw", 0),
         set_aside_bytes=record.evidence_bytes.get("set_aside", 0),
@@ -216,9 +218,9 @@ def _reads(record: CaseRecord, budget: int, now: float) -> Reads:
 
 def _state(record: CaseRecord, decision: Decision | None) -> str:
     if decision:
-        out = "published" in record.fields and not record.sending
-        return f"{decision.outcome}, {'published' if out else 'not published'}"
-    message_sets = {message_set for message_set, _ in record.resting}
+        published = "published" in record.fields and not record.in_outbox
+        return f"{decision.outcome}, {'published' if published else 'not published'}"
+    message_sets = {message_set for message_set, _ in record.stored}
     if "dead" in message_sets:
-        return "stopped: among the dead letters"
-    return "waiting" if "delayed" in message_sets else "under way"
+        return "stopped: dead letter"
+    return "waiting" if "delayed" in message_sets else "in progress"

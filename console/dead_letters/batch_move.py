@@ -1,50 +1,102 @@
-"""Taking items off a message set in batches: at a rate, to be interrupted at any time and begun again."""
+"""Move items off a message set in batches, at a rate. A move may be interrupted and run again."""
 
+import json
+import os
+import pwd
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol, Self
 
-from shared.ledger.message_set import PAGE, Command, MessageSet, TakeRefused
+from console.dead_letters.selection import Selection, SelectionCounts
+from console.terminal.output import print_error, print_line, progress
+from shared.ledger.case_key import CaseKey, case_key
+from shared.ledger.message_set import PAGE, Command, MessageSet, SetName, TakeRefused
 from shared.messaging.stored_message import StoredMessage
+from shared.settings import Settings
 
 BATCH_BYTES: Final = 4_000_000
-STEPS_A_SECOND: Final = 10
-"""Batches a second where there is a rate, so that it is held evenly."""
+BATCHES_A_SECOND: Final = 10
+"""With a rate, so that it is held evenly."""
+DAY_MS: Final = 86_400_000
+CANT_MOVE: Final = "NO_SUCH_QUEUE"
+"""Refusal of an item that the action can't take."""
 
 
 class BatchAction(Protocol):
-    """How items leave."""
+    """What happens to the items."""
 
     def can_take(self, stored: StoredMessage) -> bool:
-        """Whether an item can leave this way; if not, it stays."""
+        """Whether this action can move the item. If not, the item stays."""
 
     def prepare(self, batch: Sequence[StoredMessage]) -> None:
-        """Do what has to be done before they leave; may be done twice for an item."""
+        """Do what must be done before the items leave. May be done twice for an item."""
 
     def commands(self, stored: StoredMessage) -> Sequence[Command]:
-        """What Redis does in the same step in which it takes the item off."""
+        """The Redis commands that run in the same step in which the item leaves the message set."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveContext:
+    """Who moves items, from which message set, when and why."""
+
+    prefix: str
+    message_set: SetName
+    by: str
+    at: float
+    """Unix seconds."""
+    note: str
+    retention_ms: int
+    """TTL of a case after a move is noted on it."""
+
+    @classmethod
+    def now(cls, settings: Settings, message_set: SetName, note: str = "") -> Self:
+        """A move by this user at this time."""
+        return cls(settings.prefix, message_set, os_user(), time.time(), note, int(settings.retention_days * DAY_MS))
+
+    def note_commands(self, kind: Literal["replay", "drop"], stored: StoredMessage) -> tuple[Command, ...]:
+        """The Redis commands that note the move on the item's case; none when the case is not known."""
+        if not stored.biz_id:
+            return ()
+        key = case_key(self.prefix, CaseKey(stored.account, stored.biz_id))
+        note = {
+            "by": self.by,
+            "note": self.note,
+            "message_set": self.message_set,
+            "stage": stored.stage,
+            "reason": stored.reason,
+        }
+        field = f"{kind}:{stored.id}:{self.at * 1000:.0f}"
+        return (("HSET", key, field, json.dumps(note)), ("PEXPIRE", key, self.retention_ms))
 
 
 @dataclass(slots=True)
 class MoveCounts:
-    """What became of the items."""
+    """What happened to the items."""
 
-    left: int = 0
+    moved: int = 0
     gone: int = 0
-    """Already taken by somebody else."""
+    """Items that somebody else took first."""
     refused: Counter[str] = field(default_factory=Counter)
-    """By why; these stay where they were."""
+    """By error code. These items stay."""
 
-    def note(self, results: Sequence[bool | None]) -> None:
-        """Count what a take came to; None stands for refused."""
-        self.left += list(results).count(True)
+    def add(self, results: Sequence[bool | None]) -> None:
+        """Count the results of `MessageSet.take`; None, for refused, is not counted here."""
+        self.moved += list(results).count(True)
         self.gone += list(results).count(False)
+
+    def print(self, done: str) -> None:
+        """Print the counts, and what to do about refused items. `done` says what was done, such as `replayed`."""
+        print_line(f"{self.moved:,} {done}")
+        if self.gone:
+            print_line(f"{self.gone:,} already gone: somebody else replayed or dropped them")
+        for code, count in self.refused.items():
+            print_error(f"{count:,} refused ({code}) and not {done}.", _hint(code))
 
 
 class Pace:
-    """Holds work to so many items a second; without a rate it never waits."""
+    """Limits the work to so many items a second. Without a rate it never waits."""
 
     def __init__(
         self,
@@ -59,8 +111,8 @@ class Pace:
 
     @property
     def batch(self) -> int:
-        """Items at once."""
-        return PAGE if self._rate is None else max(1, min(PAGE, int(self._rate / STEPS_A_SECOND)))
+        """Items in a batch."""
+        return PAGE if self._rate is None else max(1, min(PAGE, int(self._rate / BATCHES_A_SECOND)))
 
     def wait(self, count: int) -> None:
         """Wait until `count` items may go."""
@@ -68,6 +120,25 @@ class Pace:
             return
         self._sleep(max(0.0, self._free_at - self._clock()))
         self._free_at = max(self._free_at, self._clock()) + count / self._rate
+
+
+def run(
+    message_set: MessageSet, selection: Selection, found: SelectionCounts, action: BatchAction, pace: Pace, done: str
+) -> int:
+    """Move the selected items with a progress bar, and print the counts; returns the exit code."""
+    counts = MoveCounts()
+    try:
+        with progress() as shown:
+            bar = shown.add_task(done, total=found.total)
+            move(message_set, selection.find(message_set), action, pace, counts, lambda n: shown.advance(bar, n))
+    except KeyboardInterrupt:
+        print_error("Interrupted.", "Run the same command again for the rest.")
+        return 1
+    finally:
+        counts.print(done)
+    if counts.refused:
+        return 1
+    return 3 if found.missing else 0
 
 
 def move(
@@ -78,14 +149,14 @@ def move(
     counts: MoveCounts,
     advance: Callable[[int], None],
 ) -> None:
-    """Take items off the message set and count in `counts` what became of them.
+    """Move items off the message set, and count in `counts` what happened to them.
 
     `advance` is called with the size of each batch.
     """
     for batch in batches(items, pace.batch):
         leaving = [stored for stored in batch if action.can_take(stored)]
         if len(leaving) < len(batch):
-            counts.refused["NO_SUCH_QUEUE"] += len(batch) - len(leaving)
+            counts.refused[CANT_MOVE] += len(batch) - len(leaving)
         pace.wait(len(leaving))
         action.prepare(leaving)
         _take(message_set, leaving, action, counts)
@@ -93,7 +164,7 @@ def move(
 
 
 def batches(items: Iterable[StoredMessage], most: int) -> Iterator[list[StoredMessage]]:
-    """Items by so many at once, fewer where they are large."""
+    """Batches of `most` items, or of fewer when they are large."""
     batch, size = list[StoredMessage](), 0
     for stored in items:
         batch.append(stored)
@@ -105,14 +176,28 @@ def batches(items: Iterable[StoredMessage], most: int) -> Iterator[list[StoredMe
         yield batch
 
 
+def os_user() -> str:
+    """The operating system's name of the user who runs this command, or the user's number."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
 def _take(message_set: MessageSet, leaving: Sequence[StoredMessage], action: BatchAction, counts: MoveCounts) -> None:
-    """Those that are still as they were: one that was published may have failed again, and lie there anew."""
+    """Take the items that have not changed. An item that was published may have failed again: the new one stays."""
     try:
         at = {stored.id: stored.at for stored in leaving}
-        counts.note(message_set.take([(stored.id, action.commands(stored)) for stored in leaving], at))
+        counts.add(message_set.take([(stored.id, action.commands(stored)) for stored in leaving], at))
     except TakeRefused as refusal:
-        counts.note(refusal.results)
+        counts.add(refusal.results)
         counts.refused[str(refusal).partition(" ")[0]] += list(refusal.results).count(None)
+
+
+def _hint(code: str) -> str:
+    if code == CANT_MOVE:
+        return "They are entries of a Redis stream that can't be read: RabbitMQ can't hold them. Drop them."
+    return "Redis refused a command. Check the type of the queue's key and Redis's memory, then run this again."
 
 
 def _size(stored: StoredMessage) -> int:

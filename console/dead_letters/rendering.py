@@ -1,4 +1,4 @@
-"""Items of a message set as an operator reads them. Personal data stays hidden unless it is asked for."""
+"""Items of a message set, rendered for people and for JSON. Personal data is hidden by default."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,19 +6,21 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from console.dead_letters.selection import Kind
-from console.terminal.output import plain
-from console.terminal.time_format import rfc3339, span
+from console.dead_letters.selection import NOUNS, Kind, SelectionCounts
+from console.terminal.output import plain, plural, print_error, print_line
+from console.terminal.time_format import format_duration, rfc3339
+from shared.ledger.message_set import SetName
 from shared.messaging.stored_message import StoredMessage
+from shared.messaging.topology import BY_STAGE, queue_name
 
 _HARMLESS: Final = frozenset(
     {"id", "account", "channel", "method", "received_at", "attempts", "biz_id", "x-delivery-count"}
 )
-"""Headers that hold no personal data, by whoever the message was written."""
+"""Headers that hold no personal data, whoever wrote the message."""
 
 
 def summary(stored: StoredMessage, now: float) -> dict[str, Any]:
-    """One item in a listing; `now` in unix seconds."""
+    """One item of a listing. `now`: unix seconds."""
     return {
         "id": stored.id,
         "stage": stored.stage,
@@ -32,27 +34,41 @@ def summary(stored: StoredMessage, now: float) -> dict[str, Any]:
     }
 
 
-def table(rows: Iterable[StoredMessage], now: float) -> Table:
-    """The listing for people."""
-    listing = Table(box=None, header_style="bold", pad_edge=False)
+def as_table(rows: Iterable[StoredMessage], now: float) -> Table:
+    """Items as a table for people."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("id", "stage", "reason", "detail", "account", "biz_id"):
-        listing.add_column(name, overflow="fold", no_wrap=name == "id")
-    listing.add_column("age", justify="right", no_wrap=True)
-    listing.add_column("attempts", justify="right")
+        table.add_column(name, overflow="fold", no_wrap=name == "id")
+    table.add_column("age", justify="right", no_wrap=True)
+    table.add_column("attempts", justify="right")
     for stored in rows:
         texts = (stored.id, stored.stage, stored.reason, stored.detail, stored.account, stored.biz_id)
-        listing.add_row(*map(plain, texts), span(now - stored.at), str(stored.attempts))
-    return listing
+        table.add_row(*map(plain, texts), format_duration(now - stored.at), str(stored.attempts))
+    return table
 
 
-def counts(kinds: Counter[Kind]) -> Iterator[str]:
-    """How many there are of each stage and reason, the most first."""
+def print_counts(name: SetName, kinds: Counter[Kind]) -> None:
+    """Print how many items there are of each stage and reason, the most frequent first, and in all."""
     for (stage, reason), count in kinds.most_common():
-        yield f"{count:>9,}  {stage}: {reason}"
+        print_line(f"{count:>9,}  {stage}: {reason}")
+    print_line(f"{kinds.total():>9,}  {NOUNS[name]} in all")
+
+
+def print_plan(name: SetName, found: SelectionCounts, prefix: str, rate: float | None) -> None:
+    """Print what a replay would move where, and how long it would take."""
+    for (stage, reason), count in found.kinds.most_common():
+        print_line(f"{count:>9,}  {stage}: {reason}  ->  {queue_name(prefix, BY_STAGE[stage].reads)}")
+    duration = f", in about {format_duration(found.total / rate)}" if rate and found.total else ""
+    print_line(f"{found.total:>9,}  {NOUNS[name]} would be replayed{duration}; nothing was changed")
+
+
+def print_missing(name: SetName, missing: list[str]) -> None:
+    """Print an error that lists the ids that were not found."""
+    print_error(f"{len(missing):,} not found among the selected {NOUNS[name]}:", *missing)
 
 
 def details(stored: StoredMessage, now: float, *, reveal: bool) -> dict[str, Any]:
-    """Everything about one item; with `reveal` the message itself too."""
+    """Everything about one item. With `reveal`, the message itself too."""
     shown = summary(stored, now)
     if stored.message is not None:
         headers = {name: _shown(name, value, reveal) for name, value in stored.message.headers.items()}
@@ -63,12 +79,12 @@ def details(stored: StoredMessage, now: float, *, reveal: bool) -> dict[str, Any
     return shown
 
 
-def lines(shown: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, str]]:
-    """Names and values in turn, what is inside another indented under it."""
+def name_and_value_lines(shown: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, str]]:
+    """Names with their values. The content of a mapping follows its name, indented."""
     for name, value in shown.items():
         if isinstance(value, Mapping):
             yield f"{indent}{name}", ""
-            yield from lines(value, indent + "  ")
+            yield from name_and_value_lines(value, indent + "  ")
         else:
             yield f"{indent}{name}", str(value)
 
@@ -76,11 +92,11 @@ def lines(shown: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, str
 def _shown(name: str, value: str | int | float, reveal: bool) -> str | int | float:
     if reveal or name in _HARMLESS or value == "":
         return value
-    return f"[hidden, {len(str(value))} characters]"
+    return f"[hidden, {plural(len(str(value)), 'character')}]"
 
 
 def _bytes(value: bytes, reveal: bool) -> str:
-    return _text(value) if reveal else f"[hidden, {len(value)} bytes]"
+    return _text(value) if reveal else f"[hidden, {plural(len(value), 'byte')}]"
 
 
 def _text(value: bytes) -> str:

@@ -1,154 +1,156 @@
-"""The ways off a message set: back to the queue, or away for good. Either is noted on the case in the same step."""
+"""`faceid dead|unverified replay`: put items back on the queue of their stage."""
 
-import json
-import os
-import pwd
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
-from typing import Any, Final, Literal, Protocol
+from typing import Annotated, Final, Protocol
 
-from shared.ledger.case_key import CaseKey, case_key, release_command
-from shared.ledger.message_set import Command, MessageSet, SetName, put_commands
+import typer
+
+from console.dead_letters.batch_move import BatchAction, MoveContext, Pace, run
+from console.dead_letters.rendering import print_missing, print_plan
+from console.dead_letters.selection import count, count_by_kind, select
+from console.terminal.options import Everything, ForReason, Ids, InAccount, OfCase, OfStage, Plan, Rate, Since, Until
+from console.terminal.redis_connection import TIMEOUT, open_redis
+from shared.brokers.factory import open_publisher
+from shared.brokers.redis_streams_publisher import addition
+from shared.ledger.message_set import Command, MessageSet
+from shared.messaging.engine import engine_of
 from shared.messaging.message import Message
 from shared.messaging.stored_message import StoredMessage
-from shared.messaging.topology import BY_STAGE, queue_name
-from shared.streams import Channel
+from shared.messaging.topology import BY_STAGE, INNER_QUEUES, queue_name
+from shared.settings import Settings, load_settings
 
-TOMBSTONES: Final = 10_000
-"""Tombstones kept; the oldest go first."""
 _COUNTERS: Final = frozenset({"attempts", "x-delivery-count"})
 
 
-@dataclass(frozen=True, slots=True)
-class MoveContext:
-    """Who moves items, from which message set, when and why."""
+def replay(  # noqa: PLR0913 - options of a command
+    ctx: typer.Context,
+    ids: Ids = None,
+    *,
+    stage: OfStage = None,
+    reason: ForReason = None,
+    account: InAccount = None,
+    biz_id: OfCase = None,
+    since: Since = None,
+    until: Until = None,
+    everything: Everything = False,
+    plan: Plan = False,
+    rate: Rate = None,
+    note: Annotated[str, typer.Option(help="Why. It is kept on the case, with your user name and the time.")] = "",
+) -> None:
+    """Put items back on the queue of their stage, with their attempts reset.
 
-    prefix: str
-    message_set: SetName
-    by: str
-    at: float
-    """Unix seconds."""
-    note: str
-    retention_seconds: float
-    """How long a case lives on after this."""
+    May be interrupted and run again: no item is replayed twice. Exits with 3 when an id is not found, and with 1 when
+    an item was refused.
 
-    def noted(self, kind: Literal["replay", "drop"], stored: StoredMessage) -> tuple[Command, ...]:
-        """The commands that note the move on the item's case, where that is known."""
-        if not stored.biz_id:
-            return ()
-        key = case_key(self.prefix, CaseKey(stored.account, stored.biz_id))
-        told = {
-            "by": self.by,
-            "note": self.note,
-            "message_set": self.message_set,
-            "stage": stored.stage,
-            "reason": stored.reason,
-        }
-        field = f"{kind}:{stored.id}:{self.at * 1000:.0f}"
-        return (("HSET", key, field, json.dumps(told)), ("PEXPIRE", key, int(self.retention_seconds * 1000)))
+    Example: [cyan]faceid NAME replay --reason REASON --plan[/], then the same with
+    [cyan]--rate 50/s --note "fixed in 1.4.2"[/] instead of --plan
+    """
+    selection = select(ids, stage, reason, account, biz_id, since, until).require(everything)
+    settings = load_settings()
+    with open_redis(settings.redis_url) as redis:
+        message_set = MessageSet(redis, settings.prefix, ctx.obj)
+        selection = selection.up_to(message_set.newest())  # an item that fails again meanwhile is not replayed again
+        found = count_by_kind(message_set, selection) if plan else count(message_set, selection)
+        if found.missing:
+            print_missing(ctx.obj, found.missing)
+        if plan:
+            print_plan(ctx.obj, found, settings.prefix, rate)
+            raise typer.Exit(3 if found.missing else 0)
+        with _open_action(settings, MoveContext.now(settings, ctx.obj, note)) as action:
+            raise typer.Exit(run(message_set, selection, found, action, Pace(rate), "replayed"))
 
 
 class Replay:
-    """Back to the queue that the item's stage reads, its attempts forgotten; the queues are on the ledger's Redis."""
+    """Replay to queues on the ledger's Redis: an item leaves the message set and reaches its queue in one step."""
 
-    def __init__(self, context: MoveContext, channel: Channel) -> None:
+    def __init__(self, context: MoveContext) -> None:
         self._context = context
-        self._channel = channel
 
     def can_take(self, _: StoredMessage) -> bool:
-        """Everything."""
+        """Every item."""
         return True
 
     def prepare(self, batch: Sequence[StoredMessage]) -> None:
-        """Nothing: all of it is one step."""
+        """Nothing to do."""
 
     def commands(self, stored: StoredMessage) -> Sequence[Command]:
-        """The note first: when it is refused, nothing is on the queue."""
-        return (*self._context.noted("replay", stored), self._addition(stored))
-
-    def _addition(self, stored: StoredMessage) -> Command:
+        """The note, then the message: when Redis refuses the note, nothing is on the queue."""
         if stored.message is None:
-            return entry_addition(self._context.prefix, stored)
-        message = fresh(stored.message)
-        words: Any = self._channel.entry_command(
-            message.queue, message.body, content_type=message.content_type, headers=dict(message.headers)
-        )
-        return tuple(words)
+            message = entry_addition(self._context.prefix, stored)
+        else:
+            message = addition(without_attempts(stored.message))
+        return (*self._context.note_commands("replay", stored), message)
 
 
-class Sink(Protocol):
-    """Where messages can be published, as by a `Publisher`."""
+class MessagePublisher(Protocol):
+    """A `Publisher`, as far as it is used here."""
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Store all of them; raises `NotStored`."""
+        """Store all messages; raises `NotStored`."""
 
 
 class CrossServerReplay:
-    """Back to a queue of another broker: published first, so that an interruption repeats a message and loses none."""
+    """Replay to another broker: publish first, then take. An interruption may repeat a message, but loses none."""
 
-    def __init__(self, context: MoveContext, publisher: Sink, add: Callable[[Sequence[Command]], None] | None) -> None:
-        """`add` runs commands where the broker's streams are; None when it has none."""
+    def __init__(
+        self, context: MoveContext, publisher: MessagePublisher, add: Callable[[Sequence[Command]], None] | None
+    ) -> None:
+        """`add` runs Redis commands on the broker; None when the broker is not Redis."""
         self._context = context
         self._publisher = publisher
         self._add = add
 
     def can_take(self, stored: StoredMessage) -> bool:
-        """What could not be read from a stream can only go back to a stream."""
+        """Whether the broker can hold the item: an entry that could not be read fits only a Redis stream."""
         return stored.message is not None or self._add is not None
 
     def prepare(self, batch: Sequence[StoredMessage]) -> None:
         """Publish; raises `NotStored`, or `redis.RedisError`."""
-        self._publisher.publish([fresh(stored.message) for stored in batch if stored.message is not None])
+        self._publisher.publish([without_attempts(stored.message) for stored in batch if stored.message is not None])
         entries = [entry_addition(self._context.prefix, stored) for stored in batch if stored.message is None]
         if entries and self._add is not None:
             self._add(entries)
 
     def commands(self, stored: StoredMessage) -> Sequence[Command]:
         """The note."""
-        return self._context.noted("replay", stored)
+        return self._context.note_commands("replay", stored)
 
 
-class Drop:
-    """Away for good, but for a tombstone; another item may carry the case."""
-
-    def __init__(self, context: MoveContext, tombstones: MessageSet) -> None:
-        self._context = context
-        self._tombstones = tombstones
-
-    def can_take(self, _: StoredMessage) -> bool:
-        """Everything."""
-        return True
-
-    def prepare(self, batch: Sequence[StoredMessage]) -> None:
-        """Make room for the tombstones."""
-        self._tombstones.trim(TOMBSTONES - len(batch))
-
-    def commands(self, stored: StoredMessage) -> Sequence[Command]:
-        """The tombstone, and on the case its release and the note."""
-        context = self._context
-        told = f"dropped by {context.by} from the message set {context.message_set}"
-        stone = replace(stored, at=context.at, detail=told, message=None, entry=())
-        commands = put_commands(context.prefix, "tombstones", stone)
-        if stored.biz_id:
-            commands += (release_command(context.prefix, CaseKey(stored.account, stored.biz_id)),)
-        return (*commands, *context.noted("drop", stored))
-
-
-def fresh(message: Message) -> Message:
-    """The message as if it had never been tried."""
+def without_attempts(message: Message) -> Message:
+    """The message without its counts of attempts and deliveries."""
     return replace(message, headers={name: value for name, value in message.headers.items() if name not in _COUNTERS})
 
 
 def entry_addition(prefix: str, stored: StoredMessage) -> Command:
-    """The command that puts what could not be read back on its stage's queue, as it was found."""
+    """The command that puts a stream entry that could not be read back on its stage's queue, unchanged."""
     queue = queue_name(prefix, BY_STAGE[stored.stage].reads)
     return ("XADD", queue, "*", *chain.from_iterable(stored.entry))
 
 
-def os_user() -> str:
-    """The operating system's name for whoever runs this; the number where it has none."""
+@contextmanager
+def _open_action(settings: Settings, context: MoveContext) -> Iterator[BatchAction]:
+    """The replay to wherever the queues are."""
+    url = settings.broker_url
+    if url == settings.redis_url:
+        yield Replay(context)
+        return
+    publisher = open_publisher(url, TIMEOUT, prefix=settings.prefix, queues=INNER_QUEUES)
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
+        yield CrossServerReplay(context, publisher, _runner(url) if engine_of(url) == "streams" else None)
+    finally:
+        publisher.close()
+
+
+def _runner(url: str) -> Callable[[Sequence[Command]], None]:
+    """A function that runs Redis commands on the broker."""
+
+    def run_commands(commands: Sequence[Command]) -> None:
+        with open_redis(url, "FACEID_BROKER_URL") as redis, redis.pipeline(transaction=False) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            pipe.execute()
+
+    return run_commands

@@ -1,18 +1,18 @@
-"""Which items of a message set are meant."""
+"""Which items of a message set a command selects."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import inf
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
+from console.terminal.errors import UsageError
+from shared.ledger.message_set import MessageSet, SetName
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import Stage
 
-if TYPE_CHECKING:
-    from shared.ledger.message_set import MessageSet
-
+NOUNS: Final[dict[SetName, str]] = {"dead": "dead letters", "unverified": "unverified callbacks"}
 IDS_AT_ONCE: Final = 500
 Kind = tuple[Stage, str]
 """A stage and a reason."""
@@ -20,7 +20,7 @@ Kind = tuple[Stage, str]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Ids, or all that passes the filters; with ids, those of them that pass. Empty means: does not matter."""
+    """Ids and filters: an item is selected when it passes all of them. An empty one selects every item."""
 
     ids: tuple[str, ...] = ()
     stage: Stage | None = None
@@ -28,12 +28,14 @@ class Selection:
     account: str | None = None
     biz_id: str | None = None
     since: float = -inf
+    """Unix seconds: when the item was stored."""
     until: float = inf
 
-    @property
-    def is_narrow(self) -> bool:
-        """Whether it says anything at all."""
-        return self != Selection()
+    def require(self, everything: bool) -> Self:
+        """This selection. Raises `UsageError` unless there are ids or filters, or else `everything` (--all)."""
+        if everything == (self != Selection()):
+            raise UsageError("Give ids, or filters such as --reason, or --all alone.")
+        return self
 
     def takes(self, stored: StoredMessage) -> bool:
         """Whether an item passes the filters."""
@@ -43,46 +45,60 @@ class Selection:
         return fits and self.since <= stored.at <= self.until
 
     def up_to(self, until: float) -> Self:
-        """The same, less what came later than `until`, in unix seconds."""
+        """The same without the items stored after `until`, in unix seconds."""
         return replace(self, until=min(self.until, until))
 
-    def on(self, message_set: "MessageSet") -> Iterator[StoredMessage]:
-        """The items on a message set that are meant: by id in the order given, else oldest first."""
+    def find(self, message_set: MessageSet) -> Iterator[StoredMessage]:
+        """The selected items of a message set: with ids in their order, else oldest first."""
         items = _by_id(message_set, self.ids) if self.ids else message_set.between(self.since, self.until)
         return filter(self.takes, items)
 
 
+def select(
+    ids: Sequence[str] | None,
+    stage: Stage | None,
+    reason: str | None,
+    account: str | None,
+    biz_id: str | None,
+    since: float | None,
+    until: float | None,
+) -> Selection:
+    """The selection that these options mean; None for an option that is not given."""
+    since = -inf if since is None else since
+    until = inf if until is None else until
+    return Selection(tuple(ids or ()), stage, reason, account, biz_id, since, until)
+
+
 @dataclass(slots=True)
-class Survey:
-    """What a selection comes to, counted before anything is done."""
+class SelectionCounts:
+    """How many items a selection has, counted before anything is done."""
 
     total: int = 0
     kinds: Counter[Kind] = field(default_factory=Counter)
     missing: list[str] = field(default_factory=list)
-    """Ids that were asked for and are not on the message set, or do not pass the filters."""
+    """Ids that are not in the message set, or that don't pass the filters."""
 
 
-def survey(message_set: "MessageSet", selection: Selection) -> Survey:
-    """Count what is meant, by stage and reason."""
-    found = Survey()
-    seen = set[str]()
-    for stored in selection.on(message_set):
-        found.total += 1
-        found.kinds[stored.stage, stored.reason] += 1
+def count_by_kind(message_set: MessageSet, selection: Selection) -> SelectionCounts:
+    """Count the selected items by stage and reason. Reads all of them."""
+    counts, seen = SelectionCounts(), set[str]()
+    for stored in selection.find(message_set):
+        counts.total += 1
+        counts.kinds[stored.stage, stored.reason] += 1
         if selection.ids:
             seen.add(stored.id)
-    found.missing = [item for item in dict.fromkeys(selection.ids) if item not in seen]
-    return found
+    counts.missing = [item for item in dict.fromkeys(selection.ids) if item not in seen]
+    return counts
 
 
-def size(message_set: "MessageSet", selection: Selection) -> Survey:
-    """The same without the kinds, and without reading a single item where times are all that matters."""
-    if replace(selection, since=-inf, until=inf).is_narrow:
-        return survey(message_set, selection)
-    return Survey(message_set.count(selection.since, selection.until))
+def count(message_set: MessageSet, selection: Selection) -> SelectionCounts:
+    """Count the selected items. Without ids and filters other than times, none is read and `kinds` stays empty."""
+    if replace(selection, since=-inf, until=inf) != Selection():
+        return count_by_kind(message_set, selection)
+    return SelectionCounts(message_set.count(selection.since, selection.until))
 
 
-def _by_id(message_set: "MessageSet", ids: tuple[str, ...]) -> Iterator[StoredMessage]:
-    waiting = iter(dict.fromkeys(ids))
-    while page := list(islice(waiting, IDS_AT_ONCE)):
+def _by_id(message_set: MessageSet, ids: tuple[str, ...]) -> Iterator[StoredMessage]:
+    remaining = iter(dict.fromkeys(ids))
+    while page := list(islice(remaining, IDS_AT_ONCE)):
         yield from message_set.get(page)

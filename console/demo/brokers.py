@@ -1,9 +1,9 @@
-"""The servers that the demo is told to use, as long as no pipeline lives there."""
+"""The servers that the environment names for the demo. The demo refuses a server that a pipeline uses."""
 
 import os
 from dataclasses import dataclass
 
-from console.status.show import open_queue_stats
+from console.status.brokers import open_queue_stats
 from console.terminal.errors import UsageError
 from console.terminal.redis_connection import open_redis
 from deploy.local.follower import can_follow
@@ -13,7 +13,7 @@ from shared.messaging.topology import INNER_QUEUES, queue_name
 
 @dataclass(frozen=True, slots=True)
 class Brokers:
-    """Where everything is to be; an empty URL leaves it to the stack."""
+    """URLs of the servers. Empty: the stack starts its own."""
 
     redis_url: str
     broker_url: str
@@ -21,18 +21,18 @@ class Brokers:
 
 
 def named_brokers(prefix: str) -> Brokers:
-    """The servers that the environment names. Raises `UsageError` or, when one can't be reached, `CommandError`."""
+    """The servers that the environment names. Raises `UsageError`, or `CommandError` when one can't be reached."""
     redis, broker, results = (os.environ.get(f"FACEID_{name}_URL", "") for name in ("REDIS", "BROKER", "RESULTS"))
     for url, setting in ((redis, "FACEID_REDIS_URL"), (broker, "FACEID_BROKER_URL")):
         if url and _is_used(url, setting, prefix):
             raise UsageError(
-                f"The broker of {setting} serves a pipeline already.",
-                "The demo's workers would take its callbacks. Name another database or virtual host, or unset it.",
+                f"A pipeline uses the broker of {setting} already.",
+                "The demo's workers would take its callbacks. SetName another database or virtual host, or unset it.",
             )
     if not can_follow(results or broker):
         raise UsageError(
-            "The demo can't count the results of this broker without consuming them.",
-            "Let FACEID_RESULTS_URL be redis://..., amqp://... or stock+redis://...",
+            "The demo can't count results on this broker without consuming them.",
+            "Set FACEID_RESULTS_URL to redis://..., amqp://... or stock+redis://...",
         )
     return Brokers(redis, broker, results)
 

@@ -1,35 +1,34 @@
-"""`faceid demo`: the whole pipeline on this machine, and a count of what became of every session."""
+"""`faceid demo`: run the whole pipeline on this machine, and count the decisions."""
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from console.demo import run
+from console.demo.report import default_folder
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(demo)
+Sessions = Annotated[int, typer.Option(min=1, max=100_000, help="Number of verification sessions.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Leave everything running, and print commands to use it.")]
+Stop = Annotated[bool, typer.Option("--stop", help="Stop what --keep left running.")]
+Seed = Annotated[int, typer.Option(help="Shuffles the sessions. The same seed gives the same sessions.")]
+Folder = Annotated[Path | None, typer.Option(help="Folder for logs and data.", show_default=False)]
 
 
 def demo(
-    sessions: Annotated[int, typer.Option(min=1, max=100_000, help="How many verification sessions to play.")] = 300,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running, and say how to use it.")] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="Stop what an earlier --keep has left running.")] = False,
-    seed: Annotated[int, typer.Option(help="Shuffles the sessions; the same seed plays the same day.")] = 1,
-    folder: Annotated[Path | None, typer.Option(help="Where logs and data go.")] = None,
+    sessions: Sessions = 300, keep: Keep = False, stop: Stop = False, seed: Seed = 1, folder: Folder = None
 ) -> None:
-    """Run the whole pipeline here: Redis, the FaceID simulator, the ingress and two workers, each a real process.
+    """Run the whole pipeline on this machine with simulated sessions, and count the decisions.
 
-    Plays a day of verification sessions with everything that goes wrong on such a day, then counts: every session
-    must have exactly one decision. Exits 1 if that is not so. Redis is FACEID_REDIS_URL where that is set, else a
-    server of its own; FACEID_BROKER_URL and FACEID_RESULTS_URL may name a RabbitMQ for the queues and the results.
+    Starts Redis, the FaceID simulator, the ingress and two workers as processes. Plays sessions with late, repeated,
+    lost and forged callbacks, then counts: every session must have exactly one right decision, else the exit code is
+    1. FACEID_REDIS_URL, FACEID_BROKER_URL and FACEID_RESULTS_URL name servers to use instead of its own Redis.
+
+    Example: [cyan]faceid demo --sessions 1000[/]
     """
-    from console.demo import run as demo_run  # noqa: PLC0415 - keeps `faceid --help` quick
-
-    kept = folder or Path(tempfile.gettempdir()) / f"faceid-demo-{os.getuid()}"
+    keep_folder = folder or default_folder()
     if stop:
-        raise typer.Exit(demo_run.stop(kept))
-    home = kept if keep or folder else Path(tempfile.mkdtemp(prefix="faceid-demo-"))
-    raise typer.Exit(demo_run.run(home, sessions, seed, keep=keep))
+        raise typer.Exit(run.stop(keep_folder))
+    home = keep_folder if keep or folder else Path(tempfile.mkdtemp(prefix="faceid-demo-"))
+    raise typer.Exit(run.run(home, sessions, seed, keep=keep))

@@ -1,11 +1,16 @@
-"""What the demo says at its end."""
+"""What the demo prints at its end."""
 
+import os
+import shlex
+import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.table import Table
 
-from console.terminal.output import COLOURS, complain, out
+from console.terminal.output import COLOURS, out, plural, print_error
 from deploy.local.example import example_body
 from deploy.local.player import Played
 from deploy.local.report import Arrived, Report, by_reason, latencies, percentile
@@ -15,7 +20,7 @@ from shared.events.decision import Outcome, in_words
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What was played and what came of it; `seconds` from the first token to the last decision."""
+    """A run of the demo. `seconds`: from the first token to the last decision."""
 
     report: Report
     played: Sequence[Played]
@@ -23,78 +28,97 @@ class Run:
     seconds: float
 
 
-def tell(run: Run, stack: Stack) -> bool:
-    """Print the tables and the count; True when every promise held."""
+def print_report(run: Run, stack: Stack) -> bool:
+    """Print the tables and the count. True when every session has one right decision."""
     out.print(_outcomes(run.arrived))
-    _one_in_words(run.arrived)
-    _speed(run)
+    _print_example(run.arrived)
+    _print_speed(run)
     report = run.report
     out.print(
-        f"GetResult read {report.max_reads} times at most for one biz_id; "
-        f"{report.forged} forged callbacks, {report.unverified} set aside as unverified"
+        f"GetResult: at most {plural(report.max_reads, 'call')} for one biz_id. "
+        f"Forged: {plural(report.forged, 'callback')}, of which {report.unverified} are kept as unverified"
     )
     out.print(f"[bold {'green' if report.good else 'red'}]{report.line}[/]")
     if not report.good:
-        _complain(report, stack)
+        _print_failures(report, stack)
     return report.good
 
 
-def tell_kept(stack: Stack) -> None:
-    """How to use what is left running."""
-    out.print("\n[bold]Everything is still running.[/] Post a signed callback of your own:")
-    _plain(f"  curl -i {stack.notify_url} --data-raw '{example_body(DEMO_SECRET)}'")
-    out.print("Where to look:")
+def print_how_to_use(stack: Stack) -> None:
+    """Print commands for a stack that is left running. They work in any terminal and any folder."""
+    faceid = faceid_program()
+    out.print("\n[bold]Everything is still running.[/] Post a signed callback:")
+    _print_copyable(f"  curl -i {stack.notify_url} --data-raw '{example_body(DEMO_SECRET)}'")
+    out.print("In every terminal in which you use the commands below, first:")
     for name in ("FACEID_REDIS_URL", "FACEID_BROKER_URL", "FACEID_RESULTS_URL"):
         if name in stack.env:
-            _plain(f"  export {name}={stack.env[name]}")
-    for command, what in (
-        ("faceid results tail", "decisions as they come"),
-        ("faceid status", "depth of every stage"),
-        ("faceid unverified list", "what was forged"),
-        ("faceid demo --stop", "stop all of it"),
+            _print_copyable(f"  export {name}={shlex.quote(stack.env[name])}")
+    for what, command in (
+        ("Decisions as they are published:", f"{faceid} results tail"),
+        ("Queues and message sets:", f"{faceid} status"),
+        ("Forged callbacks:", f"{faceid} unverified list"),
+        ("Metrics:", f"curl {stack.ingress_url}/metrics"),
+        ("Logs:", f"tail {shlex.quote(str(stack.folder))}/*.log"),
+        ("Stop everything:", stop_command(stack.folder)),
     ):
-        _plain(f"  {command:<26} {what}")
-    _plain(f"  {stack.ingress_url}/metrics")
-    _plain(f"  {stack.folder}/*.log")
+        out.print(what)
+        _print_copyable(f"  {command}")
+
+
+def stop_command(folder: Path) -> str:
+    """The command that stops the demo in this folder."""
+    option = "" if folder == default_folder() else f" --folder {shlex.quote(str(folder.absolute()))}"
+    return f"{faceid_program()} demo --stop{option}"
+
+
+def faceid_program() -> str:
+    """The full path of `faceid`, quoted for a shell: the program need not be on the PATH."""
+    program = Path(sys.executable).with_name("faceid")
+    return shlex.quote(str(program)) if program.exists() else f"{shlex.quote(sys.executable)} -m console.main"
+
+
+def default_folder() -> Path:
+    """Where `demo --keep` keeps its logs and data."""
+    return Path(tempfile.gettempdir()) / f"faceid-demo-{os.getuid()}"
 
 
 def _outcomes(arrived: Sequence[Arrived]) -> Table:
     table = Table("outcome", "reasons", title="Decisions", title_justify="left")
     table.add_column("count", justify="right")
     order = list(Outcome)
-    for (outcome, reasons), times in sorted(
+    for (outcome, reasons), decisions in sorted(
         by_reason(arrived).items(), key=lambda row: (order.index(row[0][0]), -row[1])
     ):
-        table.add_row(f"[{COLOURS[outcome]}]{outcome}[/]", reasons, str(times))
+        table.add_row(f"[{COLOURS[outcome]}]{outcome}[/]", reasons, str(decisions))
     return table
 
 
-def _one_in_words(arrived: Sequence[Arrived]) -> None:
-    """The decision with the most reasons, as a support agent would read it."""
+def _print_example(arrived: Sequence[Arrived]) -> None:
+    """The decision with the most reasons, explained."""
     if not arrived:
         return
     decision = max((one.decision for one in arrived), key=lambda decision: len(decision.reasons))
-    out.print(f"\nOne of them, {decision.biz_id}: [{COLOURS[decision.outcome]}]{decision.outcome}[/]")
+    out.print(f"\nAn example, {decision.biz_id}: [{COLOURS[decision.outcome]}]{decision.outcome}[/]")
     for reason in decision.reasons:
         out.print(f"  {reason.code}: {in_words(reason)}", markup=False)
 
 
-def _speed(run: Run) -> None:
-    waits = latencies(run.played, run.arrived)
-    median, most = (percentile(waits, share) * 1000 for share in (0.5, 0.99))
+def _print_speed(run: Run) -> None:
+    seconds = latencies(run.played, run.arrived)
+    p50, p99 = (percentile(seconds, share) * 1000 for share in (0.5, 0.99))
     out.print(f"\n{len(run.arrived) / run.seconds:.0f} sessions a second, as fast as they were played")
-    out.print(f"Callback to decision, where nothing had to wait: median {median:.0f} ms, 99 of 100 in {most:.0f} ms")
+    out.print(f"Callback to decision, for sessions without a delay: p50 {p50:.0f} ms, p99 {p99:.0f} ms")
 
 
-def _complain(report: Report, stack: Stack) -> None:
+def _print_failures(report: Report, stack: Stack) -> None:
     lines = [
         f"{name}: {', '.join(ids[:5])}{' ...' if len(ids) > 5 else ''}"
         for name, ids in (("lost", report.lost), ("twice", report.twice), ("wrong outcome", report.wrong))
         if ids
     ]
-    complain("That is not as promised.", *lines, f"The logs are in {stack.folder}")
+    print_error("Not every session has one right decision.", *lines, f"Read the logs in {stack.folder}")
 
 
-def _plain(line: str) -> None:
-    """To be copied from the terminal: neither wrapped nor coloured."""
+def _print_copyable(line: str) -> None:
+    """Print a line that can be copied from the terminal: neither wrapped nor coloured."""
     out.print(line, markup=False, soft_wrap=True)

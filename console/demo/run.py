@@ -1,4 +1,4 @@
-"""Runs the demo: starts the stack, plays the sessions, counts the decisions."""
+"""Run the demo: start the stack, play the sessions, count the decisions."""
 
 import asyncio
 import shutil
@@ -11,8 +11,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from console.demo.brokers import named_brokers
-from console.demo.report import Run, tell, tell_kept
-from console.terminal.output import complain, err, out
+from console.demo.report import Run, print_how_to_use, print_report, stop_command
+from console.terminal.output import err, out, plural, print_error
 from console.terminal.redis_connection import open_redis
 from deploy.local import kept
 from deploy.local.follower import open_follower
@@ -26,7 +26,7 @@ from shared.ledger.message_set import MessageSet
 VENDOR_PORT: Final = 8028
 PREFIX: Final = "faceid"
 SETTLE: Final = 1.0
-"""Seconds to listen on after the last decision: a second one for a session would come about then."""
+"""Seconds to wait after the last decision, to count a second decision for a session too."""
 DEADLINE: Final = 45.0
 """Seconds after which a session without a decision counts as lost."""
 DEMO_SETTINGS: Final = {
@@ -36,12 +36,12 @@ DEMO_SETTINGS: Final = {
     "FACEID_GETRESULT_TIMEOUT_SECONDS": "3",
     "FACEID_LEASE_SECONDS": "5",
 }
-"""What takes minutes in production takes seconds here."""
+"""Delays of seconds instead of minutes, so that the demo ends soon."""
 
 
 def run(home: Path, sessions: int, seed: int, *, keep: bool) -> int:
-    """Play and count in the folder `home`; 0 when every promise held, 1 when not, 2 when it can't start."""
-    _make_room(home)
+    """Run the demo in the folder `home`. Returns 0 when every session has one right decision, else 1."""
+    _clear(home)
     named = named_brokers(PREFIX)
     stack = Stack(
         home,
@@ -53,36 +53,36 @@ def run(home: Path, sessions: int, seed: int, *, keep: bool) -> int:
     )
     with stack.running(keep=keep):
         played = asyncio.run(_play(stack, sessions, seed))
-        good = tell(played, stack)
+        good = print_report(played, stack)
         if keep:
             kept.keep(stack)
-            tell_kept(stack)
+            print_how_to_use(stack)
     if good and not keep:
         shutil.rmtree(home)
     return 0 if good else 1
 
 
 def stop(home: Path) -> int:
-    """Stop what was left running there."""
-    out.print(f"stopped {kept.stop(home)} processes")
+    """Stop the processes that `demo --keep` left running in the folder `home`."""
+    out.print(f"stopped {plural(kept.stop(home), 'process', 'processes')}")
     return 0
 
 
-def _make_room(home: Path) -> None:
-    """Clear what an earlier run has left; refuses while one is kept running."""
+def _clear(home: Path) -> None:
+    """Delete the files of an earlier run. Exits with 2 while one is still running."""
     if kept.running(home):
-        complain("A kept demo is running already.", "Stop it first: faceid demo --stop")
+        print_error("A demo is running already.", f"Stop it first: {stop_command(home)}")
         raise typer.Exit(2)
     shutil.rmtree(home, ignore_errors=True)
 
 
 def _ingress_port() -> int:
-    """FaceID's own port where it is free, else any."""
+    """One of FaceID's callback ports when it is free, else 0 for any free port."""
     return 0 if is_listening("127.0.0.1", VENDOR_PORT) else VENDOR_PORT
 
 
 async def _play(stack: Stack, sessions: int, seed: int) -> Run:
-    """Play the sessions, and wait until each is decided or the time is over."""
+    """Play the sessions, and wait until each is decided, or until DEADLINE."""
     follower = open_follower(stack.results_url, PREFIX)
     following = asyncio.create_task(follower.follow())
     player, played, started = Player(stack), [], time.time()

@@ -1,23 +1,23 @@
-"""The start-up checks: from facts to findings, each with what to do. No I/O."""
+"""The checks of `faceid doctor`: from an environment to findings, each with what to do. No I/O."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from console.doctor.probe import Probe, Refusal
-from console.terminal.time_format import span
+from console.terminal.time_format import format_duration
 from shared.settings import VENDOR_PORTS
 
 Level = Literal["ok", "warn", "fail"]
 
 OLDEST: Final = (6, 2)
-"""The first Redis with all the commands that are used."""
+"""The first Redis version with every command that the pipeline uses."""
 SKEW_WARN: Final = 1.0
 SKEW_FAIL: Final = 30.0
-"""Seconds: leases and delays would end at the wrong time by a whole lease."""
+"""Seconds: as long as a lease. Leases and delays would end at the wrong time."""
 USED_WARN: Final = 0.75
 USED_FAIL: Final = 0.95
-"""Share of Redis's memory limit; above it, callbacks are about to be refused."""
+"""Share of Redis's memory limit. Above it, callbacks will soon be answered 503."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +30,26 @@ class RedisEnvironment:
     appends: bool
     """Whether it keeps an append-only file."""
     append_fault: str
-    """The state of its last write to that file, unless it is ok."""
+    """The state of its last write to that file; empty when it is ok."""
     fsync: str
-    """`appendfsync`; empty where it may not be asked."""
+    """`appendfsync`; empty when Redis forbids CONFIG."""
     used_bytes: int
     limit_bytes: int
     """`maxmemory`; 0 for none."""
     skew_seconds: float
-    """Its clock less ours."""
+    """Its clock minus the clock of this machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Everything that is checked. A text in place of a fact says why it can't be had."""
+    """Everything that is checked."""
 
     redis: RedisEnvironment | str
+    """A text says why Redis can't be checked."""
     brokers: dict[str, tuple[Probe, ...]]
-    """By setting: what was tried with the broker, as far as it went."""
+    """By setting: the probes of the broker, up to the first that failed."""
     account_faults: tuple[str, ...]
-    """What keeps the accounts with their secrets from being used."""
+    """Why the accounts and their secrets can't be used."""
     policy_faults: dict[str, tuple[str, ...]]
     """By account."""
     port: int
@@ -62,7 +63,7 @@ class Finding:
     level: Level
     found: str
     hint: str = ""
-    """What to do; empty when all is well."""
+    """What to do; empty when the level is ok."""
 
 
 def diagnose(environment: Environment) -> list[Finding]:
@@ -78,7 +79,7 @@ def diagnose(environment: Environment) -> list[Finding]:
 
 def _redis(redis: RedisEnvironment | str) -> Iterator[Finding]:
     if isinstance(redis, str):
-        yield Finding("redis", "fail", redis, "Start Redis, or mend FACEID_REDIS_URL.")
+        yield Finding("redis", "fail", redis, "Start Redis, or fix FACEID_REDIS_URL.")
         return
     yield Finding("redis", "ok", "reachable")
     yield _version(redis.version)
@@ -97,7 +98,7 @@ def _version(version: str) -> Finding:
 
 def _eviction(policy: str) -> Finding:
     if policy != "noeviction":
-        hint = "Set maxmemory-policy noeviction: any other lets Redis delete callbacks."
+        hint = "Set maxmemory-policy noeviction: with any other policy Redis may delete callbacks."
         return Finding("eviction", "fail", policy, hint)
     return Finding("eviction", "ok", policy)
 
@@ -109,11 +110,16 @@ def _append_only(redis: RedisEnvironment) -> Finding:
             name, "fail", "off", "Set appendonly yes: a restart would lose callbacks that were answered 200."
         )
     if redis.append_fault:
-        return Finding(name, "fail", f"the last write failed ({redis.append_fault})", "Look at the disk of Redis.")
+        return Finding(
+            name,
+            "fail",
+            f"the last write failed ({redis.append_fault})",
+            "Check the disk of Redis: space and permissions.",
+        )
     if redis.fsync == "always":
         return Finding(name, "ok", "on, fsync always")
     if redis.fsync == "":
-        return Finding(name, "warn", "on; fsync can't be seen", "Make sure that appendfsync is always.")
+        return Finding(name, "warn", "on; Redis hides appendfsync", "Make sure that appendfsync is always.")
     hint = "Set appendfsync always: a power cut would lose callbacks that were answered 200."
     return Finding(name, "fail" if redis.fsync == "no" else "warn", f"on, fsync {redis.fsync}", hint)
 
@@ -121,11 +127,11 @@ def _append_only(redis: RedisEnvironment) -> Finding:
 def _memory(redis: RedisEnvironment) -> Finding:
     used = f"{redis.used_bytes / 1e6:,.0f} MB"
     if not redis.limit_bytes:
-        hint = "Set maxmemory below the machine's: else the system kills Redis instead of Redis refusing callbacks."
+        hint = "Set maxmemory below the machine's memory. Without it the system kills Redis when memory runs out."
         return Finding("memory", "warn", f"{used} used, no limit", hint)
     share = redis.used_bytes / redis.limit_bytes
     level: Level = "fail" if share >= USED_FAIL else "warn" if share >= USED_WARN else "ok"
-    hint = "" if level == "ok" else "Raise maxmemory, start more workers, or clear old dead letters."
+    hint = "" if level == "ok" else "Raise maxmemory, start more workers, or drop old dead letters."
     return Finding("memory", level, f"{used} used, {share:.0%} of the limit", hint)
 
 
@@ -133,8 +139,8 @@ def _clock(skew: float) -> Finding:
     distance = abs(skew)
     level: Level = "fail" if distance >= SKEW_FAIL else "warn" if distance >= SKEW_WARN else "ok"
     way = "ahead of" if skew > 0 else "behind"
-    found = f"Redis is {span(distance)} {way} this machine" if level != "ok" else "the same as Redis's"
-    return Finding("clock", level, found, "" if level == "ok" else "Run NTP on both machines.")
+    found = f"Redis is {format_duration(distance)} {way} this machine" if level != "ok" else "same time as Redis"
+    return Finding("clock", level, found, "" if level == "ok" else "Synchronise both clocks with NTP.")
 
 
 def _broker(setting: str, probe: Probe) -> Finding:
@@ -147,7 +153,7 @@ def _broker(setting: str, probe: Probe) -> Finding:
 
 def _secrets(faults: tuple[str, ...]) -> Finding:
     if faults:
-        return Finding("secrets", "fail", "; ".join(faults), "Set what is named: without it no worker starts.")
+        return Finding("secrets", "fail", "; ".join(faults), "Set these: without them no worker starts.")
     return Finding("secrets", "ok", "present")
 
 
@@ -155,12 +161,12 @@ def _policy(account: str, faults: tuple[str, ...]) -> Finding:
     name = f"policy of {account}"
     if faults:
         return Finding(name, "fail", "; ".join(faults), f"faceid policy check --account {account}")
-    return Finding(name, "ok", "sound")
+    return Finding(name, "ok", "valid")
 
 
 def _port(port: int) -> Finding:
     if port in VENDOR_PORTS:
-        return Finding("port", "ok", f"{port}, one of the vendor's five")
+        return Finding("port", "ok", f"{port}, one of FaceID's five callback ports")
     ports = ", ".join(map(str, VENDOR_PORTS))
-    hint = f"FaceID calls back to ports {ports} alone: listen on one of them, or have a proxy in front that does."
+    hint = f"FaceID calls back only to ports {ports}: listen on one of them, or put a proxy on one in front."
     return Finding("port", "warn", f"{port}", hint)

@@ -1,24 +1,41 @@
-"""`faceid doctor`: is everything fit to run?"""
+"""`faceid doctor`: check the settings and the servers."""
+
+from dataclasses import asdict
+from typing import Final
 
 import typer
+from rich.table import Table
 
+from console.doctor.checks import Finding, diagnose
+from console.doctor.environment import gather
 from console.terminal.options import Json
+from console.terminal.output import plain, print_json, print_table
+from shared.settings import load_settings
 
-
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(doctor)
+_COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def doctor(json: Json = False) -> None:
-    """Check the settings and the servers behind them, and say what to do about what is amiss.
+    """Check the settings and the servers, and say what to fix.
 
-    Looks at Redis (reachable, version, no eviction, append-only file, memory, clock), the brokers (on RabbitMQ also
+    Checks Redis (reachable, version, no eviction, append-only file, memory, clock), the brokers (RabbitMQ: also
     queues, permissions, confirms and alarms), the secrets, the policies and the listening port. Exits with 1 when a
-    check fails; a warning is no failure.
+    check fails. Warnings don't count.
 
     Example: [cyan]faceid doctor[/]
     """
-    from console.doctor import run as doctor_run  # noqa: PLC0415 - keeps `faceid --help` quick
+    findings = diagnose(gather(load_settings()))
+    if json:
+        for finding in findings:
+            print_json(asdict(finding))
+    else:
+        print_table(_table(findings))
+    raise typer.Exit(1 if any(finding.level == "fail" for finding in findings) else 0)
 
-    raise typer.Exit(doctor_run.examine(json=json))
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table("check", "level", "found", "what to do", box=None, header_style="bold", pad_edge=False)
+    for finding in findings:
+        level = plain(finding.level, _COLOURS[finding.level])
+        table.add_row(finding.check, level, plain(finding.found), plain(finding.hint))
+    return table

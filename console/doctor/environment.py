@@ -1,4 +1,4 @@
-"""What the start-up checks look at, gathered from the settings and the servers."""
+"""Gather what `faceid doctor` checks, from the settings and the servers."""
 
 import time
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from console.doctor.checks import Environment, RedisEnvironment
-from console.doctor.probe import Probe, refusal
+from console.doctor.probe import Probe, explain_error
 from console.doctor.rabbitmq import probe_rabbit
 from console.terminal.errors import UsageError
-from console.terminal.redis_connection import code, new_client
+from console.terminal.redis_connection import error_code, new_client
 from shared.brokers.factory import open_connection
 from shared.messaging.engine import engine_of
 from shared.messaging.topology import INNER_QUEUES, RESULT_QUEUES
@@ -19,10 +19,11 @@ from shared.settings import Settings, SettingsError, account_names, load_account
 from workers.decisioning.policy import Policy, PolicyError
 
 REACH_SECONDS: Final = 3.0
+"""Time-out of each server."""
 
 
 def gather(settings: Settings, *, accounts: bool = True) -> Environment:
-    """Look at everything; what can't be reached is a fact too. Without `accounts` no secret is read."""
+    """Ask every server. Never raises for one that can't be reached. Without `accounts` no secret is read."""
     account_faults, policy_faults = _accounts(settings) if accounts else ((), {})
     return Environment(
         redis=_redis(settings.redis_url),
@@ -45,10 +46,10 @@ def _redis(url: str) -> RedisEnvironment | str:
             skew = _skew(redis)
             info: dict[str, Any] = redis.info()
             fsync = _fsync(redis)
-    except UsageError as misused:
-        return misused.headline
+    except UsageError as error:
+        return error.headline
     except ResponseError as error:
-        return f"it refuses to tell ({code(error)})"
+        return f"Redis refused a command ({error_code(error)})"
     except RedisError as error:
         return str(error)
     return RedisEnvironment(
@@ -63,15 +64,15 @@ def _redis(url: str) -> RedisEnvironment | str:
     )
 
 
-def _skew(redis: "Redis") -> float:
-    """Its clock less ours, ours taken in the middle of the call."""
-    redis.ping()  # the connection is made before the clock is read
+def _skew(redis: Redis) -> float:
+    """Its clock minus ours, in seconds. Ours is taken in the middle of the call."""
+    redis.ping()  # connect before the clock is read
     before = time.time()
     seconds, microseconds = redis.time()
     return seconds + microseconds / 1e6 - (before + time.time()) / 2
 
 
-def _fsync(redis: "Redis") -> str:
+def _fsync(redis: Redis) -> str:
     try:
         return str(redis.config_get("appendfsync").get("appendfsync", ""))
     except ResponseError:  # managed servers often forbid CONFIG
@@ -85,8 +86,8 @@ def _probes(url: str, setting: str, prefix: str, queues: Sequence[str]) -> tuple
     try:
         with open_connection(url, **options) as connection:
             connection.ensure_connection(max_retries=1, timeout=REACH_SECONDS)
-    except Exception as error:  # each broker's client has its own; the messages may quote the URL
-        return (Probe("", refusal(error, setting)),)
+    except Exception as error:  # each broker's client has its own errors; their texts may quote the URL
+        return (Probe("", explain_error(error, setting)),)
     return (Probe("", "reachable"),)
 
 

@@ -1,4 +1,4 @@
-"""What was tried with a broker, and what its refusal means. Nothing of a URL is quoted: it may hold a password."""
+"""Probes of a broker, and its errors in words. No text quotes a URL: it may hold a password."""
 
 import re
 import socket
@@ -10,7 +10,7 @@ _CODE: Final = re.compile(r"^[A-Z_]+ - ")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What was found, and what to do."""
+    """Why a probe failed, and what to do."""
 
     found: str
     hint: str
@@ -18,40 +18,41 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One thing that was tried with a broker; empty for whether it can be reached."""
+    """One test of a broker."""
 
     what: str
+    """Empty for the test whether the broker can be reached."""
     result: str | Refusal
-    """A text when it went well."""
+    """A text when the test passed."""
 
 
-def refusal(error: Exception, setting: str) -> Refusal:
-    """In words; `setting` is the one an operator would mend."""
+def explain_error(error: Exception, setting: str) -> Refusal:
+    """A broker's error in words. `setting`: the setting that names the broker."""
     code = str(getattr(error, "reply_code", "") or "")
-    said = _CODE.sub("", str(getattr(error, "reply_text", "") or ""))
+    text = _CODE.sub("", str(getattr(error, "reply_text", "") or ""))
     match code:
-        case "403" if "Login was refused" in said:
-            return Refusal("the user or the password is wrong", f"Mend the name and the password in {setting}.")
+        case "403" if "Login was refused" in text:
+            return Refusal("the user or the password is wrong", f"Fix the user and the password in {setting}.")
         case "403":
             hint = "Give the user configure, write and read on the pipeline's queues: rabbitmqctl set_permissions."
-            return Refusal(f"not permitted: {said}", hint)
-        case "530" if "not found" in said:
-            return Refusal(said, f"rabbitmqctl add_vhost, or mend the path of {setting}.")
+            return Refusal(f"not permitted: {text}", hint)
+        case "530" if "not found" in text:
+            return Refusal(text, f"Run rabbitmqctl add_vhost, or fix the path of {setting}.")
         case "530":
-            hint = "Give the user permissions there: rabbitmqctl set_permissions -p VHOST USER ..."
-            return Refusal("the virtual host is not the user's", hint)
+            hint = "Give the user permissions on it: rabbitmqctl set_permissions -p VHOST USER ..."
+            return Refusal("the user has no access to the virtual host", hint)
         case "406":
-            hint = "Somebody has made it otherwise: delete it when it is empty, and it is made again as it has to be."
-            return Refusal(f"declared otherwise: {said}", hint)
+            hint = "It exists with other arguments: delete it when it is empty. A worker makes it again at its start."
+            return Refusal(f"declared with other arguments: {text}", hint)
     return _unreachable(error, setting)
 
 
 def _unreachable(error: Exception, setting: str) -> Refusal:
     match error:
         case ConnectionRefusedError():
-            return Refusal("nobody listens there", f"Start it, or mend host and port in {setting}.")
+            return Refusal("nothing listens there", f"Start the broker, or fix host and port in {setting}.")
         case socket.gaierror():
-            return Refusal("its host has no address", f"Mend the host in {setting}.")
+            return Refusal("the host name has no address", f"Fix the host in {setting}.")
         case TimeoutError():
-            return Refusal("it does not answer in time", f"Look at the broker and the network; {setting} names it.")
-    return Refusal(f"can't be reached ({type(error).__name__})", f"Start it, or mend {setting}.")
+            return Refusal("no answer in time", f"Check the broker that {setting} names, and the network.")
+    return Refusal(f"can't be reached ({type(error).__name__})", f"Start the broker, or fix {setting}.")

@@ -1,4 +1,4 @@
-"""The decisions that stand in the ledger, read in pages so that a large one needs little memory."""
+"""Read current decisions from the ledger, in pages, so that a large ledger needs little memory."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,26 +14,21 @@ from shared.events.decision import Decision
 from shared.ledger.case_key import CaseKey, case_key
 
 PAGE: Final = 500
-"""Cases read at once: a few megabytes at most."""
+"""Cases in a page: a few megabytes at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which decisions are meant: all that pass the filters. Empty means: does not matter."""
+    """Ids and filters: a decision is wanted when it passes all of them. An empty one wants every decision."""
 
     ids: frozenset[str] = frozenset()
-    """Of their events."""
+    """Ids of events."""
     biz_ids: tuple[str, ...] = ()
     account: str | None = None
     outcome: str | None = None
     since: float = -inf
-    """Unix seconds: when it was decided."""
+    """Unix seconds: when the decision was made."""
     until: float = inf
-
-    @property
-    def is_narrow(self) -> bool:
-        """Whether it says anything at all."""
-        return self != Wanted()
 
     def takes(self, decision: Decision) -> bool:
         """Whether a decision passes the filters."""
@@ -43,40 +38,40 @@ class Wanted:
 
 @dataclass(slots=True)
 class ScanCounts:
-    """What was met of the decisions that are meant."""
+    """What a scan has found of the wanted decisions."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
-    """Of those that are published."""
+    """Of the published decisions."""
     unpublished: int = 0
-    """Decided, and still on their way out."""
+    """Decisions that the workers have still to publish."""
     seen: set[str] = field(default_factory=set)
-    """Of the ids and biz_ids that were asked for, those that were met."""
+    """The wanted ids and biz_ids that were found."""
 
     def missing(self, wanted: Wanted) -> list[str]:
-        """The ids and biz_ids that were not met, or do not pass the filters."""
+        """The wanted ids and biz_ids that were not found, or that don't pass the filters."""
         return [name for name in (*sorted(wanted.ids), *dict.fromkeys(wanted.biz_ids)) if name not in self.seen]
 
 
 def scan_decisions(
-    redis: "Redis", prefix: str, accounts: Sequence[str], wanted: Wanted, found: ScanCounts
+    redis: Redis, prefix: str, accounts: Sequence[str], wanted: Wanted, found: ScanCounts
 ) -> Iterator[Decision]:
-    """The published decisions that are meant, in no order, noted in `found` as they are met.
+    """The wanted decisions that are published, in no order, and counted in `found`.
 
-    A decision may come twice when Redis enlarges its table meanwhile.
+    A decision may come twice when Redis resizes its key table meanwhile (SCAN).
     """
     named = [wanted.account] if wanted.account else accounts
     pages = _named(prefix, named, wanted) if wanted.biz_ids else _scanned(redis, prefix, wanted)
     for page in pages:
         for decision, published in _read(redis, page):
             if wanted.takes(decision):
-                _note(found, decision, published, wanted)
+                _count(found, decision, published, wanted)
                 if published:
                     yield decision
         if wanted.ids and wanted.ids <= found.seen:
             return
 
 
-def _note(found: ScanCounts, decision: Decision, published: bool, wanted: Wanted) -> None:
+def _count(found: ScanCounts, decision: Decision, published: bool, wanted: Wanted) -> None:
     if wanted.ids:
         found.seen.add(decision.id)
     if wanted.biz_ids:
@@ -94,7 +89,7 @@ def _named(prefix: str, accounts: Sequence[str], wanted: Wanted) -> Iterator[Seq
         yield page
 
 
-def _scanned(redis: "Redis", prefix: str, wanted: Wanted) -> Iterator[Sequence[bytes]]:
+def _scanned(redis: Redis, prefix: str, wanted: Wanted) -> Iterator[Sequence[bytes]]:
     cursor, pattern = 0, case_key(prefix, CaseKey(wanted.account or "*", "*"))
     while True:
         cursor, page = cast("tuple[int, list[bytes]]", redis.scan(cursor, pattern, PAGE))
@@ -103,8 +98,8 @@ def _scanned(redis: "Redis", prefix: str, wanted: Wanted) -> Iterator[Sequence[b
             return
 
 
-def _read(redis: "Redis", keys: Iterable[str | bytes]) -> Iterator[tuple[Decision, bool]]:
-    """The decisions of these cases, and whether they are published."""
+def _read(redis: Redis, keys: Iterable[str | bytes]) -> Iterator[tuple[Decision, bool]]:
+    """The decisions of these cases, each with whether it is published."""
     with redis.pipeline(transaction=False) as pipe:
         for key in keys:
             pipe.hmget(key, ["decision", "published"])

@@ -1,51 +1,86 @@
-"""What `faceid results resend` does."""
+"""`faceid results resend`: publish decisions again."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from math import inf
+from typing import Annotated, Any
 
+import typer
 from redis import Redis
 
 from console.dead_letters.batch_move import Pace
-from console.dead_letters.replay import Sink
+from console.dead_letters.replay import MessagePublisher
 from console.results.decision_scan import ScanCounts, Wanted, scan_decisions
-from console.terminal.output import as_json, complain, err, tell
-from console.terminal.progress import progress
+from console.terminal.errors import UsageError
+from console.terminal.options import Everything, InAccount, OfOutcome, Plan, Rate, Since, Until
+from console.terminal.output import err, print_error, print_json, print_line, progress
 from console.terminal.redis_connection import TIMEOUT, open_redis
-from console.terminal.time_format import span
+from console.terminal.time_format import format_duration
 from shared.brokers.factory import open_publisher
 from shared.events.cloudevent import to_message
 from shared.events.decision import Decision
 from shared.messaging.topology import RESULT_QUEUES
 from shared.settings import Settings, account_names, load_settings
 
+EventIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of events.", show_default=False)]
+BizIds = Annotated[
+    list[str] | None, typer.Option("--biz-id", help="Only this case. May be repeated.", show_default=False)
+]
 
-def resend(wanted: Wanted, *, plan: bool, rate: float | None, json: bool) -> int:
-    """Publish decisions that stand once more, or say how many that would be; returns the exit code."""
+
+def resend(  # noqa: PLR0913 - options of a command
+    ids: EventIds = None,
+    *,
+    biz_id: BizIds = None,
+    account: InAccount = None,
+    outcome: OfOutcome = None,
+    since: Since = None,
+    until: Until = None,
+    everything: Everything = False,
+    plan: Plan = False,
+    rate: Rate = None,
+    json: Annotated[bool, typer.Option("--json", help="Print a summary as one JSON object.")] = False,
+) -> None:
+    """Publish current decisions again, unchanged and under the same event ids, in no order.
+
+    For a consumer that has lost messages. A consumer that ignores event ids it has seen notices nothing. --since and
+    --until are times of decision. Decisions that are not published yet are left to the workers.
+
+    Exits with 3 when an id or a biz_id is not found.
+
+    Example: [cyan]faceid results resend --since 2h --plan[/], then the same with
+    [cyan]--rate 200/s[/] instead of --plan
+    """
+    since, until = (-inf if since is None else since), (inf if until is None else until)
+    wanted = Wanted(frozenset(ids or ()), tuple(biz_id or ()), account, outcome, since, until)
+    if everything == (wanted != Wanted()):
+        raise UsageError("Give ids, or filters such as --since, or --all alone.")
     settings = load_settings()
     with open_redis(settings.redis_url) as redis:
         counted = _count(redis, settings, wanted) if plan or err.is_terminal else None
         if plan and counted:
-            return _end(wanted, counted, counted.outcomes.total(), rate, plan=True, json=json)
-        return _carry_out(redis, settings, wanted, counted, Pace(rate), json=json)
+            code = _end(wanted, counted, counted.outcomes.total(), rate, plan=True, json=json)
+        else:
+            code = _publish(redis, settings, wanted, counted, Pace(rate), json=json)
+    raise typer.Exit(code)
 
 
-def _count(redis: "Redis", settings: Settings, wanted: Wanted) -> ScanCounts:
+def _count(redis: Redis, settings: Settings, wanted: Wanted) -> ScanCounts:
     found = ScanCounts()
     for _ in _decisions(redis, settings, wanted, found):
         pass
     return found
 
 
-def _decisions(redis: "Redis", settings: Settings, wanted: Wanted, found: ScanCounts) -> Iterator[Decision]:
+def _decisions(redis: Redis, settings: Settings, wanted: Wanted, found: ScanCounts) -> Iterator[Decision]:
     return scan_decisions(redis, settings.prefix, sorted(account_names(settings)), wanted, found)
 
 
-def _carry_out(
-    redis: "Redis", settings: Settings, wanted: Wanted, counted: ScanCounts | None, pace: Pace, *, json: bool
+def _publish(
+    redis: Redis, settings: Settings, wanted: Wanted, counted: ScanCounts | None, pace: Pace, *, json: bool
 ) -> int:
-    """Publish them, showing how far it is; an interruption says how far it came."""
+    """Publish the wanted decisions with a progress bar; returns the exit code."""
     found, sent = ScanCounts(), Sent()
     publisher = open_publisher(
         settings.results_url,
@@ -60,7 +95,10 @@ def _carry_out(
             decisions = _decisions(redis, settings, wanted, found)
             send(decisions, publisher, settings.prefix, pace, sent, lambda count: shown.advance(bar, count))
     except BaseException as error:
-        complain(f"Stopped after {sent.count:,}.", "Run again, these too go out once more: under the same ids.")
+        print_error(
+            f"Stopped after {sent.count:,}.",
+            "Run the same command again: it publishes all of them, under the same ids.",
+        )
         if isinstance(error, KeyboardInterrupt):
             return 1
         raise
@@ -71,37 +109,37 @@ def _carry_out(
 
 @dataclass(slots=True)
 class Sent:
-    """How many are out."""
+    """How many the broker has stored."""
 
     count: int = 0
 
 
 def send(
     decisions: Iterable[Decision],
-    sink: Sink,
+    publisher: MessagePublisher,
     prefix: str,
     pace: Pace,
     sent: Sent,
     advance: Callable[[int], None],
 ) -> None:
-    """Publish in batches, noting in `sent` what the broker holds; raises `NotStored`."""
-    waiting = iter(decisions)
-    while batch := list(islice(waiting, pace.batch)):
+    """Publish in batches, and count in `sent` what the broker has stored. Raises `NotStored`."""
+    remaining = iter(decisions)
+    while batch := list(islice(remaining, pace.batch)):
         pace.wait(len(batch))
-        sink.publish([to_message(decision, prefix) for decision in batch])
+        publisher.publish([to_message(decision, prefix) for decision in batch])
         sent.count += len(batch)
         advance(len(batch))
 
 
 def _end(wanted: Wanted, found: ScanCounts, count: int, rate: float | None, *, plan: bool, json: bool) -> int:
-    """Say what it came to; returns the exit code."""
+    """Print the counts; returns the exit code."""
     missing = found.missing(wanted)
     if json:
-        as_json(_summary(found, count, missing, plan=plan))
+        print_json(_summary(found, count, missing, plan=plan))
     else:
-        _tell(found, count, rate, plan=plan)
+        _print(found, count, rate, plan=plan)
     if missing:
-        complain(f"{len(missing)} not among the decisions that are meant:", *missing)
+        print_error(f"{len(missing):,} not found among the selected decisions:", *missing)
     return 3 if missing else 0
 
 
@@ -116,13 +154,13 @@ def _summary(found: ScanCounts, count: int, missing: list[str], *, plan: bool) -
     }
 
 
-def _tell(found: ScanCounts, count: int, rate: float | None, *, plan: bool) -> None:
-    for outcome, of_it in found.outcomes.most_common():
-        tell(f"{of_it:>9,}  {outcome}")
+def _print(found: ScanCounts, count: int, rate: float | None, *, plan: bool) -> None:
+    for outcome, decisions in found.outcomes.most_common():
+        print_line(f"{decisions:>9,}  {outcome}")
     if plan:
-        lasting = f", in about {span(count / rate)}" if rate and count else ""
-        tell(f"{count:>9,}  decisions would be resent{lasting}; nothing was changed")
+        duration = f", in about {format_duration(count / rate)}" if rate and count else ""
+        print_line(f"{count:>9,}  decisions would be resent{duration}; nothing was changed")
     else:
-        tell(f"{count:>9,}  resent")
+        print_line(f"{count:>9,}  resent")
     if found.unpublished:
-        tell(f"{found.unpublished:>9,}  decided and not published yet: the workers will")
+        print_line(f"{found.unpublished:>9,}  not published yet: the workers will publish them")

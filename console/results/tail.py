@@ -1,16 +1,18 @@
-"""What `faceid results tail` does: reads or hears the results beside their consumers, as a consumer of nothing."""
+"""`faceid results tail`: watch decisions without consuming them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Annotated, Any, Final, cast
 
+import typer
 from pydantic import ValidationError
 from redis import Redis
 from rich.text import Text
 
-from console.doctor.probe import refusal
+from console.doctor.probe import explain_error
 from console.terminal.errors import CommandError, UsageError
-from console.terminal.output import COLOURS, complain, err, plain, tell
+from console.terminal.options import InAccount, OfOutcome
+from console.terminal.output import COLOURS, err, plain, print_error, print_line
 from console.terminal.redis_connection import open_redis
 from shared.brokers.factory import TOPICS
 from shared.brokers.rabbitmq_listener import Listener
@@ -23,34 +25,54 @@ from shared.messaging.topology import ALERTS, DECISIONS, queue_name
 from shared.settings import Settings, load_settings
 
 LAST: Final = 10
-"""Messages of each queue shown before new ones are waited for."""
+"""Messages of each queue that are shown before new ones."""
 PAGE: Final = 500
 BLOCK_MS: Final = 1000
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 Message = tuple[bytes, bytes]
-"""The place in the stream, and the event."""
+"""The id of the stream entry (or the exchange), and the event."""
+
+
+FromStart = Annotated[bool, typer.Option("--from-start", help="Start with the oldest message, not with the last ten.")]
+Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Wait for new messages until Ctrl-C.")]
+Alerts = Annotated[bool, typer.Option("--alerts", help="Show alerts too.")]
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which messages are printed; None stands for all."""
+    """Which messages are printed. None: all of them."""
 
     account: str | None = None
     outcome: str | None = None
     alerts: bool = False
 
     def takes(self, message: Decision | Alert) -> bool:
-        """Whether a message is one of them. An alert has no outcome: it passes any."""
+        """Whether a message is wanted. An alert has no outcome, so it passes any outcome."""
         if self.account not in (None, message.account):
             return False
         return isinstance(message, Alert) or self.outcome in (None, message.outcome)
 
 
-def tail(wanted: Wanted, *, from_start: bool, follow: bool, json: bool) -> None:
-    """Print messages until there are no more, or, with `follow`, until Ctrl-C."""
-    settings = load_settings()
-    names = (DECISIONS, ALERTS) if wanted.alerts else (DECISIONS,)
+def tail(
+    *,
+    from_start: FromStart = False,
+    follow: Follow = True,
+    alerts: Alerts = False,
+    account: InAccount = None,
+    outcome: OfOutcome = None,
+    json: Annotated[bool, typer.Option("--json", help="Print whole events; they contain personal data.")] = False,
+) -> None:
+    """Print decisions as they are published: time, outcome, account, biz_id and reasons. Consumes nothing.
+
+    A decision that a consumer has deleted from the queue is not shown; `faceid case` still shows it. On RabbitMQ only
+    new decisions are shown.
+
+    Example: [cyan]faceid results tail --outcome REJECTED[/], or for another program:
+    [cyan]faceid results tail --from-start --no-follow --json[/]
+    """
+    settings, wanted = load_settings(), Wanted(account, outcome, alerts=alerts)
+    names = (DECISIONS, ALERTS) if alerts else (DECISIONS,)
     try:
         for place, event in _source(settings, names, from_start=from_start, follow=follow):
             _print(place, event, wanted, json=json)
@@ -59,42 +81,42 @@ def tail(wanted: Wanted, *, from_start: bool, follow: bool, json: bool) -> None:
 
 
 def _source(settings: Settings, names: Sequence[str], *, from_start: bool, follow: bool) -> Iterator[Message]:
-    """The messages of these queues, as the broker lets one look at them."""
+    """The messages of these queues, as far as the broker shows them without consuming them."""
     match engine_of(settings.results_url):
         case "streams":
             queues = [queue_name(settings.prefix, name) for name in names]
             with open_redis(settings.results_url, "FACEID_RESULTS_URL") as redis:
-                yield from messages(redis, queues, from_start=from_start, follow=follow)
+                yield from read_streams(redis, queues, from_start=from_start, follow=follow)
         case "rabbit" if follow and not from_start:
-            yield from heard(settings.results_url, settings.prefix, [TOPICS[name] for name in names])
+            yield from listen(settings.results_url, settings.prefix, [TOPICS[name] for name in names])
         case "rabbit":
             raise UsageError(
-                "RabbitMQ shows what comes from now on alone: reading a queue there would consume it.",
-                "Leave out --from-start and --no-follow; `faceid case` knows every decision.",
+                "RabbitMQ can show only new decisions: reading its queue would consume it.",
+                "Leave out --from-start and --no-follow. `faceid case` shows every decision.",
             )
         case "stock":
             raise UsageError(
-                "The results are on a broker where looking at them would consume them.",
-                "Look at single cases: faceid case BIZ_ID.",
+                "The broker of FACEID_RESULTS_URL can't show results: reading its queue would consume them.",
+                "Show single cases: faceid case BIZ_ID",
             )
 
 
-def heard(url: str, exchange: str, topics: Sequence[str]) -> Iterator[Message]:
-    """What is published under these topics from now on, for ever, each with the exchange as its place."""
+def listen(url: str, exchange: str, topics: Sequence[str]) -> Iterator[Message]:
+    """What is published to a RabbitMQ exchange under these topics from now on, without end."""
     try:
         listener = Listener(url, exchange, topics)
-        err.print(plain(f"Listening at the exchange {exchange}: what comes from now on is shown.", "dim"))
+        err.print(plain(f"Listening at the exchange {exchange}: new messages are shown.", "dim"))
         while True:
             for event in listener.receive(BLOCK_MS / 1000):
                 yield exchange.encode(), event
-    except BrokerUnavailable as down:
-        cause = down.__cause__ if isinstance(down.__cause__, Exception) else down
-        why = refusal(cause, "FACEID_RESULTS_URL")
-        raise CommandError(f"The broker of FACEID_RESULTS_URL: {why.found}.", why.hint) from down
+    except BrokerUnavailable as error:
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        why = explain_error(cause, "FACEID_RESULTS_URL")
+        raise CommandError(f"The broker of FACEID_RESULTS_URL: {why.found}.", why.hint) from error
 
 
-def messages(redis: "Redis", queues: Sequence[str], *, from_start: bool, follow: bool) -> Iterator[Message]:
-    """What the streams hold and, with `follow`, what comes: in the order of its coming, and left where it is."""
+def read_streams(redis: Redis, queues: Sequence[str], *, from_start: bool, follow: bool) -> Iterator[Message]:
+    """What the streams hold and, with `follow`, what is added to them. Ordered by time; nothing is consumed."""
     after = dict.fromkeys(queues, b"0-0")
     if not from_start:
         last = {queue: _last(redis, queue) for queue in queues}
@@ -108,16 +130,16 @@ def messages(redis: "Redis", queues: Sequence[str], *, from_start: bool, follow:
             return
 
 
-def in_a_line(message: Decision | Alert) -> Text:
-    """A message for people; no personal data."""
+def as_line(message: Decision | Alert) -> Text:
+    """A message in one line, without personal data."""
     if isinstance(message, Alert):
         at, what, colour = message.at, "ALERT", "bold red"
-        told = f"{message.kind}: {message.message}"
+        text = f"{message.kind}: {message.message}"
     else:
         at, what, colour = message.decided_at, message.outcome, COLOURS[message.outcome]
-        told = ", ".join(reason.code for reason in message.reasons)
+        text = ", ".join(reason.code for reason in message.reasons)
     return Text.assemble(
-        f"{at}  ", (f"{what:<12}", colour), plain(f"  {message.account or '-'}  {message.biz_id or '-'}  {told}")
+        f"{at}  ", (f"{what:<12}", colour), plain(f"  {message.account or '-'}  {message.biz_id or '-'}  {text}")
     )
 
 
@@ -125,21 +147,21 @@ def _print(place: bytes, event: bytes, wanted: Wanted, *, json: bool) -> None:
     try:
         message = from_event(event)
     except ValidationError:
-        complain(f"What is at {place.decode()} is no event of ours; it is left out.")
+        print_error(f"The entry {place.decode()} is not an event of this pipeline; it is skipped.")
         return
     if not wanted.takes(message):
         return
     if json:
         print(event.decode(), flush=True)
     else:
-        tell(in_a_line(message))
+        print_line(as_line(message))
 
 
-def _last(redis: "Redis", queue: str) -> list[Entry]:
+def _last(redis: Redis, queue: str) -> list[Entry]:
     return list(reversed(cast("list[Entry]", redis.xrevrange(queue, count=LAST))))
 
 
-def _read(redis: "Redis", after: dict[str, bytes], block: int | None) -> dict[str, list[Entry]]:
+def _read(redis: Redis, after: dict[str, bytes], block: int | None) -> dict[str, list[Entry]]:
     streams: dict[Any, Any] = dict(after)
     reply = cast("list[tuple[bytes, list[Entry]]]", redis.xread(streams, count=PAGE, block=block))
     return {queue.decode(): entries for queue, entries in reply}

@@ -1,27 +1,81 @@
-"""`faceid status`: where everything is at this moment."""
+"""`faceid status`: queues, message sets, workers and results at this moment."""
 
-from typing import Annotated
+import time
+from contextlib import ExitStack
+from typing import Annotated, Final
 
 import typer
+from rich.console import Group
+from rich.live import Live
 
+from console.status.brokers import open_queue_stats
+from console.status.rendering import as_record, view
+from console.status.snapshot import Status, read_status
+from console.terminal.errors import CommandError
 from console.terminal.options import Json
+from console.terminal.output import out, plain, print_json, print_line, print_table
+from console.terminal.redis_connection import open_redis
+from shared.settings import Settings, account_names, load_settings
+
+INTERVAL: Final = 2.0
+"""Seconds between two looks with --watch."""
+
+Watch = Annotated[bool, typer.Option("--watch", help="Refresh every two seconds, until Ctrl-C.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(status)
+def status(watch: Watch = False, json: Json = False) -> None:
+    """Show queues, message sets, workers and results.
 
-
-def status(
-    watch: Annotated[bool, typer.Option("--watch", help="Again every two seconds, until Ctrl-C.")] = False,
-    json: Json = False,
-) -> None:
-    """Show every stage's queue, what is delayed, dead or unverified and why, the workers, and the results.
-
-    Reasons on a long message set are estimated from a sample, and marked so.
+    For each stage: messages that wait and that are in work, the age of the oldest, and how many are delayed, dead or
+    unverified for which reason. Numbers with ~ are estimated from a sample.
 
     Example: [cyan]faceid status --watch[/]
     """
-    from console.status import show as status_run  # noqa: PLC0415 - keeps `faceid --help` quick
+    settings = load_settings()
+    try:
+        if not watch:
+            _print(settings, json=json)
+        elif json:
+            _repeat(settings)
+        else:
+            _watch(settings)
+    except KeyboardInterrupt:
+        return
 
-    status_run.tell_status(watch=watch, json=json)
+
+def _print(settings: Settings, *, json: bool) -> None:
+    found = _read(settings)
+    if json:
+        print_json(as_record(found, settings.prefix))
+        return
+    table, lines = view(found, settings.prefix, settings.lease_seconds)
+    print_table(table)
+    for line in lines:
+        print_line(line)
+
+
+def _repeat(settings: Settings) -> None:
+    while True:
+        _print(settings, json=True)
+        time.sleep(INTERVAL)
+
+
+def _watch(settings: Settings) -> None:
+    """Refresh the screen. While Redis can't be reached the screen says so."""
+    with Live(console=out, auto_refresh=False, screen=out.is_terminal) as live:
+        while True:
+            try:
+                table, lines = view(_read(settings), settings.prefix, settings.lease_seconds)
+                live.update(Group(table, *lines), refresh=True)
+            except CommandError as error:
+                live.update(plain(error.headline, "bold red"), refresh=True)
+            time.sleep(INTERVAL)
+
+
+def _read(settings: Settings) -> Status:
+    with ExitStack() as stack:
+        ledger = stack.enter_context(open_redis(settings.redis_url))
+        ledger.ping()  # first: when the broker is the same server, an error must name FACEID_REDIS_URL
+        broker = stack.enter_context(open_queue_stats(settings.broker_url, "FACEID_BROKER_URL"))
+        results = stack.enter_context(open_queue_stats(settings.results_url, "FACEID_RESULTS_URL"))
+        return read_status(ledger, broker, results, settings, sorted(account_names(settings)))

@@ -1,4 +1,4 @@
-"""What a broker says of its queues through kombu: how many messages wait, and on RabbitMQ how many read."""
+"""Queue statistics through kombu: how many messages wait and, on RabbitMQ, how many consumers there are."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,28 +9,28 @@ from console.status.snapshot import Depth, Reader, Results, Worker
 
 
 class KombuStats:
-    """Asks by passive declares, which make nothing and take nothing. AMQP tells no more than they do."""
+    """Statistics by passive declares, which create and consume nothing. AMQP has no other statistics."""
 
     def __init__(self, connection: Connection, *, counts_consumers: bool) -> None:
-        """`counts_consumers`: whether the broker does; kombu's own transports always say 0."""
+        """`counts_consumers`: whether the broker counts consumers. kombu's virtual transports always say 0."""
         self._connection = connection
         self._counts_consumers = counts_consumers
 
     def depth(self, queue: str) -> Depth:
-        """Of a queue that the workers read."""
+        """The depth of a queue that the workers read."""
         waiting, consumers = self._declared(queue)
         return Depth(waiting, None, None, consumers if self._counts_consumers else None)
 
     def workers(self, _: Iterable[str]) -> tuple[Worker, ...] | None:
-        """Not named."""
+        """None: the broker does not name them."""
         return None
 
     def connections(self) -> int | None:
-        """Not told."""
+        """None: not needed here."""
         return None
 
     def results(self, name: str, queue: str) -> Results:
-        """A results queue; whose consumers read it together is all one here."""
+        """A results queue. All its consumers are one group of readers: they share its messages."""
         waiting, consumers = self._declared(queue)
         if not self._counts_consumers:
             return Results(name, waiting, None)
@@ -38,7 +38,7 @@ class KombuStats:
         return Results(name, waiting, (reader,) if consumers else ())
 
     def _declared(self, queue: str) -> tuple[int, int]:
-        """Messages that wait, and consumers; a queue that nobody has made yet has neither."""
+        """Waiting messages and consumers of a queue; 0 and 0 when it does not exist yet."""
         channel: Any = self._connection.channel()
         try:
             found = channel.queue_declare(queue, passive=True)

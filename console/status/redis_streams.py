@@ -1,4 +1,4 @@
-"""What Redis says of the queues that ride on its Streams."""
+"""Queue statistics of Redis Streams."""
 
 from collections.abc import Iterable
 from typing import Any, Final, cast
@@ -11,27 +11,27 @@ from shared.messaging.topology import GROUP
 from shared.streams.scripts import HANDED_BACK
 
 NOTES_IDLE: Final = (7, 2)
-"""The version from which Redis notes when a consumer has asked in vain."""
+"""The first version of Redis that also updates the idle time of a consumer that was given no message."""
 READING: Final = 2
-"""Seconds since its last command within which a connection that reads a queue is alive."""
+"""A connection that reads a queue is alive when its last command is at most so many seconds old."""
 
 
 class RedisStreamsStats:
-    """One Redis, at the moment when this is made."""
+    """Statistics of one Redis. Ages are those at the time when this is made."""
 
-    def __init__(self, redis: "Redis") -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._now = server_time(redis)
 
     def depth(self, queue: str) -> Depth:
-        """Of a queue that the workers read."""
+        """The depth of a queue that the workers read."""
         length = self._redis.xlen(queue)
         consumers = _consumers(self._redis, queue, GROUP)
         in_work = sum(consumer["pending"] for consumer in consumers if consumer["name"] != HANDED_BACK.encode())
         return Depth(max(0, length - in_work), in_work, self._age(self._first(queue, "-")), readers=None)
 
     def workers(self, queues: Iterable[str]) -> tuple[Worker, ...]:
-        """The consumers of all these queues; one that runs several stages is one worker."""
+        """The consumers of these queues. A consumer of several queues is one worker."""
         known: dict[str, list[dict[str, Any]]] = {}
         for queue in queues:
             for consumer in _consumers(self._redis, queue, GROUP):
@@ -43,14 +43,14 @@ class RedisStreamsStats:
         )
 
     def connections(self) -> int | None:
-        """Those that are reading, where Redis is too old to note that an idle consumer asks."""
+        """Connections that are reading. None when Redis updates the idle time of idle consumers: count workers then."""
         if version(self._redis) >= NOTES_IDLE:
             return None
         clients = self._redis.client_list()
         return sum(client["cmd"] == "xreadgroup" and int(client["idle"]) <= READING for client in clients)
 
     def results(self, name: str, queue: str) -> Results:
-        """A results queue and the groups that read it."""
+        """A results queue and its consumer groups."""
         try:
             groups = self._redis.xinfo_groups(queue)
         except ResponseError as error:
@@ -64,14 +64,14 @@ class RedisStreamsStats:
         name = group["name"].decode()
         consumers = [row for row in _consumers(self._redis, queue, name) if row["name"] != HANDED_BACK.encode()]
         pending = self._redis.xpending(queue, name)
-        unseen = self._first(queue, f"({group['last-delivered-id'].decode()}")
+        next_entry = self._first(queue, f"({group['last-delivered-id'].decode()}")
         lag = group.get("lag")
         return Reader(
             name=name,
             consumers=len(consumers),
-            waiting=0 if unseen is None else lag,
+            waiting=0 if next_entry is None else lag,
             in_work=pending["pending"],
-            behind_seconds=max(self._age(pending["min"]), self._age(unseen)),
+            behind_seconds=max(self._age(pending["min"]), self._age(next_entry)),
             seen_seconds=min((row["idle"] / 1000 for row in consumers), default=None),
         )
 
@@ -80,19 +80,19 @@ class RedisStreamsStats:
         return found[0][0] if found else None
 
     def _age(self, entry: bytes | None) -> float:
-        """Seconds since an entry was added; 0 for none."""
+        """Seconds since an entry was added; 0 without an entry."""
         return max(0.0, self._now - int(entry.partition(b"-")[0]) / 1000) if entry else 0.0
 
 
-def version(redis: "Redis") -> tuple[int, ...]:
-    """The server's version, as Redis counts: Valkey names the one that it is like."""
+def version(redis: Redis) -> tuple[int, ...]:
+    """The version of Redis; for Valkey, the version of Redis that it is compatible with."""
     return tuple(int(part) for part in str(redis.info("server")["redis_version"]).split(".")[:3])
 
 
-def _consumers(redis: "Redis", queue: str, group: str) -> list[dict[str, Any]]:
+def _consumers(redis: Redis, queue: str, group: str) -> list[dict[str, Any]]:
     try:
         return redis.xinfo_consumers(queue, group)
     except ResponseError as error:
         if not str(error).startswith(("NOGROUP", "no such key")):
             raise
-        return []  # nothing was written to the queue yet, or nobody has read it
+        return []  # the queue or the group does not exist yet

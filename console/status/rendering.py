@@ -1,4 +1,4 @@
-"""The status as people and machines read it."""
+"""The status as JSON, and as a table with lines for people."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -7,34 +7,35 @@ from typing import Any, Final
 from rich.table import Table
 from rich.text import Text
 
-from console.status.consumer_lag import amiss, told
-from console.status.snapshot import SAMPLE, Census, Queue, Status
-from console.terminal.output import plain
-from console.terminal.time_format import rfc3339, span
+from console.status.consumer_lag import describe, warnings
+from console.status.snapshot import SAMPLE, Queue, SetCounts, Status
+from console.terminal.output import plain, plural
+from console.terminal.time_format import format_duration, rfc3339
 from shared.messaging.topology import STAGES, Stage
 
 FULL: Final = 0.8
-"""Share of the backlog limit from which it is shown in red."""
+"""The backlog is shown in red from this share of its limit."""
 
 
 def as_record(status: Status, prefix: str) -> dict[str, Any]:
-    """For machines; `amiss` has what people are shown of the results in red."""
-    wrong = [fault for results in status.results for fault in amiss(results, prefix)]
-    return asdict(status) | {"at": rfc3339(status.at), "warnings": wrong}
+    """For JSON. `warnings` has what the view shows in red about the results."""
+    found = [warning for results in status.results for warning in warnings(results, prefix)]
+    return asdict(status) | {"at": rfc3339(status.at), "warnings": found}
 
 
 def view(status: Status, prefix: str, lease: float) -> tuple[Table, list[Text]]:
-    """For people: a table of the stages, and lines on the rest. A worker silent for a `lease`, in seconds, is amiss."""
+    """For people: a table of the stages, and lines about the rest. A worker idle for `lease` seconds is in red."""
     lines = [_line("backlog", *_backlog(status)), _line("workers", *_workers(status, lease))]
     for breaker in status.breakers:
-        rest = f"rests for {span(breaker.open_seconds)}" if breaker.open_seconds else "is being probed"
-        opened = f"open: GetResult of account {breaker.account} {rest} ({breaker.code})"
-        lines.append(_line("breaker", opened, "bold red"))
+        wait = breaker.retry_in_seconds
+        retry = f"next try in {format_duration(wait)}" if wait else "the next try is due"
+        text = f"GetResult of account {breaker.account} is paused ({breaker.code}), {retry}"
+        lines.append(_line("breaker", text, "bold red"))
     for results in status.results:
-        lines.append(_line("results", told(results)))
-        lines += [_line("", fault, "bold red") for fault in amiss(results, prefix)]
-    if any(census.estimated for census in status.message_sets.values()):
-        lines.append(plain(f"~ estimated from {SAMPLE:,} items of a longer message set", "dim"))
+        lines.append(_line("results", describe(results)))
+        lines += [_line("", warning, "bold red") for warning in warnings(results, prefix)]
+    if any(counts.estimated for counts in status.message_sets.values()):
+        lines.append(plain(f"~ estimated from {SAMPLE:,} items of the message set", "dim"))
     return _stages(status), lines
 
 
@@ -48,7 +49,7 @@ def _stages(status: Status) -> Table:
     queues = {queue.stage: queue for queue in status.queues}
     for stage in STAGES:
         table.add_row(
-            stage, *_depth(queues.get(stage)), *(_why(census, stage) for census in status.message_sets.values())
+            stage, *_depth(queues.get(stage)), *(_reasons(counts, stage) for counts in status.message_sets.values())
         )
     return table
 
@@ -61,7 +62,7 @@ def _depth(queue: Queue | None) -> tuple[str, str, str]:
 
 def _oldest(queue: Queue) -> str:
     if queue.waiting or queue.in_work:
-        return "?" if queue.oldest_seconds is None else span(queue.oldest_seconds)
+        return "?" if queue.oldest_seconds is None else format_duration(queue.oldest_seconds)
     return "-"
 
 
@@ -69,9 +70,9 @@ def _number(count: int | None) -> str:
     return "?" if count is None else f"{count:,}"
 
 
-def _why(census: Census, stage: Stage) -> Text:
-    mark = "~" if census.estimated else ""
-    reasons = census.reasons.get(stage, {})
+def _reasons(counts: SetCounts, stage: Stage) -> Text:
+    mark = "~" if counts.estimated else ""
+    reasons = counts.reasons.get(stage, {})
     return Text("\n").join(plain(f"{mark}{count:,} {reason}") for reason, count in reasons.items()) or Text("-")
 
 
@@ -81,7 +82,7 @@ def _line(name: str, text: str, style: str = "") -> Text:
 
 def _backlog(status: Status) -> tuple[str, str]:
     if status.backlog is None:
-        return "not known: the broker does not tell", "dim"
+        return "unknown: the broker does not say", "dim"
     limit = status.max_backlog
     return f"{status.backlog:,} of {limit:,}", "bold red" if status.backlog >= FULL * limit else ""
 
@@ -89,23 +90,23 @@ def _backlog(status: Status) -> tuple[str, str]:
 def _workers(status: Status, lease: float) -> tuple[str, str]:
     if status.workers is None:
         return _subscribed(status.queues)
-    silent = [worker for worker in status.workers if worker.idle_seconds > lease]
+    idle = [worker for worker in status.workers if worker.idle_seconds > lease]
     if status.readers is None:
-        alive = len(status.workers) - len(silent)
-        shown = f"{alive} alive"
+        alive = len(status.workers) - len(idle)
+        text = f"{alive} alive"
     else:
-        alive, shown = status.readers, f"{status.readers} connections are reading queues"
-        silent = [worker for worker in silent if worker.in_work]  # without work it may just have nothing to do
-    if silent:
-        names = ", ".join(f"{worker.name} ({span(worker.idle_seconds)})" for worker in silent)
-        return f"{shown}, {len(silent)} silent: {names}", "bold red"
-    return shown, "" if alive else "bold red"
+        alive, text = status.readers, f"{plural(status.readers, 'connection')} reading queues"
+        idle = [worker for worker in idle if worker.in_work]  # without work its idle time says nothing
+    if idle:
+        names = ", ".join(f"{worker.name} ({format_duration(worker.idle_seconds)})" for worker in idle)
+        return f"{text}, {len(idle)} not responding: {names}", "bold red"
+    return text, "" if alive else "bold red"
 
 
 def _subscribed(queues: Iterable[Queue]) -> tuple[str, str]:
-    """Where workers have no names, how many read the queue of each stage."""
+    """How many read the queue of each stage, on a broker that does not name the workers."""
     known = {queue.stage: queue.readers for queue in queues if queue.readers is not None}
     if not known:
-        return "not known: the broker does not tell", "dim"
-    shown = ", ".join(f"{readers:,} on {stage}" for stage, readers in known.items())
-    return shown, "" if all(known.values()) else "bold red"
+        return "unknown: the broker does not say", "dim"
+    text = ", ".join(f"{readers:,} on {stage}" for stage, readers in known.items())
+    return text, "" if all(known.values()) else "bold red"

@@ -1,4 +1,4 @@
-"""The pipeline at one moment: what the ledger's Redis says, and what the brokers say of their queues."""
+"""The state of the pipeline at one moment, read from the ledger's Redis and from the brokers."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,25 +13,25 @@ from shared.messaging.topology import RESULT_QUEUES, TOPOLOGY, Stage, queue_name
 from shared.settings import Settings
 
 SAMPLE: Final = 1000
-"""Items of a message set that are looked at; the reasons of a longer one are estimated from so many."""
+"""Items of a message set that are read. For a larger set, the counts by reason are estimated from them."""
 MESSAGE_SETS: Final[tuple[SetName, ...]] = ("delayed", "dead", "unverified")
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How deep a queue of the pipeline's own is. What its broker does not tell is None."""
+    """How deep a queue is. None: the broker does not say."""
 
     waiting: int | None
     in_work: int | None
     oldest_seconds: float | None
-    """Age of the oldest message, waiting or in work; 0 when there is none."""
+    """Age of the oldest message, waiting or in work; 0 without a message."""
     readers: int | None
-    """Consumers that are subscribed to it."""
+    """Consumers that are subscribed to the queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queue(Depth):
-    """A stage's queue."""
+    """The queue of a stage."""
 
     stage: Stage
 
@@ -43,93 +43,94 @@ class Worker:
     name: str
     in_work: int
     idle_seconds: float
-    """How long ago it last touched any of its queues."""
+    """Seconds since it last used any of its queues."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Those who read a results queue together, each message once. What the broker does not tell is None."""
+    """Consumers that share the messages of a results queue. None: the broker does not say."""
 
     name: str
-    """Of their consumer group; empty where the queue itself is all that they share."""
+    """The consumer group; empty on a broker without consumer groups."""
     consumers: int
     waiting: int | None
-    """Messages that none of them has been given."""
+    """Messages that were not delivered to any of them."""
     in_work: int | None
-    """Messages that one of them has been given, and has not acknowledged."""
+    """Messages that were delivered and are not acknowledged."""
     behind_seconds: float | None
-    """Age of the oldest message that they have not acknowledged; 0 when there is none."""
+    """Age of the oldest message that is not acknowledged; 0 without one."""
     seen_seconds: float | None
-    """How long ago any of them last asked for messages, or was last given some."""
+    """Seconds since any of them last asked for messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """A results queue, which others read."""
+    """A results queue, which other systems read."""
 
     name: str
-    held: int | None
-    """Messages in it; on Redis also those that were read, as long as they are kept."""
+    count: int | None
+    """Messages in it. On Redis, acknowledged messages count until they are deleted."""
     readers: tuple[Reader, ...] | None
-    """None where the broker does not tell whether anybody reads."""
+    """None: the broker does not say."""
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
-    """What lies on a message set: how much of it, and why."""
+class SetCounts:
+    """How many items a message set has, by stage and reason."""
 
     total: int
     reasons: dict[Stage, dict[str, int]]
     estimated: bool
+    """Whether `reasons` is estimated from a sample."""
 
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """An account that can't be read from."""
+    """An account for which GetResult is paused, since its calls fail."""
 
     account: str
     code: str
-    open_seconds: float
-    """How long it rests yet; 0 when a probe is due."""
+    retry_in_seconds: float
+    """Seconds until the next probe; 0 when it is due."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything at one moment. What a broker does not tell is None."""
+    """Everything at one moment. None: the broker does not say."""
 
     at: float
     queues: tuple[Queue, ...]
     backlog: int | None
-    """Messages in the stages' queues, as far as the broker counts them."""
+    """Messages in the queues of all stages."""
     max_backlog: int
-    message_sets: dict[str, Census]
+    message_sets: dict[str, SetCounts]
     workers: tuple[Worker, ...] | None
     readers: int | None
-    """Connections that are reading queues, where the broker does not note that an idle worker asks for messages."""
+    """Connections that are reading queues, when the idle time of `workers` does not show who is alive."""
     breakers: tuple[Breaker, ...]
     results: tuple[Results, ...]
 
 
 class QueueStats(Protocol):
-    """One broker, asked without taking anything from anybody."""
+    """The statistics of one broker. Reading them consumes nothing."""
 
     def depth(self, queue: str) -> Depth:
-        """Of a queue that the workers read, by its full name; one that is not there yet is empty."""
+        """The depth of a queue that the workers read, by its full name. A missing queue is empty."""
 
     def workers(self, queues: Iterable[str]) -> tuple[Worker, ...] | None:
-        """The consumers of these queues together; None where the broker does not name them."""
+        """The consumers of these queues; None when the broker does not name them."""
 
     def connections(self) -> int | None:
-        """Connections that are reading queues, where the workers' own traces do not tell who is alive."""
+        """Connections that are reading queues; None when the workers' idle times show who is alive."""
 
     def results(self, name: str, queue: str) -> Results:
-        """A results queue, by its short name and its full one."""
+        """A results queue, by its short name and its full name."""
 
 
 def read_status(
-    ledger: "Redis", broker: QueueStats, results: QueueStats, settings: Settings, accounts: Iterable[str]
+    ledger: Redis, broker: QueueStats, results: QueueStats, settings: Settings, accounts: Iterable[str]
 ) -> Status:
-    """Ask all of them."""
+    """Read the state from the ledger and both brokers."""
     prefix, now = settings.prefix, server_time(ledger)
     depths = {row.stage: broker.depth(queue_name(prefix, row.reads)) for row in TOPOLOGY}
     queues = tuple(
@@ -141,7 +142,7 @@ def read_status(
         queues=queues,
         backlog=_backlog(queues),
         max_backlog=settings.max_backlog,
-        message_sets={name: census(MessageSet(ledger, prefix, name)) for name in MESSAGE_SETS},
+        message_sets={name: count_items(MessageSet(ledger, prefix, name)) for name in MESSAGE_SETS},
         workers=broker.workers(queue_name(prefix, row.reads) for row in TOPOLOGY),
         readers=broker.connections(),
         breakers=tuple(_breakers(ledger, prefix, accounts, now)),
@@ -149,18 +150,18 @@ def read_status(
     )
 
 
-def census(message_set: MessageSet) -> Census:
-    """Count a message set by stage and reason: exactly, or where it is long from a sample."""
+def count_items(message_set: MessageSet) -> SetCounts:
+    """Count a message set by stage and reason: exactly, or from a sample when it is large."""
     total = len(message_set)
     counts = Counter((stored.stage, stored.reason) for stored in message_set.sample(SAMPLE))
-    looked_at = counts.total()
+    read = counts.total()
     reasons: dict[Stage, dict[str, int]] = {}
     for (stage, reason), count in counts.most_common():
-        reasons.setdefault(stage, {})[reason] = round(count * total / looked_at) if total > SAMPLE else count
-    return Census(total, reasons, estimated=total > SAMPLE)
+        reasons.setdefault(stage, {})[reason] = round(count * total / read) if total > SAMPLE else count
+    return SetCounts(total, reasons, estimated=total > SAMPLE)
 
 
-def server_time(redis: "Redis") -> float:
+def server_time(redis: Redis) -> float:
     """Unix seconds by the server's clock."""
     seconds, microseconds = redis.time()
     return seconds + microseconds / 1e6
@@ -171,11 +172,11 @@ def _backlog(queues: Iterable[Queue]) -> int | None:
     return sum(known) if known else None
 
 
-def _breakers(redis: "Redis", prefix: str, accounts: Iterable[str], now: float) -> Iterator[Breaker]:
+def _breakers(redis: Redis, prefix: str, accounts: Iterable[str], now: float) -> Iterator[Breaker]:
     for account in accounts:
         found = cast(
             "list[bytes | None]", redis.hmget(account_key(prefix, account), ["opened_at", "open_until", "code"])
         )
         if found[0] is not None:
-            rest = max(0.0, int(found[1] or 0) / 1000 - now)
-            yield Breaker(account, (found[2] or b"").decode(), rest)
+            retry_in = max(0.0, int(found[1] or 0) / 1000 - now)
+            yield Breaker(account, (found[2] or b"").decode(), retry_in)

@@ -1,4 +1,4 @@
-"""What the settings say of one account, asking for no more of them than a command needs."""
+"""Secrets and policy of one account. A command reads only the settings that it needs."""
 
 from pathlib import Path
 
@@ -7,8 +7,9 @@ from shared.settings import Account, Settings, load_accounts
 
 
 def secrets_of(settings: Settings, name: str) -> list[str]:
-    """The account's live secrets, newest first. Raises `UsageError` or `SettingsError`."""
-    if settings.accounts is None and _only_default(name):
+    """The account's secrets, newest first. Raises `UsageError` or `SettingsError`."""
+    if settings.accounts is None:
+        _require_default(name)
         found = settings.api_secrets
         if not found:
             raise UsageError("There is no secret to sign with.", "Set FACEID_API_SECRETS.")
@@ -18,16 +19,19 @@ def secrets_of(settings: Settings, name: str) -> list[str]:
 
 
 def policy_of(settings: Settings, name: str) -> Path | None:
-    """The account's policy file; None for the default policy. Raises `UsageError` or `SettingsError`."""
-    if settings.accounts is None and _only_default(name):
+    """The account's policy file; None for the built-in policy. Raises `UsageError` or `SettingsError`."""
+    if settings.accounts is None:
+        _require_default(name)
         return settings.policy
     return _account(settings, name).policy
 
 
-def _only_default(name: str) -> bool:
+def _require_default(name: str) -> None:
     if name != "default":
-        raise UsageError(f"There is no account {name}.", "Without FACEID_ACCOUNTS the only one is default.")
-    return True
+        raise UsageError(
+            f"There is no account {name}.",
+            "The only account is default. Set FACEID_ACCOUNTS to a TOML file for more accounts.",
+        )
 
 
 def _account(settings: Settings, name: str) -> Account:

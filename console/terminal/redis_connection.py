@@ -1,4 +1,4 @@
-"""The console's way to Redis."""
+"""Connections of a command to Redis."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +14,7 @@ from redis.retry import Retry
 from console.terminal.errors import CommandError, UsageError
 
 TIMEOUT: Final = 5.0
+"""Seconds."""
 BROKER_OPTIONS: Final = {
     "connect_timeout": TIMEOUT / 2,
     "read_timeout": TIMEOUT,
@@ -21,11 +22,11 @@ BROKER_OPTIONS: Final = {
     "socket_connect_timeout": TIMEOUT / 2,
     "socket_timeout": TIMEOUT,
 }
-"""For a kombu connection that answers or fails within seconds: the first three are RabbitMQ's, the others Redis's."""
+"""Time-outs of a kombu connection: the first three are for RabbitMQ, the others for Redis."""
 
 
-def new_client(url: str, setting: str) -> "Redis":
-    """A client that answers or fails within seconds; raises `UsageError` for a URL that is none."""
+def new_client(url: str, setting: str) -> Redis:
+    """A client whose commands end or fail within `TIMEOUT`. Raises `UsageError` when the URL is not a Redis URL."""
     try:
         return Redis.from_url(
             url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT / 2, retry=Retry(NoBackoff(), 0)
@@ -37,31 +38,34 @@ def new_client(url: str, setting: str) -> "Redis":
 
 
 @contextmanager
-def open_redis(url: str, setting: str = "FACEID_REDIS_URL") -> Iterator["Redis"]:
-    """A client for one command. Raises `CommandError` when the server can't be reached or refuses a command.
+def open_redis(url: str, setting: str = "FACEID_REDIS_URL") -> Iterator[Redis]:
+    """A client for one command. Raises `CommandError` when Redis can't be reached or refuses a command.
 
-    `setting` is where the URL comes from: the one an operator would mend.
+    `setting` is the setting that the URL comes from; the error names it.
     """
     client = new_client(url, setting)
     try:
         yield client
     except RedisError as error:
-        raise in_words(error, setting) from error
+        raise _as_command_error(error, setting) from error
     finally:
         client.close()
 
 
-def in_words(error: RedisError, setting: str) -> CommandError:
-    """What a Redis error means for an operator."""
+def _as_command_error(error: RedisError, setting: str) -> CommandError:
     if isinstance(error, RedisConnectionError | RedisTimeoutError):
-        return CommandError(f"Redis can't be reached: {error}", f"Is it running, and does {setting} name it?")
+        return CommandError(f"Redis can't be reached: {error}", f"Check that it runs, and that {setting} names it.")
     if isinstance(error, ResponseError):
         return CommandError(
-            f"Redis refused a command ({code(error)}).", f"Is {setting} the Redis that the workers use?"
+            f"Redis refused a command ({error_code(error)}).",
+            f"Check that {setting} names the Redis that the workers use.",
         )
-    return CommandError(f"What answers is no Redis ({type(error).__name__}).", f"Does {setting} name the right port?")
+    return CommandError(
+        f"The server did not answer like Redis ({type(error).__name__}).",
+        f"Check that {setting} names the right host and port.",
+    )
 
 
-def code(error: ResponseError) -> str:
-    """The first word of the server's answer, such as WRONGTYPE: the rest may quote what was sent."""
+def error_code(error: ResponseError) -> str:
+    """The first word of Redis's answer, such as WRONGTYPE. The rest may quote data."""
     return str(error).rpartition("caused error: ")[2].partition(" ")[0] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Times as an operator writes and reads them."""
+"""Times, rates and durations as a person writes and reads them."""
 
 import re
 from datetime import UTC, datetime
@@ -9,40 +9,40 @@ _DURATION: Final = re.compile(r"(?:\d+[dhms])+")
 _PART: Final = re.compile(r"(\d+)([dhms])")
 
 
-def moment(text: str, now: float) -> float:
+def parse_time(text: str, now: float) -> float:
     """Unix seconds of an RFC 3339 time, or of a duration before `now` such as `2h` or `1d12h`.
 
-    Raises ValueError, which says how to write it.
+    Raises ValueError; its text says how to write a time.
     """
     if _DURATION.fullmatch(text):
         return now - sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(text))
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError("write a time as 2026-11-22T08:00:00Z, or a duration before now as 2h or 1d12h") from None
+        raise ValueError("write a time such as 2026-11-22T08:00:00Z, or a duration such as 2h or 1d12h") from None
     if time.tzinfo is None:
-        raise ValueError("write the time with its zone, such as Z for UTC")
+        raise ValueError("write the time with its time zone, such as Z for UTC")
     return time.timestamp()
 
 
-def per_second(text: str) -> float:
-    """A rate such as `50/s` or `50`. Raises ValueError, which says how to write it."""
+def parse_rate(text: str) -> float:
+    """A rate such as `50/s` or `50`, a second. Raises ValueError; its text says how to write a rate."""
     try:
         rate = float(text.removesuffix("/s"))
     except ValueError:
         rate = 0.0
     if not 0 < rate < float("inf"):
-        raise ValueError("write a rate above 0 as 50/s")
+        raise ValueError("write a rate above 0, such as 50/s")
     return rate
 
 
 def rfc3339(unix_seconds: float) -> str:
-    """A moment in UTC with milliseconds."""
+    """A time in UTC with milliseconds."""
     return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def span(seconds: float) -> str:
-    """A length of time in its two largest units: `2d 3h`, `5m 10s`, `0.4s`."""
+def format_duration(seconds: float) -> str:
+    """A duration in its two largest units: `2d 3h`, `5m 10s`, `0.4s`."""
     if abs(seconds) < 10:
         return f"{seconds:.1f}s"
     parts, left = [], int(abs(seconds))

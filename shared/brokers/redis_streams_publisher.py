@@ -1,11 +1,12 @@
 """Publishing to Redis Streams from an asyncio loop: one write for each batch, without a thread."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from hiredis import pack_command
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 from redis.asyncio.connection import ConnectionPool
 from redis.exceptions import RedisError, ResponseError
 
@@ -68,7 +69,14 @@ class StreamsPublisher:
 
 def addition(message: Message) -> tuple[str | bytes, ...]:
     """The Redis command that puts a message on its queue."""
-    return ("XADD", message.queue, "*", *plain_fields(message.body, message.content_type, to_json(message.headers)))
+    return ("XADD", message.queue, "*", *plain_fields(message.body, message.content_type, _headers(message)))
+
+
+def _headers(message: Message) -> bytes:
+    try:
+        return to_json(message.headers)
+    except PydanticSerializationError:  # a lone surrogate, which UTF-8 can't encode: the stdlib writes it as an escape
+        return json.dumps(dict(message.headers)).encode()
 
 
 def _packed(message: Message) -> bytes:

@@ -7,9 +7,9 @@ import pytest
 from kombu.connection import Connection
 from redis import Redis
 
+from console.status.brokers import open_queue_stats
 from console.status.kombu import KombuStats
 from console.status.redis_streams import RedisStreamsStats
-from console.status.show import open_queue_stats
 from console.status.snapshot import Depth, Reader, Results
 from console.terminal.errors import CommandError
 from shared.brokers.factory import open_connection
@@ -101,7 +101,7 @@ def test_the_readers_of_kombus_own_redis_lists_are_unknown(redis_url: str) -> No
     [
         (("guest:guest", "guest:private"), "the user or the password is wrong"),
         (("/v", "/nowhere"), "not found"),
-        (("127.0.0.1:", "127.0.0.1:9/?"), "nobody listens there"),
+        (("127.0.0.1:", "127.0.0.1:9/?"), "nothing listens there"),
     ],
 )
 def test_an_error_says_why_the_broker_can_not_be_asked(rabbit_url: str, change: tuple[str, str], headline: str) -> None:

@@ -61,7 +61,7 @@ def test_an_unknown_virtual_host_is_named(rabbit_url: str) -> None:
 def test_a_port_where_nobody_listens_is_reported(rabbit_url: str) -> None:
     assert refused("amqp://guest:guest@127.0.0.1:9//") == (
         "",
-        Refusal("nobody listens there", f"Start it, or mend host and port in {SETTING}."),
+        Refusal("nothing listens there", f"Start the broker, or fix host and port in {SETTING}."),
     )
 
 
@@ -72,7 +72,7 @@ def test_a_queue_declared_with_other_arguments_is_named_with_the_difference(rabb
         what, refusal = refused(rabbit_url)
 
     assert what == "queues"
-    assert "declared otherwise: inequivalent arg" in refusal.found
+    assert "declared with other arguments: inequivalent arg" in refusal.found
     assert "'faceid.verified'" in refusal.found
     assert "delete it when it is empty" in refusal.hint
 
@@ -115,4 +115,4 @@ def test_a_memory_alarm_is_reported(private_rabbit: RabbitServer) -> None:
     assert probes(private_rabbit.url())[-1] == Probe("confirms", ALARM)
 
     private_rabbit.full(full=False)
-    assert probes(private_rabbit.url())[-1].result == "given, and read back"
+    assert probes(private_rabbit.url())[-1].result == "a message was confirmed and read back"

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from console.main import COMMANDS
 from deploy.local.program import Program
 from deploy.local.stack import DEMO_SECRET, Stack
 from shared.brokers.factory import open_publisher
@@ -71,7 +72,7 @@ def message_set(redis: "Redis", name: Any = "dead") -> MessageSet:
     return MessageSet(redis, "faceid", name)
 
 
-def test_a_case_is_told_by_biz_id_and_by_biz_no(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
+def test_a_case_is_shown_by_biz_id_and_by_biz_no(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
     decide(stack, redis, callback(101))
 
     by_id, by_no = faceid("case", biz_id(101)), faceid("case", "order-101", "--json").records[0]
@@ -79,14 +80,14 @@ def test_a_case_is_told_by_biz_id_and_by_biz_no(stack: Stack, redis: "Redis", fa
     lines = {line.partition("  ")[0]: line.partition("  ")[2].strip() for line in by_id.out.splitlines()}
     assert lines["biz_no"] == "order-101"
     assert lines["state"].endswith(", published")
-    assert "refused for good: RESULT_NOT_FOUND" in lines["GetResult"]
+    assert "permanently refused: RESULT_NOT_FOUND" in lines["GetResult"]
     assert "NOT_RECONCILED: GetResult could not confirm the callback" in by_id.out
     assert [event["kind"] for event in by_no["events"]] == ["arrival", "decision"]
     assert by_no["biz_id"] == biz_id(101)
     assert by_no["published"] is not None
 
 
-def test_what_the_customer_sent_along_is_shown_only_when_asked(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
+def test_biz_extra_data_is_shown_only_with_reveal(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
     decide(stack, redis, callback(102))
 
     hidden = faceid("case", biz_id(102)).out + faceid("case", biz_id(102), "--json").out
@@ -99,45 +100,47 @@ def test_an_unknown_case_exits_with_3(faceid: Faceid) -> None:
     ran = faceid("case", "1795334000,nobody")
 
     assert (ran.code, ran.out) == (3, "")
-    assert "knows no case 1795334000,nobody" in ran.err
+    assert "has no case 1795334000,nobody" in ran.err
 
 
-def test_a_case_that_waits_says_for_what(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
+def test_a_waiting_case_says_what_it_waits_for(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
     payload: dict[str, Any] = json.loads(json.dumps(CALLBACKS["clean-pass"]))
     payload["biz_info"]["biz_id"] = waiting = f"{time.time():.0f},waiting"
     payload["status"] = "PROCESSING"
     asyncio.run(post_all(stack.notify_url, [signed(payload)]))
-    until(lambda: len(message_set(redis, "delayed")) == 1, what="the look later")
+    until(lambda: len(message_set(redis, "delayed")) == 1, what="the delayed recheck")
 
-    told = faceid("case", waiting, "--json").records[0]
+    case = faceid("case", waiting, "--json").records[0]
 
-    assert told["state"] == "waiting"
-    assert [event["kind"] for event in told["events"]] == ["arrival", "delayed"]
-    assert "waits before reconcile (open_case), due in 1h " in told["events"][1]["text"]
+    assert case["state"] == "waiting"
+    assert [event["kind"] for event in case["events"]] == ["arrival", "delayed"]
+    assert "delayed before reconcile (open_case), due in 1h " in case["events"][1]["text"]
 
 
-def test_a_replayed_dead_letter_is_decided_and_its_case_tells_of_it(
+def test_a_replayed_dead_letter_is_decided_and_its_case_shows_the_replay(
     stack: Stack, redis: "Redis", faceid: Faceid
 ) -> None:
     envelope = Envelope.arrived("default", "notify", "POST", callback(103), FORM, "", time.time())
-    letter = StoredMessage(envelope.id, "verify", "error", "KeyError at verify.py:1 in run", time.time())
-    letter = replace(letter, account="default", biz_id=biz_id(103), message=envelope.to_message("faceid.callbacks"))
-    for command in put_commands("faceid", "dead", letter):
+    stored = StoredMessage(envelope.id, "verify", "error", "KeyError at verify.py:1 in run", time.time())
+    stored = replace(stored, account="default", biz_id=biz_id(103), message=envelope.to_message("faceid.callbacks"))
+    for command in put_commands("faceid", "dead", stored):
         redis.execute_command(*command)
 
-    ran = faceid("dead", "replay", "--biz-id", biz_id(103), "--note", "mended in 1.4.2")
+    ran = faceid("dead", "replay", "--biz-id", biz_id(103), "--note", "fixed in 1.4.2")
     until(lambda: biz_id(103) in {decision["biz_id"] for decision in decisions(redis)}, what="the decision")
 
     assert (ran.code, ran.out) == (0, "1 replayed\n")
     events = faceid("case", biz_id(103), "--json").records[0]["events"]
     (replay,) = [event for event in events if event["kind"] == "replay"]
-    assert '(verify: error): "mended in 1.4.2"' in replay["text"]
+    assert '(verify: error): "fixed in 1.4.2"' in replay["text"]
 
 
-def test_what_workers_can_not_read_can_be_listed_and_replayed(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
-    redis.xadd("faceid.callbacks", {"who": "a stranger", "body": "x", "headers": "no JSON"})
-    stranger = Envelope.arrived("stranger", "notify", "POST", b"x", FORM, "", time.time())
-    open_publisher(stack.redis_url, 5).publish([stranger.to_message("faceid.callbacks")])
+def test_messages_that_workers_can_not_read_can_be_listed_and_replayed(
+    stack: Stack, redis: "Redis", faceid: Faceid
+) -> None:
+    redis.xadd("faceid.callbacks", {"who": "a third party", "body": "x", "headers": "no JSON"})
+    unknown = Envelope.arrived("unknown", "notify", "POST", b"x", FORM, "", time.time())
+    open_publisher(stack.redis_url, 5).publish([unknown.to_message("faceid.callbacks")])
     until(lambda: len(message_set(redis)) == 2, what="the dead letters")
 
     first = {record["reason"]: record["id"] for record in faceid("dead", "list", "--json").records}
@@ -147,13 +150,13 @@ def test_what_workers_can_not_read_can_be_listed_and_replayed(stack: Stack, redi
 
     assert set(first) == {"undecodable", "unknown_account"}
     assert (ran.code, ran.out) == (0, "2 replayed\n")
-    assert again["unknown_account"] == first["unknown_account"] == stranger.id
+    assert again["unknown_account"] == first["unknown_account"] == unknown.id
     shown = faceid("dead", "show", again["undecodable"], "--reveal", "--json").records[0]
-    assert shown["entry"] == {"who": "a stranger", "body": "x", "headers": "no JSON"}
+    assert shown["entry"] == {"who": "a third party", "body": "x", "headers": "no JSON"}
     assert faceid("dead", "drop", "--all", "--yes").out.endswith("2 dropped\n")
 
 
-def test_an_unverified_callback_is_decided_when_replayed_after_the_secret_was_mended(
+def test_an_unverified_callback_is_decided_when_replayed_after_the_secret_was_fixed(
     stack: Stack, redis: "Redis", faceid: Faceid
 ) -> None:
     asyncio.run(post_all(stack.notify_url, [callback(104, secret="rotated")]))
@@ -161,28 +164,31 @@ def test_an_unverified_callback_is_decided_when_replayed_after_the_secret_was_me
     for worker in stack.workers:
         worker.stop()
     env = stack.env | {"FACEID_API_SECRETS": f"{DEMO_SECRET},rotated"}
-    mended = Program("mended", (sys.executable, "-m", "console.main", "worker"), env, stack.folder)
-    mended.start()
+    fixed = Program("fixed", (sys.executable, "-m", "console.main", "worker"), env, stack.folder)
+    fixed.start()
     try:
         assert faceid("unverified", "replay", "--reason", "bad_signature").out == "1 replayed\n"
         until(lambda: biz_id(104) in {decision["biz_id"] for decision in decisions(redis)}, what="the decision")
     finally:
-        mended.stop()
+        fixed.stop()
         for worker in stack.workers:
             worker.start()
 
 
-def test_tailing_the_results_takes_nothing_away(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
+def test_tailing_the_results_consumes_nothing(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
     decide(stack, redis, *bodies(12, names=("clean-pass", "official-page-example"), first=200))
     before = redis.xinfo_stream("faceid.decisions")
 
-    last, whole = faceid("results", "tail", "--no-follow"), faceid("results", "tail", "--no-follow", "--from-start")
+    last, all_of_them = (
+        faceid("results", "tail", "--no-follow"),
+        faceid("results", "tail", "--no-follow", "--from-start"),
+    )
     events = faceid("results", "tail", "--no-follow", "--from-start", "--json").records
 
     assert redis.xinfo_stream("faceid.decisions") == before
     assert len(last.out.splitlines()) == 10
-    assert len(whole.out.splitlines()) == len(events) == len(decisions(redis))
-    assert PRIVATE not in whole.out
+    assert len(all_of_them.out.splitlines()) == len(events) == len(decisions(redis))
+    assert PRIVATE not in all_of_them.out
     assert [event["data"] for event in events] == decisions(redis)
 
 
@@ -213,11 +219,13 @@ def test_tailing_follows_new_decisions_until_it_is_interrupted(stack: Stack, red
 @pytest.mark.parametrize(
     ("url", "code", "said"),
     [
-        ("amqp://user:private@127.0.0.1:9//", 1, "nobody listens there"),
+        ("amqp://user:private@127.0.0.1:9//", 1, "nothing listens there"),
         ("stock+redis://:private@127.0.0.1:9/0", 2, "would consume them"),
     ],
 )
-def test_results_that_can_not_be_tailed_say_why(faceid: Faceid, url: str, code: int, said: str) -> None:
+def test_results_that_can_not_be_tailed_are_an_error_that_says_why(
+    faceid: Faceid, url: str, code: int, said: str
+) -> None:
     ran = faceid("results", "tail", FACEID_RESULTS_URL=url)
 
     assert (ran.code, ran.out) == (code, "")
@@ -225,7 +233,7 @@ def test_results_that_can_not_be_tailed_say_why(faceid: Faceid, url: str, code: 
     assert "private" not in ran.err
 
 
-def test_the_status_counts_what_rests_and_where(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
+def test_the_status_counts_stored_messages_and_results(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
     open_publisher(stack.redis_url, 5).publish(
         [Envelope.arrived("ghost", "notify", "POST", b"x", FORM, "", time.time()).to_message("faceid.callbacks")]
     )
@@ -240,13 +248,13 @@ def test_the_status_counts_what_rests_and_where(stack: Stack, redis: "Redis", fa
         "estimated": False,
     }
     assert [queue["stage"] for queue in status["queues"]] == ["verify", "reconcile", "classify", "publish"]
-    assert (status["backlog"], status["results"][0]["held"]) == (0, len(decisions(redis)))
-    assert "faceid.decisions: nobody reads it" in shown.out
+    assert (status["backlog"], status["results"][0]["count"]) == (0, len(decisions(redis)))
+    assert "faceid.decisions: no reader" in shown.out
     assert "1 unknown_account" in shown.out
     assert faceid("dead", "drop", "--all", "--yes").code == 0
 
 
-def test_the_status_sees_live_workers_and_messages_that_nobody_takes(
+def test_the_status_shows_live_workers_and_messages_that_nobody_reads(
     stack: Stack, redis: "Redis", faceid: Faceid
 ) -> None:
     (idle,) = faceid("status", "--json").records
@@ -277,7 +285,7 @@ def test_watching_the_status_prints_it_again_and_again(faceid: Faceid) -> None:
     assert process.wait(10) == 0
 
 
-def test_the_doctor_finds_a_server_for_the_demo_fit_but_for_its_limits(faceid: Faceid) -> None:
+def test_the_doctor_warns_only_of_memory_and_port_on_a_demo_server(faceid: Faceid) -> None:
     ran = faceid("doctor", "--json")
 
     levels = {record["check"]: record["level"] for record in ran.records}
@@ -297,7 +305,7 @@ def test_the_doctor_exits_with_1_when_something_fails(faceid: Faceid, redis: "Re
     assert "FACEID_API_SECRETS" in ran.out
 
 
-def test_a_signed_text_is_verified_and_posted_and_decided(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
+def test_signed_data_is_verified_posted_and_decided(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
     data = json.dumps(CALLBACKS["clean-pass"] | {"biz_info": {"biz_id": biz_id(601)}}).encode()
 
     body = faceid("sign", stdin=data + b"\n").out.encode()
@@ -314,7 +322,7 @@ def test_a_forged_body_does_not_verify(faceid: Faceid) -> None:
     assert (ran.code, ran.out) == (1, "unverified: bad_signature: no secret of the account gives this signature\n")
 
 
-def test_several_accounts_sign_each_with_its_own_secret(faceid: Faceid, tmp_path: Path) -> None:
+def test_each_account_signs_with_its_own_secret(faceid: Faceid, tmp_path: Path) -> None:
     accounts = tmp_path / "accounts.toml"
     tables = (f'[{name}]\napi_secrets = "{name}-secret"\nreconcile = "never"\n' for name in ("shop", "bank"))
     accounts.write_text("".join(tables))
@@ -327,7 +335,7 @@ def test_several_accounts_sign_each_with_its_own_secret(faceid: Faceid, tmp_path
     assert faceid("verify", stdin=body, **known).code == 2
 
 
-def test_a_policy_is_explained_or_refused_with_all_its_faults(faceid: Faceid, tmp_path: Path) -> None:
+def test_a_policy_is_explained_or_all_its_faults_are_listed(faceid: Faceid, tmp_path: Path) -> None:
     mine, broken = tmp_path / "mine.toml", tmp_path / "broken.toml"
     mine.write_text(faceid("policy", "show").out.replace("default-1", "strict-1").replace('"1e-4"', '"1e-5"', 1))
     broken.write_text('version = ""\n[faces]\nmargin = -1\n')
@@ -346,7 +354,9 @@ def test_help_is_quick_and_teaches_by_example() -> None:
 
     assert "dead" in ran.stdout
     heavy = {"redis", "kombu", "pydantic", "structlog", "starlette", "asyncio"}
-    assert not heavy & {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    imported = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    assert not heavy & imported
+    assert not {command.module for command in COMMANDS} & imported
 
 
 @pytest.mark.parametrize(
@@ -357,7 +367,8 @@ def test_help_is_quick_and_teaches_by_example() -> None:
             for message_set in ("dead", "unverified")
             for word in ("list", "show", "replay", "drop")
         ),
-        *("results tail", "results resend", "case", "case redecide", "status"),
+        *("results tail", "results resend", "case", "case redecide", "status", "settings"),
+        *("ingress", "worker", "simulator", "demo"),
         *("sign", "verify", "policy check", "policy show", "doctor"),
     ],
 )

@@ -43,9 +43,9 @@ def published(stack: Stack, *numbers: int) -> bool:
         return all(redis.hexists(f"faceid:case:{{default}}:{biz_id(number)}", "published") for number in numbers)
 
 
-def test_the_status_tells_what_rabbitmq_tells_and_marks_the_rest_unknown(stack: Stack, faceid: Faceid) -> None:
+def test_the_status_shows_what_rabbitmq_knows_and_marks_the_rest_unknown(stack: Stack, faceid: Faceid) -> None:
     asyncio.run(post_all(stack.notify_url, bodies(5, first=100)))
-    until(lambda: faceid("status", "--json").records[0]["results"][0]["held"] == 5, what="every decision")
+    until(lambda: faceid("status", "--json").records[0]["results"][0]["count"] == 5, what="every decision")
 
     (status,), shown = faceid("status", "--json").records, faceid("status").out
 
@@ -56,12 +56,12 @@ def test_the_status_tells_what_rabbitmq_tells_and_marks_the_rest_unknown(stack: 
     assert (status["backlog"], status["workers"], status["readers"]) == (0, None, None)
     assert status["results"][0]["readers"] == []
     assert "2 on verify, 2 on reconcile, 2 on classify, 2 on publish" in shown
-    (fault,) = status["warnings"]
-    assert fault.startswith("faceid.decisions: nobody reads it, 5 wait; start a consumer")
-    assert fault in shown
+    (warning,) = status["warnings"]
+    assert warning.startswith("faceid.decisions: no reader, 5 messages; start a consumer")
+    assert warning in shown
 
 
-def test_the_doctor_finds_rabbitmq_fit(faceid: Faceid) -> None:
+def test_the_doctor_passes_a_good_rabbitmq(faceid: Faceid) -> None:
     ran = faceid("doctor", "--json")
 
     levels = {record["check"]: record["level"] for record in ran.records}
@@ -70,7 +70,7 @@ def test_the_doctor_finds_rabbitmq_fit(faceid: Faceid) -> None:
     assert {name: levels[name] for name in names} == dict.fromkeys(names, "ok")
 
 
-def test_a_tail_hears_what_comes_and_takes_nothing(stack: Stack, faceid: Faceid) -> None:
+def test_a_tail_shows_new_decisions_and_consumes_nothing(stack: Stack, faceid: Faceid) -> None:
     (before,) = faceid("status", "--json").records
     process = faceid.start("results", "tail", "--json")
     assert process.stderr is not None
@@ -78,33 +78,33 @@ def test_a_tail_hears_what_comes_and_takes_nothing(stack: Stack, faceid: Faceid)
     assert "Listening at the exchange faceid" in process.stderr.readline()
 
     asyncio.run(post_all(stack.notify_url, bodies(2, first=200)))
-    heard = {json.loads(process.stdout.readline())["subject"] for _ in range(2)}
+    subjects = {json.loads(process.stdout.readline())["subject"] for _ in range(2)}
     process.send_signal(2)
 
-    assert heard == {biz_id(200), biz_id(201)}
+    assert subjects == {biz_id(200), biz_id(201)}
     assert process.wait(10) == 0
     (after,) = faceid("status", "--json").records
-    assert after["results"][0]["held"] == before["results"][0]["held"] + 2
+    assert after["results"][0]["count"] == before["results"][0]["count"] + 2
 
 
 @pytest.mark.parametrize("option", ["--from-start", "--no-follow"])
-def test_what_was_published_before_can_not_be_tailed(faceid: Faceid, option: str) -> None:
+def test_earlier_decisions_can_not_be_tailed(faceid: Faceid, option: str) -> None:
     ran = faceid("results", "tail", option)
 
     assert (ran.code, ran.out) == (2, "")
     assert "would consume it" in ran.err
 
 
-def test_a_replayed_dead_letter_is_decided_and_its_case_tells_of_it(stack: Stack, faceid: Faceid) -> None:
+def test_a_replayed_dead_letter_is_decided_and_its_case_shows_the_replay(stack: Stack, faceid: Faceid) -> None:
     (body,) = bodies(1, first=300)
     envelope = Envelope.arrived("default", "notify", "POST", body, FORM, "", time.time())
-    letter = StoredMessage(envelope.id, "verify", "error", "KeyError at verify.py:1 in run", time.time())
-    letter = replace(letter, account="default", biz_id=biz_id(300), message=envelope.to_message("faceid.callbacks"))
+    stored = StoredMessage(envelope.id, "verify", "error", "KeyError at verify.py:1 in run", time.time())
+    stored = replace(stored, account="default", biz_id=biz_id(300), message=envelope.to_message("faceid.callbacks"))
     with Redis.from_url(stack.redis_url) as redis:
-        for command in put_commands("faceid", "dead", letter):
+        for command in put_commands("faceid", "dead", stored):
             redis.execute_command(*command)
 
-    ran = faceid("dead", "replay", "--biz-id", biz_id(300), "--note", "mended in 1.4.2")
+    ran = faceid("dead", "replay", "--biz-id", biz_id(300), "--note", "fixed in 1.4.2")
     until(lambda: published(stack, 300), what="the decision")
 
     assert (ran.code, ran.out) == (0, "1 replayed\n")

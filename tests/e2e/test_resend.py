@@ -92,7 +92,7 @@ def test_what_is_not_found_is_named_and_the_rest_is_resent(redis: "Redis", facei
     redis.hset("faceid:case:{default}:open", "opened_at", "1")
     ran = faceid("results", "resend", "--biz-id", decision.biz_id, "--biz-id", "open", "--biz-id", "nobody", "--json")
     assert (ran.code, ran.records[0]["missing"], ran.records[0]["sent"]) == (3, ["open", "nobody"], 1)
-    assert "2 not among the decisions that are meant" in ran.err
+    assert "2 not found among the selected decisions" in ran.err
     assert len(events(redis)) == 1
 
 
@@ -109,7 +109,7 @@ def test_a_broker_that_is_away_is_said(redis: "Redis", faceid: Faceid) -> None:
     ran = faceid("results", "resend", "--all", FACEID_RESULTS_URL=f"redis://127.0.0.1:{free_port()}/0")
     assert ran.code == 1
     assert "Stopped after 0." in ran.err
-    assert "did not take the messages" in ran.err
+    assert "did not store the messages" in ran.err
 
 
 def test_on_rabbitmq_decisions_are_resent_with_what_they_are_routed_by(

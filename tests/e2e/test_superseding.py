@@ -166,7 +166,7 @@ def test_what_can_not_be_decided_again_says_why(stack: Stack, redis: "Redis", fa
 
     assert (unknown.code, unnoted.code, undecided.code, bare.code) == (3, 2, 1, 1)
     assert "not decided yet" in undecided.err
-    assert "verified anew" in bare.err
+    assert "Let the user verify again" in bare.err
 
 
 def test_a_decision_that_no_worker_has_published_yet_says_so(stack: Stack, redis: "Redis", faceid: Faceid) -> None:

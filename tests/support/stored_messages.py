@@ -9,7 +9,7 @@ NOW = 1_795_334_400.0
 SECRET_TEXT = b"data=a+person%27s+evidence&sign=0123"
 
 
-def letter(number: int = 1, **fields: Any) -> StoredMessage:
+def dead_letter(number: int = 1, **fields: Any) -> StoredMessage:
     """A dead letter of a known case, a minute old for each number."""
     headers: dict[str, str | int | float] = {"id": f"item-{number}", "account": "default", "channel": "notify"}
     headers |= {"method": "POST", "attempts": 7, "query": "token=private"}
@@ -28,7 +28,7 @@ def letter(number: int = 1, **fields: Any) -> StoredMessage:
 
 
 def unreadable(number: int = 9, **fields: Any) -> StoredMessage:
-    """A dead letter that was no message at all."""
+    """A dead letter that holds a stream entry which could not be read."""
     known: dict[str, Any] = {
         "id": f"callbacks:{number}-0",
         "stage": "verify",

@@ -1,25 +1,27 @@
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import fakeredis
 import pytest
 from redis import Redis
 
-from console.dead_letters.batch_move import BATCH_BYTES, MoveCounts, Pace, batches, move
-from console.dead_letters.replay import TOMBSTONES, CrossServerReplay, Drop, MoveContext, fresh
+from console.dead_letters.batch_move import BATCH_BYTES, MoveContext, MoveCounts, Pace, batches, move
+from console.dead_letters.drop import TOMBSTONES, Drop
+from console.dead_letters.replay import CrossServerReplay, Replay, without_attempts
 from shared.ledger.case_key import CaseKey, case_key
 from shared.ledger.message_set import Command, MessageSet, put_commands
 from shared.messaging.message import Message
 from shared.messaging.stored_message import StoredMessage
-from tests.support.stored_messages import NOW, SECRET_TEXT, letter, unreadable
+from tests.support.stored_messages import NOW, SECRET_TEXT, dead_letter, unreadable
 
-HAND = MoveContext("faceid", "dead", "alice", NOW, "mended", retention_seconds=60)
+CONTEXT = MoveContext("faceid", "dead", "alice", NOW, "fixed", retention_ms=60_000)
 
 
-class Leaving:
-    """Items leave for a list."""
+class MoveToList:
+    """Moves items to a Redis list."""
 
     def __init__(self) -> None:
         self.prepared: list[int] = []
@@ -35,33 +37,33 @@ class Leaving:
 
 
 @pytest.fixture
-def redis() -> "Redis":
+def redis() -> Redis:
     return fakeredis.FakeRedis()
 
 
-def put(redis: "Redis", *letters: StoredMessage) -> MessageSet:
-    for stored in letters:
+def put(redis: Redis, *items: StoredMessage) -> MessageSet:
+    for stored in items:
         for command in put_commands("faceid", "dead", stored):
             redis.execute_command(*command)
     return MessageSet(redis, "faceid", "dead")
 
 
-def test_a_move_tells_what_left_what_had_gone_and_what_was_refused(redis: "Redis") -> None:
+def test_a_move_counts_moved_gone_and_refused_items(redis: Redis) -> None:
     redis.set("bad", "no list")
-    letters = [letter(1), letter(2, reason="bad"), letter(3, reason="poison"), letter(4)]
-    message_set = put(redis, *letters)
-    counts, steps, leaving = MoveCounts(), list[int](), Leaving()
+    items = [dead_letter(1), dead_letter(2, reason="bad"), dead_letter(3, reason="poison"), dead_letter(4)]
+    message_set = put(redis, *items)
+    counts, steps, action = MoveCounts(), list[int](), MoveToList()
 
-    move(message_set, [*letters, letter(5)], leaving, Pace(None), counts, steps.append)
+    move(message_set, [*items, dead_letter(5)], action, Pace(None), counts, steps.append)
 
-    assert (counts.left, counts.gone, counts.refused) == (2, 1, {"WRONGTYPE": 1, "NO_SUCH_QUEUE": 1})
-    assert (leaving.prepared, steps) == ([4], [5])
+    assert (counts.moved, counts.gone, counts.refused) == (2, 1, {"WRONGTYPE": 1, "NO_SUCH_QUEUE": 1})
+    assert (action.prepared, steps) == ([4], [5])
     assert [stored.id for stored in message_set] == ["item-3", "item-2"]
 
 
-def test_batches_are_cut_by_number_and_by_size() -> None:
-    large = letter(message=Message("q", b"x" * BATCH_BYTES, "", {}))
-    items = [letter(), letter(), letter(), large, unreadable()]
+def test_a_batch_is_limited_in_items_and_in_bytes() -> None:
+    large = dead_letter(message=Message("q", b"x" * BATCH_BYTES, "", {}))
+    items = [dead_letter(), dead_letter(), dead_letter(), large, unreadable()]
 
     assert [len(batch) for batch in batches(items, 2)] == [2, 2, 1]
     assert [len(batch) for batch in batches(items, 500)] == [4, 1]
@@ -78,7 +80,7 @@ class Clock:
 
 
 @pytest.mark.parametrize("rate", [0.5, 3, 50, 100_000])
-def test_a_rate_is_held_in_small_steps(rate: float) -> None:
+def test_a_rate_is_held_with_small_batches(rate: float) -> None:
     clock = Clock()
     pace = Pace(rate, lambda: clock.now, clock.sleep)
     done = 0
@@ -97,39 +99,39 @@ def test_without_a_rate_nothing_waits() -> None:
     assert clock.now == 100
 
 
-def test_a_replayed_message_forgets_its_attempts_and_nothing_else() -> None:
-    message = letter().message
+def test_a_replayed_message_loses_its_attempts_and_nothing_else() -> None:
+    message = dead_letter().message
     assert message is not None
 
-    again = fresh(replace(message, headers={**message.headers, "x-delivery-count": 5}))
+    again = without_attempts(replace(message, headers={**message.headers, "x-delivery-count": 5}))
 
     assert again == replace(
         message, headers={name: value for name, value in message.headers.items() if name != "attempts"}
     )
 
 
-def test_a_move_is_noted_on_the_case_where_that_is_known() -> None:
-    (hset, key, field, told), (pexpire, _, life) = HAND.noted("replay", letter(3))
+def test_a_move_is_noted_on_the_case_if_the_case_is_known() -> None:
+    (hset, key, field, note), (pexpire, _, ttl) = CONTEXT.note_commands("replay", dead_letter(3))
 
-    assert (hset, pexpire, life) == ("HSET", "PEXPIRE", 60_000)
+    assert (hset, pexpire, ttl) == ("HSET", "PEXPIRE", 60_000)
     assert key == case_key("faceid", CaseKey("default", "1795334000,case-3"))
     assert field == f"replay:item-3:{NOW * 1000:.0f}"
-    assert json.loads(str(told)) == {
+    assert json.loads(str(note)) == {
         "by": "alice",
-        "note": "mended",
+        "note": "fixed",
         "message_set": "dead",
         "stage": "reconcile",
         "reason": "error",
     }
-    assert HAND.noted("replay", unreadable()) == ()
+    assert CONTEXT.note_commands("replay", unreadable()) == ()
 
 
-def test_a_dropped_item_leaves_a_tombstone_without_its_message_and_releases_its_case(redis: "Redis") -> None:
+def test_a_dropped_item_leaves_a_tombstone_without_its_message_and_releases_its_case(redis: Redis) -> None:
     case = case_key("faceid", CaseKey("default", "1795334000,case-1"))
     redis.hset(case, mapping={"owner": "item-1", "unsigned_recheck": "item-0", "opened_at": "1"})
-    message_set, tombstones = put(redis, letter()), MessageSet(redis, "faceid", "tombstones")
+    message_set, tombstones = put(redis, dead_letter()), MessageSet(redis, "faceid", "tombstones")
 
-    move(message_set, [letter()], Drop(HAND, tombstones), Pace(None), MoveCounts(), lambda _: None)
+    move(message_set, [dead_letter()], Drop(CONTEXT, tombstones), Pace(None), MoveCounts(), lambda _: None)
 
     (stone,) = tombstones
     assert (stone.id, stone.stage, stone.reason, stone.at, stone.message) == ("item-1", "reconcile", "error", NOW, None)
@@ -139,20 +141,46 @@ def test_a_dropped_item_leaves_a_tombstone_without_its_message_and_releases_its_
     assert set(kept) == {b"opened_at", f"drop:item-1:{NOW * 1000:.0f}".encode()}
 
 
-def test_tombstones_are_capped(redis: "Redis", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tombstones_are_capped(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     assert TOMBSTONES == 10_000
-    monkeypatch.setattr("console.dead_letters.replay.TOMBSTONES", 3)
-    letters = [letter(number) for number in range(1, 6)]
-    message_set, tombstones = put(redis, *letters), MessageSet(redis, "faceid", "tombstones")
+    monkeypatch.setattr("console.dead_letters.drop.TOMBSTONES", 3)
+    items = [dead_letter(number) for number in range(1, 6)]
+    message_set, tombstones = put(redis, *items), MessageSet(redis, "faceid", "tombstones")
 
-    for stored in letters:
-        move(message_set, [stored], Drop(HAND, tombstones), Pace(None), MoveCounts(), lambda _: None)
+    for stored in items:
+        move(message_set, [stored], Drop(CONTEXT, tombstones), Pace(None), MoveCounts(), lambda _: None)
 
     assert len(tombstones) == 3
 
 
+@pytest.mark.parametrize("text", ["plain", "\u00e9", "\ud800 lone surrogate"])
+def test_a_message_is_replayed_whatever_its_headers_hold(redis: Redis, text: str) -> None:
+    stored = dead_letter()
+    assert stored.message is not None
+    stored = replace(stored, message=replace(stored.message, headers={**stored.message.headers, "query": text}))
+    message_set = put(redis, stored)
+
+    move(message_set, list(message_set), Replay(CONTEXT), Pace(None), counts := MoveCounts(), lambda _: None)
+
+    ((_, fields),) = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange("faceid.verified"))
+    assert (counts.moved, len(message_set)) == (1, 0)
+    assert (fields[b"body"], fields[b"content_type"]) == (SECRET_TEXT, b"application/json")
+    assert json.loads(fields[b"headers"])["query"] == text
+
+
+def test_refused_items_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    MoveCounts(moved=1, gone=2, refused=Counter({"NO_SUCH_QUEUE": 1, "WRONGTYPE": 3})).print("replayed")
+
+    captured = capsys.readouterr()
+    assert captured.out.splitlines() == ["1 replayed", "2 already gone: somebody else replayed or dropped them"]
+    assert captured.err.splitlines()[::2] == [
+        "1 refused (NO_SUCH_QUEUE) and not replayed.",
+        "3 refused (WRONGTYPE) and not replayed.",
+    ]
+
+
 class Broker:
-    """Stands in for a Publisher."""
+    """A publisher that keeps the messages."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -161,51 +189,51 @@ class Broker:
         self.messages += messages
 
 
-def test_on_another_broker_the_message_is_published_before_it_leaves_the_shelf(redis: "Redis") -> None:
+def test_a_replay_to_another_broker_publishes_a_message_before_it_leaves_the_message_set(redis: Redis) -> None:
     broker, added = Broker(), list[Command]()
-    message_set = put(redis, letter(), unreadable())
-    way = CrossServerReplay(HAND, broker, added.extend)
+    message_set = put(redis, dead_letter(), unreadable())
+    action = CrossServerReplay(CONTEXT, broker, added.extend)
 
-    move(message_set, list(message_set), way, Pace(None), counts := MoveCounts(), lambda _: None)
+    move(message_set, list(message_set), action, Pace(None), counts := MoveCounts(), lambda _: None)
 
     assert [message.body for message in broker.messages] == [SECRET_TEXT]
     assert added == [("XADD", "faceid.callbacks", "*", b"foo", b"private \xff", b"bar", b"")]
-    assert (counts.left, len(message_set)) == (2, 0)
+    assert (counts.moved, len(message_set)) == (2, 0)
 
 
-def test_what_fails_again_before_it_has_left_the_shelf_stays_there_anew(redis: "Redis") -> None:
-    class Failing(Broker):
+def test_an_item_that_fails_again_during_a_replay_stays(redis: Redis) -> None:
+    class FailsAgain(Broker):
         def publish(self, messages: Sequence[Message]) -> None:
             super().publish(messages)
-            put(redis, letter(1, at=NOW + 5, reason="poison"))
+            put(redis, dead_letter(1, at=NOW + 5, reason="poison"))
 
-    broker, message_set = Failing(), put(redis, letter(1), letter(2))
+    broker, message_set = FailsAgain(), put(redis, dead_letter(1), dead_letter(2))
 
     move(
         message_set,
         list(message_set),
-        CrossServerReplay(HAND, broker, None),
+        CrossServerReplay(CONTEXT, broker, None),
         Pace(None),
         counts := MoveCounts(),
         lambda _: None,
     )
 
-    assert (len(broker.messages), counts.left) == (2, 1)
+    assert (len(broker.messages), counts.moved) == (2, 1)
     assert [(stored.id, stored.reason) for stored in message_set] == [("item-1", "poison")]
 
 
-def test_what_was_found_in_a_stream_stays_when_the_broker_has_no_streams(redis: "Redis") -> None:
+def test_an_unreadable_stream_entry_stays_when_the_broker_is_not_redis(redis: Redis) -> None:
     broker = Broker()
-    message_set = put(redis, letter(), unreadable())
+    message_set = put(redis, dead_letter(), unreadable())
 
     move(
         message_set,
         list(message_set),
-        CrossServerReplay(HAND, broker, None),
+        CrossServerReplay(CONTEXT, broker, None),
         Pace(None),
         counts := MoveCounts(),
         lambda _: None,
     )
 
-    assert (counts.left, counts.refused) == (1, {"NO_SUCH_QUEUE": 1})
+    assert (counts.moved, counts.refused) == (1, {"NO_SUCH_QUEUE": 1})
     assert [stored.id for stored in message_set] == ["callbacks:9-0"]

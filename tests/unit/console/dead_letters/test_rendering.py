@@ -1,17 +1,18 @@
 import json
 from collections import Counter
 
+import pytest
 from rich.console import Console
 
-from console.dead_letters.rendering import counts, details, lines, summary, table
+from console.dead_letters.rendering import as_table, details, name_and_value_lines, print_counts, summary
 from console.dead_letters.selection import Kind
-from tests.support.stored_messages import NOW, SECRET_TEXT, letter, unreadable
+from tests.support.stored_messages import NOW, SECRET_TEXT, dead_letter, unreadable
 
 
-def test_a_summary_has_what_an_operator_searches_by_and_nothing_of_the_person() -> None:
-    told = summary(letter(2), NOW)
+def test_a_summary_holds_no_personal_data() -> None:
+    record = summary(dead_letter(2), NOW)
 
-    assert told == {
+    assert record == {
         "id": "item-2",
         "stage": "reconcile",
         "reason": "error",
@@ -24,11 +25,11 @@ def test_a_summary_has_what_an_operator_searches_by_and_nothing_of_the_person() 
     }
 
 
-def test_details_hide_the_message_and_say_how_long_it_is() -> None:
-    told = details(letter(), NOW, reveal=False)
+def test_details_hide_the_message_and_show_its_length() -> None:
+    record = details(dead_letter(), NOW, reveal=False)
 
-    assert told["body"] == f"[hidden, {len(SECRET_TEXT)} bytes]"
-    assert told["headers"] == {
+    assert record["body"] == f"[hidden, {len(SECRET_TEXT)} bytes]"
+    assert record["headers"] == {
         "id": "item-1",
         "account": "default",
         "channel": "notify",
@@ -36,38 +37,38 @@ def test_details_hide_the_message_and_say_how_long_it_is() -> None:
         "attempts": 7,
         "query": "[hidden, 13 characters]",
     }
-    assert "person" not in json.dumps(told)
+    assert "person" not in json.dumps(record)
 
 
-def test_details_reveal_the_message_when_asked() -> None:
-    told = details(letter(), NOW, reveal=True)
+def test_details_show_the_message_with_reveal() -> None:
+    record = details(dead_letter(), NOW, reveal=True)
 
-    assert (told["body"], told["headers"]["query"]) == (SECRET_TEXT.decode(), "token=private")
+    assert (record["body"], record["headers"]["query"]) == (SECRET_TEXT.decode(), "token=private")
 
 
-def test_a_header_that_is_not_ours_is_hidden() -> None:
-    stored = letter()
+def test_an_unknown_header_is_hidden() -> None:
+    stored = dead_letter()
     assert stored.message is not None
     headers = {**stored.message.headers, "name": "Jane Doe", "query": ""}
-    stored = letter(message=type(stored.message)("q", b"", "", headers))
+    stored = dead_letter(message=type(stored.message)("q", b"", "", headers))
 
     assert details(stored, NOW, reveal=False)["headers"]["name"] == "[hidden, 8 characters]"
     assert details(stored, NOW, reveal=False)["headers"]["query"] == ""
 
 
-def test_what_could_not_be_read_is_shown_field_by_field() -> None:
+def test_an_entry_that_could_not_be_read_is_shown_field_by_field() -> None:
     assert details(unreadable(), NOW, reveal=False)["entry"] == {"foo": "[hidden, 9 bytes]", "bar": "[hidden, 0 bytes]"}
     assert details(unreadable(), NOW, reveal=True)["entry"] == {"foo": "private \\xff", "bar": ""}
 
 
 def test_nested_details_are_indented() -> None:
-    assert list(lines({"a": 1, "b": {"c": 2}})) == [("a", "1"), ("b", ""), ("  c", "2")]
+    assert list(name_and_value_lines({"a": 1, "b": {"c": 2}})) == [("a", "1"), ("b", ""), ("  c", "2")]
 
 
 def test_the_table_has_a_row_for_each_item_with_its_age() -> None:
     console = Console(width=200)
     with console.capture() as captured:
-        console.print(table([letter(1), letter(2, detail="[bold]\x1b[2J")], NOW))
+        console.print(as_table([dead_letter(1), dead_letter(2, detail="[bold]\x1b[2J")], NOW))
 
     _, first, second = captured.get().splitlines()
     assert first.split()[0] == "item-1"
@@ -75,10 +76,13 @@ def test_the_table_has_a_row_for_each_item_with_its_age() -> None:
     assert "[bold]\\x1b[2J" in second
 
 
-def test_counts_come_with_the_most_first() -> None:
+def test_counts_start_with_the_most_frequent(capsys: pytest.CaptureFixture[str]) -> None:
     kinds: Counter[Kind] = Counter({("verify", "undecodable"): 1, ("reconcile", "error"): 12_000})
 
-    assert [line.split() for line in counts(kinds)] == [
+    print_counts("dead", kinds)
+
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
         ["12,000", "reconcile:", "error"],
         ["1", "verify:", "undecodable"],
+        ["12,001", "dead", "letters", "in", "all"],
     ]

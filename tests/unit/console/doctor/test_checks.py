@@ -8,16 +8,16 @@ from console.doctor.probe import Probe, Refusal
 
 REDIS = RedisEnvironment("7.2.4", "noeviction", True, "", "always", 100_000_000, 1_000_000_000, 0.01)
 FINE = (Probe("", "reachable"),)
-RABBIT = (Probe("", "reachable, version 3.10.8"), Probe("queues", "as they have to be"), Probe("confirms", "given"))
+RABBIT = (Probe("", "reachable, version 3.10.8"), Probe("queues", "declared"), Probe("confirms", "given"))
 FIT = Environment(REDIS, {"FACEID_BROKER_URL": FINE, "FACEID_RESULTS_URL": FINE}, (), {"default": ()}, 8028)
-REFUSED = Refusal("nobody listens there", "Start it.")
+REFUSED = Refusal("nothing listens there", "Start it.")
 
 
 def levels(environment: Environment) -> dict[str, str]:
     return {finding.check: finding.level for finding in diagnose(environment)}
 
 
-def test_a_fit_installation_passes_every_check() -> None:
+def test_a_good_installation_passes_every_check() -> None:
     assert levels(FIT) == {
         "redis": "ok",
         "version": "ok",
@@ -75,14 +75,14 @@ def test_each_other_fault_is_found_alone(changes: dict[str, Any], check: str, le
     assert levels(replace(FIT, **changes)) == levels(FIT) | {check: level}
 
 
-def test_without_redis_nothing_more_is_said_of_it() -> None:
+def test_without_redis_its_other_checks_are_left_out() -> None:
     findings = diagnose(replace(FIT, redis="Connection refused."))
 
     assert (findings[0].check, findings[0].level, findings[0].found) == ("redis", "fail", "Connection refused.")
     assert [finding.check for finding in findings[1:]] == ["broker", "results", "secrets", "policy of default", "port"]
 
 
-def test_whatever_is_amiss_comes_with_what_to_do() -> None:
+def test_every_finding_that_is_not_ok_says_what_to_do() -> None:
     worst = replace(
         FIT,
         redis=RedisEnvironment("5.0", "allkeys-lru", False, "", "", 99, 100, 60.0),
@@ -95,7 +95,7 @@ def test_whatever_is_amiss_comes_with_what_to_do() -> None:
     assert all(bool(finding.hint) == (finding.level != "ok") for finding in diagnose(worst) + diagnose(FIT))
 
 
-def test_each_probe_of_a_rabbitmq_is_a_check_of_its_own() -> None:
+def test_each_probe_of_rabbitmq_is_a_check() -> None:
     found = levels(replace(FIT, brokers={"FACEID_BROKER_URL": RABBIT}))
     clash = levels(replace(FIT, brokers={"FACEID_BROKER_URL": (RABBIT[0], Probe("queues", REFUSED))}))
 

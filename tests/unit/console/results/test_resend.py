@@ -15,7 +15,7 @@ APPROVED = made_on(on_answer())
 
 
 class Broker:
-    """Takes batches until it fails."""
+    """A publisher that keeps batches, and fails at one."""
 
     def __init__(self, fails_at: int | None = None) -> None:
         self.batches: list[list[Message]] = []
@@ -31,7 +31,7 @@ def many(count: int) -> list[Decision]:
     return [Decision.model_validate(dict(APPROVED) | {"biz_id": f"{BORN:.0f},{n}"}) for n in range(count)]
 
 
-def test_decisions_are_published_in_batches_as_they_were() -> None:
+def test_decisions_are_published_in_batches_and_unchanged() -> None:
     broker, sent, steps = Broker(), Sent(), list[int]()
     made = many(1200)
     send(made, broker, "p", Pace(None), sent, steps.append)
@@ -40,7 +40,7 @@ def test_decisions_are_published_in_batches_as_they_were() -> None:
     assert (sent.count, sum(steps), [len(batch) for batch in broker.batches]) == (1200, 1200, [500, 500, 200])
 
 
-def test_a_rate_is_held_by_small_batches() -> None:
+def test_a_rate_is_held_with_small_batches() -> None:
     naps = list[float]()
     broker = Broker()
     send(many(50), broker, "p", Pace(100.0, clock=lambda: 0.0, sleep=naps.append), Sent(), lambda _: None)
@@ -48,7 +48,7 @@ def test_a_rate_is_held_by_small_batches() -> None:
     assert naps == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
 
 
-def test_what_was_taken_before_a_failure_is_counted() -> None:
+def test_messages_stored_before_a_failure_are_counted() -> None:
     sent = Sent()
     with pytest.raises(NotStored):
         send(many(1200), Broker(fails_at=2), "p", Pace(None), sent, lambda _: None)
@@ -69,6 +69,5 @@ def test_what_was_taken_before_a_failure_is_counted() -> None:
         (Wanted(ids=frozenset({APPROVED.id}), outcome="REVIEW"), False),
     ],
 )
-def test_a_decision_is_meant_when_it_passes_every_filter(wanted: Wanted, taken: bool) -> None:
+def test_a_decision_is_wanted_when_it_passes_every_filter(wanted: Wanted, taken: bool) -> None:
     assert wanted.takes(APPROVED) is taken
-    assert wanted.is_narrow == (wanted != Wanted())

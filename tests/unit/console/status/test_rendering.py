@@ -3,14 +3,14 @@ import pytest
 from redis import Redis
 from rich.console import Console
 
-from console.status.consumer_lag import amiss, told
+from console.status.consumer_lag import describe, warnings
 from console.status.rendering import as_record, view
-from console.status.snapshot import SAMPLE, Breaker, Census, Queue, Reader, Results, Status, Worker, census
+from console.status.snapshot import SAMPLE, Breaker, Queue, Reader, Results, SetCounts, Status, Worker, count_items
 from shared.ledger.message_set import MessageSet, put_commands
-from tests.support.stored_messages import NOW, letter
+from tests.support.stored_messages import NOW, dead_letter
 
 BILLING = Reader("billing", 2, 1, 0, 0.3, 0.1)
-EMPTY = Census(0, {}, estimated=False)
+EMPTY = SetCounts(0, {}, estimated=False)
 
 
 def status(**fields: object) -> Status:
@@ -40,13 +40,13 @@ def row(state: Status, start: str) -> list[str]:
     return next(line.split() for line in text(state).splitlines() if line.startswith(start))
 
 
-def test_a_stage_has_its_depth_and_the_age_of_its_oldest_message() -> None:
+def test_a_stage_shows_its_depth_and_the_age_of_its_oldest_message() -> None:
     assert row(status(), "verify") == ["verify", "1,200", "5", "1m", "15s", "-", "-", "-"]
     assert row(status(), "publish") == ["publish", "0", "0", "-", "-", "-", "-"]
 
 
-def test_reasons_stand_at_their_stage() -> None:
-    dead = Census(3, {"publish": {"error": 2, "poison": 1}}, estimated=False)
+def test_reasons_are_shown_at_their_stage() -> None:
+    dead = SetCounts(3, {"publish": {"error": 2, "poison": 1}}, estimated=False)
     shown = text(status(message_sets={"delayed": EMPTY, "dead": dead, "unverified": EMPTY}))
 
     assert "dead 3" in shown
@@ -56,7 +56,7 @@ def test_reasons_stand_at_their_stage() -> None:
 
 
 def test_estimates_are_marked() -> None:
-    dead = Census(90_000, {"publish": {"error": 90_000}}, estimated=True)
+    dead = SetCounts(90_000, {"publish": {"error": 90_000}}, estimated=True)
     shown = text(status(message_sets={"dead": dead}))
 
     assert "~90,000 error" in shown
@@ -68,32 +68,34 @@ def test_estimates_are_marked() -> None:
     [
         ([], None, "0 alive"),
         ([Worker("w1", 0, 0.1), Worker("w2", 3, 1.0)], None, "2 alive"),
-        ([Worker("w1", 0, 0.1), Worker("w2", 0, 31.0)], None, "1 alive, 1 silent: w2 (31s)"),
-        ([Worker("w1", 0, 31.0)], 2, "2 connections are reading queues"),
-        ([Worker("w1", 4, 31.0)], 2, "2 connections are reading queues, 1 silent: w1 (31s)"),
+        ([Worker("w1", 0, 0.1), Worker("w2", 0, 31.0)], None, "1 alive, 1 not responding: w2 (31s)"),
+        ([Worker("w1", 0, 31.0)], 2, "2 connections reading queues"),
+        ([Worker("w1", 4, 31.0)], 2, "2 connections reading queues, 1 not responding: w1 (31s)"),
     ],
 )
-def test_a_worker_is_silent_after_a_lease(workers: list[Worker], readers: int | None, expected: str) -> None:
+def test_a_worker_that_is_idle_for_a_lease_does_not_respond(
+    workers: list[Worker], readers: int | None, expected: str
+) -> None:
     assert " ".join(row(status(workers=tuple(workers), readers=readers), "workers")[1:]) == expected
 
 
-def test_an_open_breaker_is_shown_with_why() -> None:
+def test_an_open_breaker_is_shown_with_its_cause() -> None:
     shown = text(status(breakers=(Breaker("default", "AUTHENTICATION_ERROR", 12.0),)))
 
-    assert "GetResult of account default rests for 12s (AUTHENTICATION_ERROR)" in shown
+    assert "GetResult of account default is paused (AUTHENTICATION_ERROR), next try in 12s" in shown
 
 
-def test_what_the_broker_does_not_tell_is_said_to_be_unknown() -> None:
+def test_what_the_broker_does_not_say_is_shown_as_unknown() -> None:
     untold = tuple(Queue(None, None, None, None, stage) for stage in ("verify", "publish"))
     shown = text(status(queues=(), backlog=None, workers=None, results=(Results("decisions", 3, None),)))
 
-    assert shown.count("not known") == 3
+    assert (shown.count("unknown"), shown.count("does not say who reads")) == (2, 1)
     assert row(status(queues=()), "verify")[1:4] == ["?", "?", "?"]
     assert row(status(queues=untold), "verify")[1:4] == ["?", "?", "-"]
 
 
 @pytest.mark.parametrize(("readers", "expected"), [(2, "3 on verify, 2 on publish"), (0, "3 on verify, 0 on publish")])
-def test_where_workers_have_no_names_each_stage_has_its_readers(readers: int, expected: str) -> None:
+def test_without_names_of_workers_the_readers_of_each_stage_are_shown(readers: int, expected: str) -> None:
     queues = (Queue(7, None, None, 3, "verify"), Queue(0, None, None, readers, "publish"))
     state = status(queues=queues, workers=None)
 
@@ -105,7 +107,7 @@ def test_where_workers_have_no_names_each_stage_has_its_readers(readers: int, ex
     ("results", "fault"),
     [
         (Results("decisions", 0, ()), ""),
-        (Results("decisions", 7, ()), "faceid.decisions: nobody reads it, 7 wait; start a consumer"),
+        (Results("decisions", 7, ()), "faceid.decisions: no reader, 7 messages; start a consumer"),
         (Results("decisions", 7, None), ""),
         (Results("decisions", 7, (BILLING,)), ""),
         (
@@ -115,7 +117,7 @@ def test_where_workers_have_no_names_each_stage_has_its_readers(readers: int, ex
         (Results("decisions", 7, (Reader("audit", 0, 5, 0, 3.0, None),)), "XGROUP DESTROY faceid.decisions audit"),
         (
             Results("decisions", 7, (Reader("audit", 1, 5, 0, 90.0, 75.0),)),
-            "nobody reads for it, behind by 5, the oldest for 1m 30s",
+            "no active consumer, behind by 5, the oldest for 1m 30s",
         ),
         (Results("decisions", 7, (Reader("audit", 1, 0, 0, 0.0, 9e5),)), ""),
         (Results("decisions", 999, (Reader("", 1, 999, None, None, None),)), ""),
@@ -125,26 +127,27 @@ def test_where_workers_have_no_names_each_stage_has_its_readers(readers: int, ex
         ),
     ],
 )
-def test_results_that_nobody_reads_in_time_are_amiss_with_what_to_do(results: Results, fault: str) -> None:
-    found = list(amiss(results, "faceid"))
+def test_results_without_timely_readers_are_warned_about(results: Results, fault: str) -> None:
+    found = list(warnings(results, "faceid"))
 
     assert (fault in found[0]) if fault else (found == [])
     assert as_record(status(results=(results,)), "faceid")["warnings"] == found
     assert all(line in text(status(results=(results,))) for line in found)
 
 
-def test_what_is_amiss_with_the_results_is_red() -> None:
+def test_a_warning_is_red() -> None:
     _, lines = view(status(results=(Results("alerts", 1, ()),)), "faceid", lease=30)
 
     assert [str(span.style) for span in lines[-1].spans] == ["bold", "bold red"]
 
 
-def test_results_are_told_with_who_reads_them() -> None:
+def test_results_are_shown_with_their_readers() -> None:
     assert (
-        told(Results("decisions", 3, (BILLING,))) == "3 decisions; read by billing (2 consumers, 1 wait, seen 0.1s ago)"
+        describe(Results("decisions", 3, (BILLING,)))
+        == "3 decisions; read by billing (2 consumers, 1 waiting, seen 0.1s ago)"
     )
-    assert told(Results("decisions", 3, (Reader("", 1, 3, None, None, None),))) == "3 decisions; read by 1 consumer"
-    assert told(Results("alerts", 0, ())) == "0 alerts; read by nobody"
+    assert describe(Results("decisions", 3, (Reader("", 1, 3, None, None, None),))) == "3 decisions; read by 1 consumer"
+    assert describe(Results("alerts", 0, ())) == "0 alerts; no reader"
 
 
 def test_a_record_is_plain_data() -> None:
@@ -161,28 +164,28 @@ def test_a_record_is_plain_data() -> None:
 
 
 @pytest.fixture
-def redis() -> "Redis":
+def redis() -> Redis:
     return fakeredis.FakeRedis()
 
 
-def fill(redis: "Redis", count: int) -> MessageSet:
+def fill(redis: Redis, count: int) -> MessageSet:
     for number in range(count):
-        stored = letter(number, reason="poison" if number % 4 == 0 else "error", message=None)
+        stored = dead_letter(number, reason="poison" if number % 4 == 0 else "error", message=None)
         for command in put_commands("faceid", "dead", stored):
             redis.execute_command(*command)
     return MessageSet(redis, "faceid", "dead")
 
 
-def test_a_short_shelf_is_counted(redis: "Redis") -> None:
-    assert census(fill(redis, 40)) == Census(40, {"reconcile": {"error": 30, "poison": 10}}, estimated=False)
+def test_a_small_message_set_is_counted(redis: Redis) -> None:
+    assert count_items(fill(redis, 40)) == SetCounts(40, {"reconcile": {"error": 30, "poison": 10}}, estimated=False)
 
 
-def test_an_empty_shelf_is_counted_too(redis: "Redis") -> None:
-    assert census(fill(redis, 0)) == EMPTY
+def test_an_empty_message_set_is_counted_too(redis: Redis) -> None:
+    assert count_items(fill(redis, 0)) == EMPTY
 
 
-def test_a_long_shelf_is_estimated(redis: "Redis") -> None:
-    found = census(fill(redis, 2 * SAMPLE))
+def test_a_large_message_set_is_estimated(redis: Redis) -> None:
+    found = count_items(fill(redis, 2 * SAMPLE))
 
     assert (found.total, found.estimated) == (2000, True)
     assert found.reasons["reconcile"]["poison"] == pytest.approx(500, abs=200)

@@ -1,25 +1,28 @@
+import json
+
 import pytest
 
-from console.terminal.errors import CommandError, NotFound, explained
-from console.terminal.output import complain, plain, tell
+from console.terminal.error_report import report
+from console.terminal.errors import CommandError, NotFound
+from console.terminal.output import plain, plural, print_error, print_json, print_line
 from shared.messaging.publisher import NotStored
 from shared.settings import SettingsError
 from workers.decisioning.policy import PolicyError
 
 
-def test_what_would_steer_a_terminal_is_spelt_out() -> None:
+def test_control_characters_are_escaped() -> None:
     assert plain("a\x1b[31mred\r\nb\u202e").plain == r"a\x1b[31mred\r\nb\u202e"
 
 
-def test_what_looks_like_markup_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    tell("item [bold]x[/bold] [/]")
+def test_markup_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    print_line("item [bold]x[/bold] [/]")
 
     assert capsys.readouterr().out == "item [bold]x[/bold] [/]\n"
 
 
-def test_lines_are_never_broken(capsys: pytest.CaptureFixture[str]) -> None:
-    tell("word " * 100)
-    complain("word " * 100, "more " * 100)
+def test_lines_are_never_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
+    print_line("word " * 100)
+    print_error("word " * 100, "more " * 100)
 
     captured = capsys.readouterr()
     assert (captured.out.count("\n"), captured.err.count("\n")) == (1, 2)
@@ -35,12 +38,29 @@ def test_lines_are_never_broken(capsys: pytest.CaptureFixture[str]) -> None:
         (NotStored("TimeoutError"), 1),
     ],
 )
-def test_what_an_operator_can_mend_is_told_in_words_with_its_exit_code(error: Exception, code: int) -> None:
-    trouble = explained(error)
+def test_a_known_error_is_printed_and_has_an_exit_code(
+    error: Exception, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report(error) == code
+    assert capsys.readouterr().err != ""
 
-    assert trouble is not None
-    assert trouble.exit_code == code
+
+def test_a_bug_is_not_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(KeyError("x")) is None
+    assert capsys.readouterr().err == ""
 
 
-def test_a_fault_of_ours_keeps_its_traceback() -> None:
-    assert explained(KeyError("x")) is None
+def test_json_escapes_a_lone_surrogate(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"a": "\u00e9\ud800"})
+
+    out = capsys.readouterr().out
+    assert out == '{"a":"\u00e9\\ud800"}\n'
+    assert json.loads(out) == {"a": "\u00e9\ud800"}
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 attempts"), (1, "1 attempt"), (2, "2 attempts"), (1200, "1,200 attempts")]
+)
+def test_a_number_has_the_right_noun(count: int, text: str) -> None:
+    assert plural(count, "attempt") == text
+    assert plural(2, "process", "processes") == "2 processes"

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from console.terminal.time_format import moment, per_second, rfc3339, span
+from console.terminal.time_format import format_duration, parse_rate, parse_time, rfc3339
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC).timestamp()
 
@@ -19,25 +19,25 @@ NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC).timestamp()
         ("2026-11-22T07:59:30.250Z", 29.75),
     ],
 )
-def test_a_moment_is_a_time_with_its_zone_or_a_duration_before_now(text: str, seconds_ago: float) -> None:
-    assert moment(text, NOW) == pytest.approx(NOW - seconds_ago)
+def test_a_time_is_rfc3339_or_a_duration_before_now(text: str, seconds_ago: float) -> None:
+    assert parse_time(text, NOW) == pytest.approx(NOW - seconds_ago)
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2", "h2", "2h!", "-2h", "2026-11-22", "2026-11-22T07:59:30"])
-def test_anything_else_is_refused_with_how_to_write_it(text: str) -> None:
+def test_another_time_is_refused_with_how_to_write_one(text: str) -> None:
     with pytest.raises(ValueError, match="write"):
-        moment(text, NOW)
+        parse_time(text, NOW)
 
 
 @pytest.mark.parametrize(("text", "rate"), [("50/s", 50), ("0.5", 0.5), ("1e3/s", 1000)])
 def test_a_rate_is_a_number_a_second(text: str, rate: float) -> None:
-    assert per_second(text) == rate
+    assert parse_rate(text) == rate
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1/s", "fast", "5/m", "inf", "nan"])
-def test_a_rate_that_is_none_is_refused(text: str) -> None:
+def test_another_rate_is_refused_with_how_to_write_one(text: str) -> None:
     with pytest.raises(ValueError, match="50/s"):
-        per_second(text)
+        parse_rate(text)
 
 
 def test_times_are_printed_in_utc_with_milliseconds() -> None:
@@ -48,5 +48,5 @@ def test_times_are_printed_in_utc_with_milliseconds() -> None:
     ("seconds", "text"),
     [(0, "0.0s"), (0.44, "0.4s"), (-3, "-3.0s"), (10, "10s"), (3600, "1h"), (3725, "1h 2m"), (-90_061, "-1d 1h")],
 )
-def test_a_length_of_time_has_its_two_largest_units(seconds: float, text: str) -> None:
-    assert span(seconds) == text
+def test_a_duration_has_its_two_largest_units(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
