@@ -3,7 +3,8 @@
 import os
 
 from celery import Celery
-from redis import Redis
+
+from tests.support.redis_clients import open_redis
 
 app = Celery(
     "tests",
@@ -17,7 +18,7 @@ app = Celery(
 
 @app.task  # type: ignore[untyped-decorator]  # Celery is untyped
 def record(number: int) -> None:
-    with Redis.from_url(os.environ["STREAMS_TEST_URL"]) as redis:
+    with open_redis(os.environ["STREAMS_TEST_URL"]) as redis:
         redis.rpush("recorded", number)
 
 

@@ -24,6 +24,7 @@ from tests.support.commands import Faceid
 from tests.support.load import CALLBACKS, biz_id, bodies, decisions, post, signed
 from tests.support.payloads import FORM
 from tests.support.planted import KEYS, OLD_SOUTH, SECRETS
+from tests.support.redis_clients import open_redis
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -68,7 +69,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def redis(stack: Stack) -> "Iterator[Redis]":
-    with Redis.from_url(stack.redis_url) as client:
+    with open_redis(stack.redis_url) as client:
         yield client
 
 

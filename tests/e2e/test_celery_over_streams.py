@@ -9,7 +9,8 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
-from redis import Redis
+
+from tests.support.redis_clients import open_redis
 
 pytestmark = pytest.mark.server
 
@@ -31,7 +32,7 @@ def test_a_celery_worker_runs_every_task_once(worker: subprocess.Popen[bytes], r
 
     for number in range(300):
         (record_at_second_try if number % 30 == 0 else record).delay(number)
-    with Redis.from_url(redis_url) as redis:
+    with open_redis(redis_url) as redis:
         deadline = monotonic() + 40
         while redis.xlen("celery") and monotonic() < deadline:
             assert worker.poll() is None, "the worker ended"

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from redis import Redis
 
 from deploy.local.player import Player
 from deploy.local.sessions import Session
 from deploy.local.stack import Stack
 from tests.support.load import decisions
+from tests.support.redis_clients import open_redis
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -40,7 +40,7 @@ def stats(stack: Stack) -> dict[str, Any]:
 
 
 def test_under_the_limit_every_case_is_decided_by_one_read(stack: Stack) -> None:
-    with Redis.from_url(stack.redis_url) as redis:
+    with open_redis(stack.redis_url) as redis:
         asyncio.run(play(stack, SESSIONS))
         until(lambda: len(decisions(redis)) == SESSIONS, seconds=60)
         made = decisions(redis)

@@ -24,6 +24,7 @@ from shared.messaging.envelope import Envelope
 from shared.messaging.stored_message import StoredMessage
 from tests.support.commands import Faceid
 from tests.support.load import CALLBACKS, biz_id, bodies, decisions, post_all, signed
+from tests.support.redis_clients import open_redis
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -45,7 +46,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def redis(stack: Stack) -> "Iterator[Redis]":
-    with Redis.from_url(stack.redis_url) as client:
+    with open_redis(stack.redis_url) as client:
         yield client
 
 

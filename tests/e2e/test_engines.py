@@ -11,7 +11,6 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from redis import Redis
 
 from deploy.local.follower import open_follower
 from deploy.local.player import Played, Player
@@ -19,6 +18,7 @@ from deploy.local.sessions import day
 from deploy.local.stack import Stack
 from shared.events.decision import Decision
 from shared.ledger.message_set import MessageSet
+from tests.support.redis_clients import open_redis
 
 pytestmark = pytest.mark.server
 SESSIONS = int(os.environ.get("FACEID_TEST_SESSIONS", "100"))
@@ -69,7 +69,7 @@ async def play(stack: Stack) -> Run:
     await asyncio.sleep(SETTLE)
     following.cancel()
     await follower.close()
-    with Redis.from_url(stack.redis_url) as redis:
+    with open_redis(stack.redis_url) as redis:
         unverified = len(MessageSet(redis, "faceid", "unverified"))
     decided = [one.decision for one in follower.arrived]
     return counted(played, decided, unverified, await player.reads(), seconds)

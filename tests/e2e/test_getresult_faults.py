@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import pytest
-from redis import Redis
 
 from deploy.local.player import Played, Player
 from deploy.local.sessions import Session
@@ -15,6 +14,7 @@ from deploy.local.stack import Stack
 from deploy.simulator.driver.control_client import Remote
 from deploy.simulator.model.faults import Faults, ResultFault, ResultFaultKind
 from tests.support.load import decisions
+from tests.support.redis_clients import open_redis
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -99,7 +99,7 @@ def ended(stack: Stack) -> dict[str, Ended]:
 
     async def run() -> dict[str, Ended]:
         played = await play(stack)
-        with Redis.from_url(stack.redis_url) as redis:
+        with open_redis(stack.redis_url) as redis:
             await asyncio.to_thread(until, lambda: len(decisions(redis)) >= len(CASES), 60)
             made = {decision["biz_id"]: decision for decision in decisions(redis)}
             return {
@@ -130,7 +130,7 @@ def test_a_fault_of_getresult_is_decided_as_it_should_be(name: str, ended: dict[
 
 
 def test_nothing_is_decided_twice_and_nothing_dies(stack: Stack, ended: dict[str, Ended]) -> None:
-    with Redis.from_url(stack.redis_url) as redis:
+    with open_redis(stack.redis_url) as redis:
         made = Counter(decision["biz_id"] for decision in decisions(redis))
         assert set(made.values()) == {1}
         assert len(made) == len(ended)

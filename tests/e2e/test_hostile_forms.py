@@ -18,6 +18,7 @@ from tests.support.commands import Faceid
 from tests.support.hostile_bodies import BOUNDARY, MULTIPART, Genuine, biz_id, sign
 from tests.support.load import bodies, decisions
 from tests.support.payloads import CALLBACKS, FORM
+from tests.support.redis_clients import open_redis
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -87,7 +88,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def redis(stack: Stack) -> "Iterator[Redis]":
-    with Redis.from_url(stack.redis_url) as client:
+    with open_redis(stack.redis_url) as client:
         yield client
 
 

@@ -33,6 +33,7 @@ from tests.support.leaks import in_logs, search, spellings
 from tests.support.load import CALLBACKS, biz_id, decisions
 from tests.support.payloads import FORM
 from tests.support.planted import EXTRA, NAME, NEEDLES, USED
+from tests.support.redis_clients import open_redis
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -97,7 +98,7 @@ class Run:
         self.server = RedisServer(folder / "redis", extra=("--requirepass", password))
         self.url = self.server.url.replace("//", f"//:{password}@")
         self.stack = Stack(folder, redis_url=self.url, worker_stages=((),), settings=SETTINGS)
-        self.redis: Redis = Redis.from_url(self.url)
+        self.redis: Redis = open_redis(self.url)
         self.traces: dict[str, bytes] = {}
         self.events: list[dict[str, Any]] = []
         """The results queue, as `faceid results tail --json` prints it."""

@@ -23,6 +23,7 @@ from deploy.simulator.driver.browser import http_client
 from deploy.simulator.model.faults import Faults, ResultFault
 from tests.support.load import CALLBACKS, SIGNATURES, bodies, decisions, post, post_all, signed, timeless
 from tests.support.queues import Queues, queues_of
+from tests.support.redis_clients import open_redis
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -71,7 +72,7 @@ def engine_url(request: pytest.FixtureRequest) -> str:
 
 
 def redis_of(stack: Stack) -> "Redis":
-    return Redis.from_url(stack.redis_url)
+    return open_redis(stack.redis_url)
 
 
 def published(queues: Queues, count: int) -> bool:
@@ -255,7 +256,7 @@ def test_queues_ledger_and_results_may_live_apart(running: MakeStack) -> None:
         base = elsewhere.url.removesuffix("/0")
         stack = running("apart", (ALL,), FACEID_BROKER_URL=f"{base}/1", FACEID_RESULTS_URL=f"{base}/2")
         asyncio.run(post_all(stack.notify_url, bodies(100)))
-        results = Redis.from_url(f"{base}/2")
+        results = open_redis(f"{base}/2")
         until(lambda: len(decisions(results)) == 100)
         assert len({decision["biz_id"] for decision in decisions(results)}) == 100
         assert len(list(redis_of(stack).scan_iter("faceid:case:*"))) == 100

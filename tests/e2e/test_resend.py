@@ -20,6 +20,7 @@ from shared.ledger.case_key import CaseKey, case_key
 from tests.support.commands import Faceid
 from tests.support.decisions import dumped, made_on, on_answer
 from tests.support.load import biz_id, bodies, post_all
+from tests.support.redis_clients import open_redis
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -28,7 +29,7 @@ APPROVED, REJECTED = made_on(on_answer()), made_on(on_answer("liveness-fail"))
 
 @pytest.fixture
 def redis(redis_url: str) -> "Iterator[Redis]":
-    with Redis.from_url(redis_url) as client:
+    with open_redis(redis_url) as client:
         yield client
 
 
@@ -58,7 +59,7 @@ def test_what_the_workers_have_published_is_resent_byte_for_byte(tmp_path: Path)
     settings = {"FACEID_RECONCILE": "never"}
     with Stack(tmp_path / "stack", worker_stages=((),), settings=settings).running() as stack:
         resend = Faceid({name: value for name, value in stack.env.items() if name.startswith("FACEID_")})
-        with Redis.from_url(stack.redis_url) as client:
+        with open_redis(stack.redis_url) as client:
             asyncio.run(post_all(stack.notify_url, bodies(8, names)))
             until(lambda: len(events(client)) == 8, what="every decision")
             alerts = client.xlen("faceid.alerts")

@@ -15,6 +15,7 @@ from deploy.simulator.model.faults import Faults
 from deploy.simulator.model.scenarios import SCENARIOS
 from shared.events.cloudevent import from_event
 from tests.support.load import decisions
+from tests.support.redis_clients import open_redis
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -108,7 +109,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]
     """All of them, played at once and waited for."""
     with (
         Stack(tmp_path_factory.mktemp("scenarios"), worker_stages=((),), settings=SETTINGS).running() as stack,
-        Redis.from_url(stack.redis_url) as redis,
+        open_redis(stack.redis_url) as redis,
     ):
         played = asyncio.run(play(stack))
         due = sum(bool(case.outcome) for case in CASES.values())

@@ -18,6 +18,7 @@ from deploy.simulator.driver.control_client import Remote
 from deploy.simulator.model.faults import Faults, ResultFault
 from shared.ledger.message_set import MessageSet
 from tests.support.load import CALLBACKS, decisions, post, signed
+from tests.support.redis_clients import open_redis
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -47,7 +48,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def redis(stack: Stack) -> "Iterator[Redis]":
-    with Redis.from_url(stack.redis_url) as client:
+    with open_redis(stack.redis_url) as client:
         yield client
 
 

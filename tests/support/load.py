@@ -1,4 +1,4 @@
-"""Signed callbacks by the thousand, and what became of them."""
+"""Signed callbacks by the thousand, and the decisions and alerts that they lead to."""
 
 import asyncio
 import copy
@@ -15,6 +15,8 @@ from redis import Redis
 
 from deploy.local.stack import DEMO_SECRET
 from deploy.simulator.driver.browser import http_client
+from shared.events.alert import Alert
+from shared.events.cloudevent import from_event
 from tests.support.paths import VECTORS
 
 CALLBACKS: dict[str, dict[str, Any]] = json.loads((VECTORS / "callbacks.json").read_text())
@@ -29,12 +31,12 @@ def signed(payload: dict[str, Any], secret: str = DEMO_SECRET) -> bytes:
 
 
 def biz_id(number: int) -> str:
-    """The biz_id of the n-th made-up case."""
+    """The biz_id of case `number`."""
     return f"1462259748,{UUID(int=number)}"
 
 
 def bodies(count: int, names: Sequence[str] = ("clean-pass",), first: int = 1) -> list[bytes]:
-    """`count` signed callbacks, each of a case of its own, of these vectors in turn."""
+    """`count` signed callbacks, each for a case of its own. The evidence is taken from these vectors in turn."""
     made = []
     for number in range(first, first + count):
         payload = copy.deepcopy(CALLBACKS[names[number % len(names)]])
@@ -45,7 +47,7 @@ def bodies(count: int, names: Sequence[str] = ("clean-pass",), first: int = 1) -
 
 
 async def post_all(url: str, load: Iterable[bytes], at_once: int = 32) -> Counter[int]:
-    """Post every body; how many got which status. A connection that fails counts as 0."""
+    """Post every body. Returns how many got which status; a failed connection counts as status 0."""
     statuses: Counter[int] = Counter()
     waiting = iter(load)
 
@@ -59,7 +61,7 @@ async def post_all(url: str, load: Iterable[bytes], at_once: int = 32) -> Counte
 
 
 async def post(http: Any, url: str, body: bytes) -> int:
-    """The status that one callback gets; 0 when the connection fails."""
+    """Post one callback and return the status; 0 when the connection fails."""
     request = http.post(url).header("content-type", "application/x-www-form-urlencoded").body_bytes(body)
     try:
         return cast("int", (await request.build().send()).status)
@@ -67,12 +69,20 @@ async def post(http: Any, url: str, body: bytes) -> int:
         return 0
 
 
-def decisions(redis: "Redis", queue: str = "faceid.decisions") -> list[dict[str, Any]]:
-    """The `data` of every decision in the results queue."""
-    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange(queue))
-    return [json.loads(fields[b"body"])["data"] for _, fields in entries]
+def decisions(redis: "Redis", biz_id: str = "") -> list[dict[str, Any]]:
+    """The `data` of every decision in the results queue, or of those on one case."""
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange("faceid.decisions"))
+    made = [json.loads(fields[b"body"])["data"] for _, fields in entries]
+    return [decision for decision in made if biz_id in ("", decision["biz_id"])]
+
+
+def alerts(redis: "Redis") -> list[Alert]:
+    """Every alert in the results queue."""
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange("faceid.alerts"))
+    events = [from_event(fields[b"body"]) for _, fields in entries]
+    return [event for event in events if isinstance(event, Alert)]
 
 
 def timeless(decision: dict[str, Any]) -> str:
-    """A decision but for its times."""
+    """A decision without its times."""
     return json.dumps({name: value for name, value in decision.items() if name not in TIMES}, sort_keys=True)
