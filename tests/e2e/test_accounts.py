@@ -25,6 +25,7 @@ from tests.support.load import CALLBACKS, biz_id, bodies, decisions, post, signe
 from tests.support.payloads import FORM
 from tests.support.planted import KEYS, OLD_SOUTH, SECRETS
 from tests.support.redis_clients import open_redis
+from tests.support.stacks import new_stack
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -61,7 +62,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "FACEID_BREAKER_REST_SECONDS": "1",
         "FACEID_HINT_DELAY_SECONDS": "0.2",
     }
-    stack = Stack(folder, worker_stages=((),), settings=settings)
+    stack = new_stack(folder, worker_stages=((),), settings=settings)
     accounts_file(folder, stack.env["FACEID_BASE_URL"])
     with stack.running() as running:
         yield running

@@ -20,6 +20,7 @@ from shared.settings import Settings
 from tests.support.load import CALLBACKS, alerts, biz_id, bodies, decisions, post_all, signed
 from tests.support.queues import is_idle
 from tests.support.redis_clients import open_redis
+from tests.support.stacks import new_stack
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -40,7 +41,7 @@ MARKERS = count(1)
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A pipeline just below every limit."""
-    with Stack(tmp_path_factory.mktemp("alerts"), worker_stages=((),), settings=QUICK).running() as running:
+    with new_stack(tmp_path_factory.mktemp("alerts"), worker_stages=((),), settings=QUICK).running() as running:
         play(running, [ATTACK] * (ATTACKS - 1) + [PASS] * 5)
         forge(running, FORGED - 1)
         add_unreadable(running, DEAD)
@@ -168,7 +169,7 @@ def test_callbacks_that_wait_for_a_killed_stage_are_an_alert(tmp_path: Path) -> 
     stages = (("verify",), ("reconcile", "classify", "publish"))
     settings = QUICK | {"FACEID_ALERT_BACKLOG_SECONDS": "1"}
     with (
-        Stack(tmp_path, worker_stages=stages, settings=settings).running() as stack,
+        new_stack(tmp_path, worker_stages=stages, settings=settings).running() as stack,
         open_redis(stack.redis_url) as redis,
     ):
         stack.workers[0].kill()
@@ -183,7 +184,7 @@ def test_callbacks_that_wait_for_a_killed_stage_are_an_alert(tmp_path: Path) -> 
 def test_on_rabbitmq_the_routing_key_names_the_account_or_none(tmp_path: Path, rabbit_url: str) -> None:
     settings = {"FACEID_ALERT_BACKLOG_SECONDS": "1", "FACEID_GETRESULT_TIMEOUT_SECONDS": "60"}
     settings |= {"FACEID_GRACE_SECONDS": "0"}
-    with Stack(tmp_path, broker_url=rabbit_url, worker_stages=((),), settings=settings).running() as stack:
+    with new_stack(tmp_path, broker_url=rabbit_url, worker_stages=((),), settings=settings).running() as stack:
         whole, account = (Listener(rabbit_url, "faceid", [f"alert.{name}.*"]) for name in ("_", "default"))
         forge(stack, FORGED)
         play(stack, [HANGING])

@@ -11,6 +11,7 @@ from deploy.local.sessions import Session
 from deploy.local.stack import Stack
 from tests.support.load import decisions
 from tests.support.redis_clients import open_redis
+from tests.support.stacks import new_stack
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -26,7 +27,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "FACEID_SIMULATOR_CONCURRENCY_LIMIT": str(LIMIT),
         "FACEID_SIMULATOR_GET_RESULT_SECONDS": "0.02",
     }
-    with Stack(tmp_path_factory.mktemp("limit"), settings=settings).running() as running:
+    with new_stack(tmp_path_factory.mktemp("limit"), settings=settings).running() as running:
         yield running
 
 
@@ -42,7 +43,7 @@ def stats(stack: Stack) -> dict[str, Any]:
 def test_under_the_limit_every_case_is_decided_by_one_read(stack: Stack) -> None:
     with open_redis(stack.redis_url) as redis:
         asyncio.run(play(stack, SESSIONS))
-        until(lambda: len(decisions(redis)) == SESSIONS, seconds=60)
+        until(lambda: len(decisions(redis)) == SESSIONS)
         made = decisions(redis)
         reads = {redis.hget(key, "reads") for key in redis.scan_iter("faceid:case:*")}
         alerts = redis.xlen("faceid.alerts")

@@ -25,6 +25,7 @@ from shared.messaging.stored_message import StoredMessage
 from tests.support.commands import Faceid
 from tests.support.load import CALLBACKS, biz_id, bodies, decisions, post_all, signed
 from tests.support.redis_clients import open_redis
+from tests.support.stacks import new_stack
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -40,7 +41,7 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One pipeline for all tests, each of which has cases of its own."""
-    with Stack(tmp_path_factory.mktemp("console") / "stack", settings=SETTINGS).running() as running:
+    with new_stack(tmp_path_factory.mktemp("console") / "stack", settings=SETTINGS).running() as running:
         yield running
 
 
@@ -52,7 +53,7 @@ def redis(stack: Stack) -> "Iterator[Redis]":
 
 @pytest.fixture
 def faceid(stack: Stack) -> Faceid:
-    return Faceid({name: value for name, value in stack.env.items() if name.startswith("FACEID_")})
+    return Faceid(stack.env)
 
 
 def callback(number: int, secret: str = DEMO_SECRET) -> bytes:

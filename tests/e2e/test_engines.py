@@ -19,6 +19,7 @@ from deploy.local.stack import Stack
 from shared.events.decision import Decision
 from shared.ledger.message_set import MessageSet
 from tests.support.redis_clients import open_redis
+from tests.support.stacks import new_stack
 
 pytestmark = pytest.mark.server
 SESSIONS = int(os.environ.get("FACEID_TEST_SESSIONS", "100"))
@@ -92,7 +93,7 @@ def evidence(decision: Decision) -> str:
 
 
 def run_on(folder: Path, broker_url: str = "", results_url: str = "") -> Run:
-    stack = Stack(folder, broker_url=broker_url, results_url=results_url, settings=SETTINGS)
+    stack = new_stack(folder, broker_url=broker_url, results_url=results_url, settings=SETTINGS)
     with stack.running():
         return asyncio.run(play(stack))
 

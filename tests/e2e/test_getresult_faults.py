@@ -15,6 +15,7 @@ from deploy.simulator.driver.control_client import Remote
 from deploy.simulator.model.faults import Faults, ResultFault, ResultFaultKind
 from tests.support.load import decisions
 from tests.support.redis_clients import open_redis
+from tests.support.stacks import new_stack
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -82,7 +83,7 @@ class Ended:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("faults"), worker_stages=((),), settings=SETTINGS).running() as running:
+    with new_stack(tmp_path_factory.mktemp("faults"), worker_stages=((),), settings=SETTINGS).running() as running:
         yield running
 
 

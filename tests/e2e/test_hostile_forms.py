@@ -19,6 +19,7 @@ from tests.support.hostile_bodies import BOUNDARY, MULTIPART, Genuine, biz_id, s
 from tests.support.load import bodies, decisions
 from tests.support.payloads import CALLBACKS, FORM
 from tests.support.redis_clients import open_redis
+from tests.support.stacks import new_stack
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -82,7 +83,7 @@ async def post_all(stack: Stack) -> dict[str, int]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A pipeline whose operator has set a wrong secret."""
     wrong = {"FACEID_API_SECRETS": "a_mistyped_secret", "FACEID_RECONCILE": "never"}
-    with Stack(tmp_path_factory.mktemp("forms"), worker_stages=((),), settings=wrong).running() as running:
+    with new_stack(tmp_path_factory.mktemp("forms"), worker_stages=((),), settings=wrong).running() as running:
         yield running
 
 
@@ -133,7 +134,7 @@ def test_once_the_secret_is_mended_a_replay_decides_what_was_good_and_keeps_the_
 ) -> None:
     for worker in stack.workers:
         worker.stop()
-    mended = Stack(
+    mended = new_stack(
         tmp_path_factory.mktemp("mended"),
         redis_url=stack.redis_url,
         worker_stages=((),),

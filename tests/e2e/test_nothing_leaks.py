@@ -20,7 +20,6 @@ from pyreqwest.client import Client
 from redis import Redis
 
 from deploy.local.redis_server import RedisServer
-from deploy.local.stack import Stack
 from deploy.simulator.driver.browser import Browser, get_token, http_client
 from deploy.simulator.driver.control_client import Remote
 from deploy.simulator.model.faults import Faults, ResultFault
@@ -34,6 +33,7 @@ from tests.support.load import CALLBACKS, biz_id, decisions
 from tests.support.payloads import FORM
 from tests.support.planted import EXTRA, NAME, NEEDLES, USED
 from tests.support.redis_clients import open_redis
+from tests.support.stacks import new_stack
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -97,7 +97,7 @@ class Run:
         password = NEEDLES["the password of Redis"]
         self.server = RedisServer(folder / "redis", extra=("--requirepass", password))
         self.url = self.server.url.replace("//", f"//:{password}@")
-        self.stack = Stack(folder, redis_url=self.url, worker_stages=((),), settings=SETTINGS)
+        self.stack = new_stack(folder, redis_url=self.url, worker_stages=((),), settings=SETTINGS)
         self.redis: Redis = open_redis(self.url)
         self.traces: dict[str, bytes] = {}
         self.events: list[dict[str, Any]] = []
@@ -231,7 +231,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     try:
         with run.stack.running():
             asyncio.run(run.play())
-            until(lambda: len(decisions(run.redis)) == len(SESSIONS) + 1, seconds=60)
+            until(lambda: len(decisions(run.redis)) == len(SESSIONS) + 1)
             run.break_redis()
             run.spoil()
             until(lambda: len(MessageSet(run.redis, "faceid", "dead")) == 3)

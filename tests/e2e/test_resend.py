@@ -13,7 +13,6 @@ import pytest
 from redis import Redis
 
 from deploy.local.ports import free_port
-from deploy.local.stack import Stack
 from shared.events.cloudevent import to_event
 from shared.events.decision import Decision
 from shared.ledger.case_key import CaseKey, case_key
@@ -21,6 +20,7 @@ from tests.support.commands import Faceid
 from tests.support.decisions import dumped, made_on, on_answer
 from tests.support.load import biz_id, bodies, post_all
 from tests.support.redis_clients import open_redis
+from tests.support.stacks import new_stack
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -57,8 +57,8 @@ def events(redis: "Redis") -> list[bytes]:
 def test_what_the_workers_have_published_is_resent_byte_for_byte(tmp_path: Path) -> None:
     names = ("clean-pass", "liveness-fail", "cancelled", "data-source-error")
     settings = {"FACEID_RECONCILE": "never"}
-    with Stack(tmp_path / "stack", worker_stages=((),), settings=settings).running() as stack:
-        resend = Faceid({name: value for name, value in stack.env.items() if name.startswith("FACEID_")})
+    with new_stack(tmp_path / "stack", worker_stages=((),), settings=settings).running() as stack:
+        resend = Faceid(stack.env)
         with open_redis(stack.redis_url) as client:
             asyncio.run(post_all(stack.notify_url, bodies(8, names)))
             until(lambda: len(events(client)) == 8, what="every decision")

@@ -16,6 +16,7 @@ from deploy.simulator.model.scenarios import SCENARIOS
 from shared.events.cloudevent import from_event
 from tests.support.load import decisions
 from tests.support.redis_clients import open_redis
+from tests.support.stacks import new_stack
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -108,12 +109,12 @@ class Ended:
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]]:
     """All of them, played at once and waited for."""
     with (
-        Stack(tmp_path_factory.mktemp("scenarios"), worker_stages=((),), settings=SETTINGS).running() as stack,
+        new_stack(tmp_path_factory.mktemp("scenarios"), worker_stages=((),), settings=SETTINGS).running() as stack,
         open_redis(stack.redis_url) as redis,
     ):
         played = asyncio.run(play(stack))
         due = sum(bool(case.outcome) for case in CASES.values())
-        until(lambda: len(decisions(redis)) >= due and idle(redis), seconds=60)
+        until(lambda: len(decisions(redis)) >= due and idle(redis))
         yield {name: found(redis, one.biz_id) for name, one in played.items()}
 
 

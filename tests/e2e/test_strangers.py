@@ -19,6 +19,7 @@ from deploy.simulator.model.faults import Faults, ResultFault
 from shared.ledger.message_set import MessageSet
 from tests.support.load import CALLBACKS, decisions, post, signed
 from tests.support.redis_clients import open_redis
+from tests.support.stacks import new_stack
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -42,7 +43,7 @@ QUERIES = [
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("strangers"), worker_stages=((),), settings=SETTINGS).running() as running:
+    with new_stack(tmp_path_factory.mktemp("strangers"), worker_stages=((),), settings=SETTINGS).running() as running:
         yield running
 
 

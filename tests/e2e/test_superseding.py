@@ -22,6 +22,7 @@ from tests.support.load import alerts, decisions
 from tests.support.proxies import Proxy
 from tests.support.queues import is_idle
 from tests.support.redis_clients import open_redis
+from tests.support.stacks import new_stack
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -42,7 +43,7 @@ StartWorker = Callable[..., Program]
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Without workers: each test starts its own and has a case of its own."""
     folder = tmp_path_factory.mktemp("superseding")
-    with Stack(folder, worker_stages=(), settings=SETTINGS).running() as running:
+    with new_stack(folder, worker_stages=(), settings=SETTINGS).running() as running:
         yield running
 
 
@@ -213,7 +214,7 @@ def test_on_rabbitmq_a_new_revision_is_routed_by_its_outcome(
     tmp_path: Path, rabbit_url: str, strict_policy: str
 ) -> None:
     with (
-        Stack(tmp_path / "stack", broker_url=rabbit_url, worker_stages=((),), settings=SETTINGS).running() as stack,
+        new_stack(tmp_path / "stack", broker_url=rabbit_url, worker_stages=((),), settings=SETTINGS).running() as stack,
         pika.BlockingConnection(pika.URLParameters(rabbit_url)) as connection,
         open_redis(stack.redis_url) as ledger,
     ):

@@ -1,0 +1,19 @@
+"""The whole pipeline for a test, with time-outs that a busy machine does not exceed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from deploy.local.stack import Stack
+
+PATIENT: Final = {
+    "FACEID_STORE_TIMEOUT_SECONDS": "30",
+    "FACEID_GETRESULT_TIMEOUT_SECONDS": "60",
+    "FACEID_SIMULATOR_NOTIFY_TIMEOUT_SECONDS": "60",
+}
+"""A test that needs a short time-out sets it itself."""
+
+
+def new_stack(folder: Path, *, settings: Mapping[str, str] | None = None, **options: Any) -> Stack:
+    """A stack that is not started. `options` are those of `Stack`."""
+    return Stack(folder, settings=PATIENT | dict(settings or {}), **options)
