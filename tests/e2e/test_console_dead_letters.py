@@ -25,6 +25,7 @@ from shared.messaging.envelope import Envelope
 from shared.messaging.stored_message import StoredMessage
 from tests.support.commands import Faceid
 from tests.support.paths import ROOT
+from tests.support.redis_clients import open_redis
 from tests.support.stored_messages import SECRET_TEXT, dead_letter, unreadable
 from tests.support.waiting import until
 
@@ -37,7 +38,7 @@ MANY = int(os.environ.get("FACEID_TEST_DEAD_LETTERS", "20000"))
 
 @pytest.fixture
 def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
+    with open_redis(redis_url) as client:
         yield client
 
 
@@ -203,7 +204,7 @@ def test_a_header_with_a_lone_surrogate_is_replayed(
     ran = faceid("dead", "replay", "item-1", FACEID_BROKER_URL=url)
 
     assert (ran.code, ran.out) == (0, "1 replayed\n")
-    with Redis.from_url(url) as broker:
+    with open_redis(url) as broker:
         ((_, fields),) = cast("list[tuple[bytes, dict[bytes, bytes]]]", broker.xrange(VERIFIED))
     assert json.loads(fields[b"headers"])["query"] == "\ud800"
 
@@ -239,7 +240,7 @@ def test_another_broker_gets_the_message_before_it_leaves_the_message_set(
     ran = faceid("dead", "replay", "--all", FACEID_BROKER_URL=other_url)
 
     assert (ran.code, ran.out) == (0, "2 replayed\n")
-    with Redis.from_url(other_url) as broker:
+    with open_redis(other_url) as broker:
         assert ids_of(broker) == ["item-1"]
         assert broker.xlen("faceid.callbacks") == 1
     assert len(MessageSet(redis, "faceid", "dead")) == 0
@@ -364,7 +365,7 @@ def test_an_item_that_fails_again_during_a_replay_is_not_replayed_twice(
     done = threading.Event()
 
     def fail_again() -> None:
-        with Redis.from_url(redis_url) as client:
+        with open_redis(redis_url) as client:
             while not done.is_set():
                 for place, _ in cast("list[tuple[bytes, Any]]", client.xrange(VERIFIED)):
                     client.xdel(VERIFIED, place)

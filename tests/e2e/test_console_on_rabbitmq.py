@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from redis import Redis
 
 from deploy.local.rabbit_server import RabbitServer
 from deploy.local.stack import Stack
@@ -16,6 +15,8 @@ from shared.messaging.envelope import Envelope
 from shared.messaging.stored_message import StoredMessage
 from tests.support.commands import Faceid
 from tests.support.load import biz_id, bodies, post_all
+from tests.support.redis_clients import open_redis
+from tests.support.stacks import new_stack
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -28,18 +29,18 @@ def stack(
 ) -> Iterator[Stack]:
     """One pipeline for all tests, each of which has cases of its own."""
     folder, url = tmp_path_factory.mktemp("console") / "stack", rabbit_server.url(next(_vhosts))
-    with Stack(folder, broker_url=url, settings={"FACEID_RECONCILE": "never"}).running() as running:
+    with new_stack(folder, broker_url=url, settings={"FACEID_RECONCILE": "never"}).running() as running:
         yield running
 
 
 @pytest.fixture
 def faceid(stack: Stack) -> Faceid:
-    return Faceid({name: value for name, value in stack.env.items() if name.startswith("FACEID_")})
+    return Faceid(stack.env)
 
 
 def published(stack: Stack, *numbers: int) -> bool:
     """Whether the decisions on these cases are out."""
-    with Redis.from_url(stack.redis_url) as redis:
+    with open_redis(stack.redis_url) as redis:
         return all(redis.hexists(f"faceid:case:{{default}}:{biz_id(number)}", "published") for number in numbers)
 
 
@@ -100,7 +101,7 @@ def test_a_replayed_dead_letter_is_decided_and_its_case_shows_the_replay(stack: 
     envelope = Envelope.arrived("default", "notify", "POST", body, FORM, "", time.time())
     stored = StoredMessage(envelope.id, "verify", "error", "KeyError at verify.py:1 in run", time.time())
     stored = replace(stored, account="default", biz_id=biz_id(300), message=envelope.to_message("faceid.callbacks"))
-    with Redis.from_url(stack.redis_url) as redis:
+    with open_redis(stack.redis_url) as redis:
         for command in put_commands("faceid", "dead", stored):
             redis.execute_command(*command)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from deploy.local.stack import Stack
+from tests.support.stacks import new_stack
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -21,7 +22,7 @@ PROCESSES = 2
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Simulator, ingress, and a supervisor with two workers."""
     arguments = ("--processes", str(PROCESSES))
-    with Stack(tmp_path_factory.mktemp("log-lines"), worker_stages=(arguments,)).running() as stack:
+    with new_stack(tmp_path_factory.mktemp("log-lines"), worker_stages=(arguments,)).running() as stack:
         yield stack
 
 
