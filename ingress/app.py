@@ -12,7 +12,7 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from ingress.answer import Answer
-from ingress.metrics import BACKLOG, UNSTORED, requests_counter
+from ingress.metrics import BACKLOG, STAGE_BACKLOG, UNSTORED, requests_counter
 from ingress.redirect import FINISHED_PAGE, redirect_target
 from ingress.store import Store
 from shared.messaging.envelope import Channel, Envelope, Method
@@ -126,6 +126,8 @@ class Ingress:
             ready = await self._store.ready()
             return Answer.text(200, "ready") if ready else Answer.text(503, "can't store callbacks now")
         BACKLOG.set(self._store.backlog)
+        for stage, count in self._store.stage_backlog.items():
+            STAGE_BACKLOG.labels(stage).set(count)
         return Answer(200, generate_latest(), ((b"content-type", CONTENT_TYPE_LATEST.encode()),))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

@@ -14,7 +14,7 @@ from shared.messaging.async_publisher import AsyncPublisher
 from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
-from shared.messaging.topology import CALLBACKS, INNER_QUEUES, queue_name
+from shared.messaging.topology import CALLBACKS, INNER_QUEUES, STAGES, Stage, queue_name
 
 log = structlog.get_logger()
 MEASURE_INTERVAL = 0.5
@@ -44,8 +44,14 @@ class Store:
         self._timeout = timeout
         self._group: GroupCommit[Message, None] = GroupCommit(self._flush)
         self._suspended = False
-        self.backlog = 0
+        self.stage_backlog: dict[Stage, int] = dict.fromkeys(STAGES, 0)
+        """Messages that wait for each stage or are in work there."""
         self.memory_share = 0.0
+
+    @property
+    def backlog(self) -> int:
+        """Messages in all inner queues, as last measured."""
+        return sum(self.stage_backlog.values())
 
     async def put(self, envelope: Envelope) -> None:
         """Store an envelope; returns when the broker holds it. Raises `NotStored` with the cause."""
@@ -60,7 +66,8 @@ class Store:
 
     async def measure(self) -> None:
         """Measure the backlog and the memory once. Raises `NotStored` when the broker can't be asked."""
-        self.backlog = await self._publisher.depth(self._inner_queues)
+        depths = await self._publisher.depths(self._inner_queues)
+        self.stage_backlog = dict(zip(STAGES, depths, strict=True))
         self.memory_share = await self._publisher.fullness()
 
     async def monitor(self) -> None:

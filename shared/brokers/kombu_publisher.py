@@ -1,7 +1,7 @@
 """Publishing over kombu: on our Streams transport, and on any transport of kombu's own."""
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from kombu.connection import Connection
@@ -30,35 +30,25 @@ class KombuPublisher:
         """Store all of `messages`, in order. Raises `NotStored`."""
         if not messages:
             return
-        try:
-            producer = self._producer or self._open()
+        with self._connected() as producer:
             if hasattr(producer.channel, "create_publish_batch"):
                 with producer.batch(max_size=len(messages)):
                     self._send(producer, messages)
             else:
                 self._send(producer, messages)
-        except Exception as error:
-            self.close()
-            raise NotStored(type(error).__name__) from error
 
-    def depth(self, queues: Sequence[str]) -> int:
-        """Messages waiting or in work in `queues`, made where missing; raises `NotStored`."""
-        try:
-            producer = self._producer or self._open()
-            return sum(producer.channel.queue_declare(queue, durable=True).message_count for queue in queues)
-        except Exception as error:
-            self.close()
-            raise NotStored(type(error).__name__) from error
+    def depths(self, queues: Sequence[str]) -> list[int]:
+        """Messages waiting or in work in each of `queues`. Creates missing queues. Raises `NotStored`."""
+        with self._connected() as producer:
+            channel = producer.channel
+            if hasattr(channel, "depths"):
+                return list(channel.depths(queues))
+            return [channel.queue_declare(queue, durable=True).message_count for queue in queues]
 
     def fullness(self) -> float:
         """The share of its memory limit that the broker uses; 0 where the transport can't ask. Raises `NotStored`."""
-        try:
-            producer = self._producer or self._open()
-            fullness = getattr(producer.channel, "fullness", None)
-            return float(fullness()) if fullness else 0.0
-        except Exception as error:
-            self.close()
-            raise NotStored(type(error).__name__) from error
+        with self._connected() as producer:
+            return float(producer.channel.fullness()) if hasattr(producer.channel, "fullness") else 0.0
 
     def keep(self) -> None:
         """Nothing to do: Redis keeps silent connections."""
@@ -81,6 +71,15 @@ class KombuPublisher:
                 serializer=None,
                 retry=False,
             )
+
+    @contextmanager
+    def _connected(self) -> Iterator[Producer]:
+        """Any failure is reported as `NotStored`; the next call connects again."""
+        try:
+            yield self._producer or self._open()
+        except Exception as error:
+            self.close()
+            raise NotStored(type(error).__name__) from error
 
     def _open(self) -> Producer:
         self._connection = self._fresh.clone()

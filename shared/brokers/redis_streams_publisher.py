@@ -46,9 +46,9 @@ class StreamsPublisher:
             )  # the server may have become a replica: ask for the primary again
         return answers
 
-    async def depth(self, queues: Sequence[str]) -> int:
-        """Messages waiting or in work in `queues`; raises `NotStored`."""
-        return await self._queries.depth(queues)
+    async def depths(self, queues: Sequence[str]) -> list[int]:
+        """Messages waiting or in work in each of `queues`. Raises `NotStored`."""
+        return await self._queries.depths(queues)
 
     async def fullness(self) -> float:
         """The share of its memory limit that the server uses. Raises `NotStored`."""

@@ -17,8 +17,8 @@ class AsyncPublisher(Protocol):
     async def publish(self, messages: Sequence[Message]) -> Sequence[NotStored | None]:
         """Store `messages`, in order: None or an error for each. Raises `NotStored` for an error of all of them."""
 
-    async def depth(self, queues: Sequence[str]) -> int:
-        """Messages waiting in `queues`, as a `Publisher` tells it; may raise `NotStored`."""
+    async def depths(self, queues: Sequence[str]) -> list[int]:
+        """Messages in each of `queues`, as `Publisher.depths`. Raises `NotStored`."""
 
     async def fullness(self) -> float:
         """The share of its memory limit that the broker uses, as `Publisher.fullness`. Raises `NotStored`."""
@@ -39,9 +39,9 @@ class ThreadedPublisher:
         await self._run(lambda: self._publisher.publish(messages))
         return [None] * len(messages)
 
-    async def depth(self, queues: Sequence[str]) -> int:
-        """Messages waiting in `queues`; raises `NotStored`."""
-        return await self._run(lambda: self._publisher.depth(queues))
+    async def depths(self, queues: Sequence[str]) -> list[int]:
+        """Messages in each of `queues`. Raises `NotStored`."""
+        return await self._run(lambda: self._publisher.depths(queues))
 
     async def fullness(self) -> float:
         """The share of its memory limit that the broker uses. Raises `NotStored`."""

@@ -22,8 +22,8 @@ class Publisher(Protocol):
     def publish(self, messages: Sequence[Message]) -> None:
         """Store all of `messages`, in order: when this returns, the broker has every one of them."""
 
-    def depth(self, queues: Sequence[str]) -> int:
-        """Messages waiting in `queues`, made where missing; where the broker tells, those in work too."""
+    def depths(self, queues: Sequence[str]) -> list[int]:
+        """Messages waiting in each of `queues`; on Redis those in work too. Creates missing queues."""
 
     def fullness(self) -> float:
         """The share of its memory limit that the broker uses; 0 where it reports none, 1 when it accepts nothing."""

@@ -52,12 +52,12 @@ class RabbitPublisher:
         if link.blocked:
             raise NotStored("blocked")
 
-    def depth(self, queues: Sequence[str]) -> int:
-        """Messages waiting in `queues`, made where missing; raises `NotStored`."""
+    def depths(self, queues: Sequence[str]) -> list[int]:
+        """Messages waiting in each of `queues`. Creates missing queues. Raises `NotStored`."""
         with self._reporting():
             link = self._query_link = _checked(self._query_link) or Link(self._dialer)
             with link.guarded():
-                return sum(self._topology.declare_queue(link.channel, queue) for queue in queues)
+                return [self._topology.declare_queue(link.channel, queue) for queue in queues]
 
     def fullness(self) -> float:
         """1 while the broker has an alarm, else 0: RabbitMQ reports no share. Raises `NotStored`."""

@@ -121,6 +121,10 @@ class Channel(virtual.Channel):
         """Messages that are waiting or being worked on. Acknowledged ones are deleted, unless `keep_settled` is set."""
         return int(self._redis.xlen(self._key(queue)))
 
+    def depths(self, queues: Sequence[str]) -> list[int]:
+        """Messages in each of these queues, waiting or being worked on. Creates missing queues. One round trip."""
+        return self._reader.consumer.lengths(queues)
+
     def oldest(self, queue: str) -> float | None:
         """When the oldest message in the stream was published, in Unix seconds of Redis's clock. None: it is empty."""
         first = self._redis.xrange(self._key(queue), count=1)

@@ -71,4 +71,4 @@ def test_a_message_that_kills_its_worker_is_dead_at_its_sixth_delivery_and_delay
 
 def waiting(url: str) -> int:
     with closing(open_publisher(url, 5.0)) as publisher:
-        return publisher.depth(["faceid.callbacks"])
+        return publisher.depths(["faceid.callbacks"])[0]

@@ -70,7 +70,7 @@ async def test_depth_sums_all_queues_and_a_server_without_a_memory_limit_is_not_
 ) -> None:
     async with publishing(any_redis_url) as publisher:
         await publisher.publish(messages(b"a", b"b"))
-        assert await publisher.depth(["p.callbacks", "p.verified"]) == 2
+        assert await publisher.depths(["p.callbacks", "p.verified"]) == [2, 0]
         assert await publisher.fullness() == 0
 
 
@@ -80,7 +80,7 @@ async def test_a_server_that_refuses_connections_is_reported_at_once() -> None:
             began = monotonic()
             assert [type(answer) for answer in await publisher.publish(messages(b"x", b"y"))] == [NotStored] * 2
             with pytest.raises(NotStored):
-                await publisher.depth(["q"])
+                await publisher.depths(["q"])
             assert monotonic() - began < PATIENT / 2
 
 

@@ -46,13 +46,23 @@ def test_publishing_no_messages_writes_nothing(publisher: Publisher, any_redis_u
         assert redis.keys("*") == []
 
 
-def test_depth_sums_all_queues_and_creates_missing_ones(publisher: Publisher) -> None:
+def test_depths_are_of_each_queue_and_create_missing_ones(publisher: Publisher, any_redis_url: str) -> None:
     publisher.publish(messages(b"a", b"b"))
-    assert publisher.depth(["p.callbacks", "p.verified"]) == 2
+    for _ in range(2):
+        assert publisher.depths(["p.verified", "p.callbacks"]) == [0, 2]
+    with open_redis(any_redis_url) as redis:
+        assert redis.exists("p.verified")
+
+
+def test_a_key_that_is_no_queue_has_no_depth(publisher: Publisher, any_redis_url: str) -> None:
+    with open_redis(any_redis_url) as redis:
+        redis.set("p.callbacks", "text")
+    with pytest.raises(NotStored, match="ResponseError"):
+        publisher.depths(["p.verified", "p.callbacks"])
 
 
 @pytest.mark.parametrize(
-    "call", [lambda publisher: publisher.publish(messages(b"x")), lambda publisher: publisher.depth(["q"])]
+    "call", [lambda publisher: publisher.publish(messages(b"x")), lambda publisher: publisher.depths(["q"])]
 )
 def test_a_broker_that_refuses_connections_is_reported_at_once(call: Callable[[Publisher], object]) -> None:
     with closing(open_publisher("redis://127.0.0.1:1/0", SECONDS)) as publisher:

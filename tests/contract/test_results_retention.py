@@ -108,7 +108,7 @@ def test_a_group_reads_on_after_results_expired(redis: Redis) -> None:
 def test_publishing_and_counting_create_no_group(any_redis_url: str, redis: Redis) -> None:
     with closing(open_publisher(any_redis_url, 5.0)) as publisher:
         publisher.publish([to_message(decision(1), "faceid")])
-        publisher.depth([queue_name("faceid", queue) for queue in INNER_QUEUES])
+        publisher.depths([queue_name("faceid", queue) for queue in INNER_QUEUES])
     assert redis.xinfo_groups(STREAM) == []
 
 

@@ -35,7 +35,7 @@ def assert_carries_a_message(connection: Connection) -> None:
 async def assert_takes_a_post(url: str) -> None:
     publisher = open_async_publisher(url, 5.0, prefix="p", queues=())
     assert list(await publisher.publish([Message("q", b"x", "", {})])) == [None]
-    assert await publisher.depth(["q"]) == 1
+    assert await publisher.depths(["q"]) == [1]
     await publisher.close()
 
 

@@ -27,6 +27,7 @@ class FakeStore:
     def __init__(self) -> None:
         self.stored: list[Envelope] = []
         self.refusal = ""
+        self.stage_backlog = {"verify": 12, "publish": 5}
         self.backlog = 17
         self.monitoring = asyncio.Event()
         self.monitoring_ended = False
@@ -328,6 +329,8 @@ async def test_metrics_are_prometheus_text_with_the_backlog() -> None:
     answer = await visitor.request("GET", "/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     assert await visitor.metric("faceid_backlog") == 17
+    assert await visitor.metric('faceid_stage_backlog{stage="verify"}') == 12
+    assert await visitor.metric('faceid_stage_backlog{stage="publish"}') == 5
 
 
 # Life

@@ -36,11 +36,11 @@ class Broker:
         self._pass()
         self.batches.append(list(messages))
 
-    def depth(self, queues: Sequence[str]) -> int:
+    def depths(self, queues: Sequence[str]) -> list[int]:
         self.looks += 1
         self._pass()
         self.asked.append(queues)
-        return self.messages
+        return [self.messages, *[0] * (len(queues) - 1)]
 
     def fullness(self) -> float:
         return self.memory
@@ -62,7 +62,7 @@ def broker() -> Broker:
 
 @pytest.fixture
 async def store(broker: Broker) -> AsyncIterator[Store]:
-    store = Store(ThreadedPublisher(cast("Publisher", broker)), "p", max_backlog=100, max_memory_share=0.9, timeout=0.1)
+    store = Store(ThreadedPublisher(cast("Publisher", broker)), "p", max_backlog=100, max_memory_share=0.9, timeout=1.0)
     yield store
     broker.gate.set()
     if not broker.closed:
@@ -150,6 +150,13 @@ async def test_at_the_limit_it_is_still_stored_and_below_it_again(store: Store, 
 async def test_the_backlog_is_that_of_all_inner_queues(store: Store, broker: Broker) -> None:
     await store.measure()
     assert broker.asked == [("p.callbacks", "p.verified", "p.reconciled", "p.decided")]
+
+
+async def test_the_backlog_of_each_stage_is_that_of_the_queue_it_reads(store: Store, broker: Broker) -> None:
+    broker.messages = 7
+    await store.measure()
+    assert store.stage_backlog == {"verify": 7, "reconcile": 0, "classify": 0, "publish": 0}
+    assert store.backlog == 7
 
 
 async def test_a_broker_that_goes_and_comes_back_is_logged_once_each(
