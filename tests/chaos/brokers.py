@@ -1,4 +1,4 @@
-"""What carries the queues of a run, past the proxies, as its witness sees it."""
+"""The brokers of a run, reached directly and not through the proxies."""
 
 import json
 import time
@@ -20,16 +20,16 @@ from shared.messaging.topology import DECISIONS, INNER_QUEUES, queue_name
 PREFIX: Final = "faceid"
 GROUP: Final = "faceid"
 INNER: Final = tuple(queue_name(PREFIX, queue) for queue in INNER_QUEUES)
-AWAY: Final = (RedisError, OSError)
-"""What a broker that is being struck raises."""
+UNAVAILABLE: Final = (RedisError, OSError)
+"""What a broker raises while a fault is injected into it."""
 TIMEOUT: Final = 5.0
 
 
 class Broker(Protocol):
-    """A broker that can be struck. Its questions wait until it answers, or raise one of `AWAY`."""
+    """A broker that faults are injected into. Its queries wait until it answers, or raise one of `UNAVAILABLE`."""
 
     def start(self) -> None:
-        """Start it with what it has kept."""
+        """Start it with the data that it has kept."""
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -41,22 +41,22 @@ class Broker(Protocol):
         """SIGCONT."""
 
     def stop(self) -> None:
-        """Stop it for good."""
+        """Stop it at the end of the run."""
 
     def full(self, *, full: bool) -> None:
-        """Let it take nothing in, or take in again."""
+        """Let it refuse what needs memory, or accept it again."""
 
     def waiting(self) -> dict[str, int]:
-        """How many messages each inner queue holds, as far as can be asked often."""
+        """How many messages each inner queue holds. Quick, so it may leave out those in work."""
 
     def left(self) -> dict[str, int]:
-        """How many each holds and how many of it are in work: exactly, and once."""
+        """How many messages each inner queue holds, and how many are in work. Exact and slow."""
 
     def decided(self) -> int:
         """How many decisions are in the results queue."""
 
     def events(self, queue: str) -> Iterable[tuple[float, dict[str, Any]]]:
-        """What stands in a results queue: when each came, in unix seconds, and the event. To be asked at the end."""
+        """The events of a results queue, each with the unix seconds when it came. Call it once, at the end."""
 
 
 class RedisBroker:
@@ -68,42 +68,42 @@ class RedisBroker:
         self.pause, self.resume = server.pause, server.resume
 
     def client(self) -> "Redis":
-        """A client for ourselves, who wait until a server that was struck has loaded its data again."""
+        """A client that waits until a server that was killed has loaded its data again."""
         return Redis.from_url(self._server.url, socket_timeout=TIMEOUT, retry=Retry(ConstantBackoff(0.1), 200))
 
     def full(self, *, full: bool) -> None:
-        """By `maxmemory`."""
+        """Set `maxmemory`."""
         with self.client() as redis:
             redis.config_set("maxmemory", int(full))
 
     def waiting(self) -> dict[str, int]:
-        """Seen at one moment."""
+        """All at one moment."""
         with self.client() as redis, redis.pipeline(transaction=True) as pipe:
             for queue in INNER:
                 pipe.xlen(queue)
             return dict(zip(INNER, pipe.execute(), strict=True))
 
     def left(self) -> dict[str, int]:
-        """With the pending lists."""
+        """From the pending lists."""
         held = self.waiting()
         with self.client() as redis:
             return held | {f"{queue}, in work": _in_work(redis, queue) for queue in INNER}
 
     def decided(self) -> int:
-        """The stream's length."""
+        """The length of the stream."""
         with self.client() as redis:
             return int(redis.xlen(queue_name(PREFIX, DECISIONS)))
 
     def events(self, queue: str) -> Iterator[tuple[float, dict[str, Any]]]:
-        """When each came is in its place in the stream."""
+        """An entry's id says when it came."""
         with self.client() as redis:
             entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange(queue_name(PREFIX, queue)))
-        for place, fields in entries:
-            yield int(place.partition(b"-")[0]) / 1000, json.loads(fields[b"body"])
+        for entry_id, fields in entries:
+            yield int(entry_id.partition(b"-")[0]) / 1000, json.loads(fields[b"body"])
 
 
 class RabbitBroker:
-    """The queues on RabbitMQ, which does not tell when a message came: it is counted often instead."""
+    """The queues on RabbitMQ. It does not say when a message came, so the messages are counted often."""
 
     def __init__(self, server: RabbitServer) -> None:
         self._server = server
@@ -112,7 +112,7 @@ class RabbitBroker:
         self._counts: list[tuple[int, float]] = []
 
     def waiting(self) -> dict[str, int]:
-        """Without those in work, of which AMQP does not tell."""
+        """Without those in work: AMQP does not say."""
         with self._channel() as channel:
             return {queue: _ready(channel, queue) for queue in INNER}
 
@@ -124,14 +124,14 @@ class RabbitBroker:
         return held | {f"{name}, in work": int(unacked) for name, _, unacked in rows if name in INNER}
 
     def decided(self) -> int:
-        """Noted with the time."""
+        """Notes the count with the time."""
         with self._channel() as channel:
             count = _ready(channel, queue_name(PREFIX, DECISIONS))
         self._counts.append((count, time.time()))
         return count
 
     def events(self, queue: str) -> Iterator[tuple[float, dict[str, Any]]]:
-        """Takes them out, in the order in which they came; each came before the first count that has it."""
+        """Takes them off the queue in their order. Each came before the first count that includes it."""
         self.decided()
         with self._channel() as channel:
             taken = iter(lambda: channel.basic_get(queue_name(PREFIX, queue), no_ack=True), None)
@@ -153,7 +153,7 @@ class RabbitBroker:
 def _in_work(redis: "Redis", queue: str) -> int:
     try:
         return cast("int", cast("Mapping[str, Any]", redis.xpending(queue, GROUP))["pending"])
-    except ResponseError:  # no such queue or group: nobody has ever read it
+    except ResponseError:  # no such queue or group: nothing was ever read from it
         return 0
 
 

@@ -1,43 +1,58 @@
-"""Reads a run's history from where it has left traces: simulator, ledger, queues, message sets."""
+"""Reads a run's history from the simulator, the ledger, the queues and the message sets."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, cast
 from urllib.parse import parse_qs
 
 from redis import Redis
 
 from shared.events.decision import Decision
-from shared.ledger.case_key import CaseKey, case_key
+from shared.ledger.case_key import CaseKey, account_key, case_key
 from shared.ledger.message_set import MessageSet
 from shared.messaging.message import Message
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import ALERTS, DECISIONS
 from tests.chaos.brokers import PREFIX, Broker
-from tests.chaos.crowd import Crowd
-from tests.chaos.history import Case, History, Letter, Posted, Proof, ResultMessage, Seen
-from tests.chaos.scene import Scene
+from tests.chaos.environment import Environment
+from tests.chaos.history import (
+    AlertMessage,
+    Case,
+    History,
+    InjectedFault,
+    Posted,
+    Proof,
+    ResultMessage,
+    StoredItem,
+    VendorSession,
+)
+from tests.chaos.users import User, Users
+from workers.decisioning.evidence import final_result
 
+ACCOUNT: Final = "default"
 OPEN_MESSAGE_SETS: Final = ("delayed", "outbox")
 """Message sets that are empty when all is done."""
 UNFINISHED: Final = frozenset({"NOT_STARTED", "PROCESSING"})
 
 
-async def gather(scene: Scene, crowd: Crowd) -> History:
+async def collect(environment: Environment, users: Users, injected: Sequence[InjectedFault]) -> History:
     """The history so far."""
-    sessions = await scene.remote.sessions()
-    with scene.ledger as ledger:
+    sessions = await environment.remote.sessions()
+    with environment.ledger as ledger:
         return History(
-            posted=(*_notified(sessions), *crowd.posted),
-            seen=tuple(_seen(sessions, crowd.outcomes)),
+            posted=(*_notified(sessions), *users.posted),
+            vendor_sessions=tuple(_vendor_sessions(sessions, users.users)),
             cases=tuple(_cases(ledger)),
-            messages=tuple(_messages(scene.decisions)),
-            alerts=tuple(event["id"] for _, event in scene.decisions.events(ALERTS)),
-            dead=tuple(map(_letter, MessageSet(ledger, PREFIX, "dead"))),
-            unverified=tuple(map(_letter, MessageSet(ledger, PREFIX, "unverified"))),
-            waiting=open_items(ledger) | scene.broker.left(),
-            deaths=tuple(scene.deaths),
-            results_apart=scene.decisions is not scene.redis,
+            messages=tuple(_messages(environment.decisions)),
+            alerts=tuple(_alerts(environment.decisions)),
+            dead=tuple(map(_stored_item, MessageSet(ledger, PREFIX, "dead"))),
+            unverified=tuple(map(_stored_item, MessageSet(ledger, PREFIX, "unverified"))),
+            waiting=open_items(ledger) | environment.broker.left(),
+            deaths=tuple(environment.deaths),
+            injected=tuple(injected),
+            breaker_open=bool(ledger.hexists(account_key(PREFIX, ACCOUNT), "opened_at")),
+            results_apart=environment.decisions is not environment.redis,
         )
 
 
@@ -52,7 +67,8 @@ def open_items(ledger: "Redis") -> dict[str, int]:
 def _notified(sessions: Iterable[Mapping[str, Any]]) -> Iterator[Posted]:
     for session in sessions:
         for callback in session["callbacks"]:
-            yield Posted(session["biz_id"], "notify", _proof(callback), callback["answer"], callback["at"])
+            answer, at, status = callback["answer"], callback["at"], callback["status"]
+            yield Posted(session["biz_id"], "notify", _proof(callback), answer, at, status)
 
 
 def _proof(callback: Mapping[str, Any]) -> Proof:
@@ -61,25 +77,30 @@ def _proof(callback: Mapping[str, Any]) -> Proof:
     return "unfinished" if callback["status"] in UNFINISHED else "final"
 
 
-def _seen(sessions: Iterable[Mapping[str, Any]], outcomes: Mapping[str, frozenset[str]]) -> Iterator[Seen]:
+def _vendor_sessions(sessions: Iterable[Mapping[str, Any]], users: Mapping[str, User]) -> Iterator[VendorSession]:
     for session in sessions:
+        user = users[session["biz_id"]]
         finished = session["finished_at"] is not None
-        yield Seen(session["biz_id"], session["reads"], finished, outcomes.get(session["biz_id"], frozenset()))
+        outcome, contradiction = user.session.outcome, user.contradiction
+        yield VendorSession(session["biz_id"], session["reads"], finished, outcome, contradiction)
 
 
 def _cases(ledger: "Redis") -> Iterator[Case]:
-    key = case_key(PREFIX, CaseKey("default", ""))
+    key = case_key(PREFIX, CaseKey(ACCOUNT, ""))
+    names = ("count:notify", "count:return", "reads", "owner", "decision", "published", "raw")
     for found in ledger.scan_iter(f"{key}*", count=1000):
-        names = ("count:notify", "count:return", "reads", "owner", "decision", "published")
-        notified, returned, reads, owner, decision, published = cast("list[bytes | None]", ledger.hmget(found, names))
+        biz_id = found.decode().removeprefix(key)
+        fields = cast("list[bytes | None]", ledger.hmget(found, names))
+        notified, returned, reads, owner, decision, published, raw = fields
         yield Case(
-            biz_id=found.decode().removeprefix(key),
+            biz_id=biz_id,
             notified=int(notified or 0),
             returned=int(returned or 0),
             reads=int(reads or 0),
-            carried=owner is not None,
+            owned=owner is not None,
             decision=Decision.model_validate_json(decision).id if decision else "",
             published=(published or b"").decode(),
+            answered=raw is not None and final_result(raw, biz_id) is not None,
         )
 
 
@@ -93,11 +114,25 @@ def _messages(results: Broker) -> Iterator[ResultMessage]:
             supersedes=decision["supersedes"],
             outcome=decision["outcome"],
             at=at,
+            reasons=frozenset(reason["code"] for reason in decision["reasons"]),
+            not_reconciled="" if decision["reconciled"] else _why_not_reconciled(decision["reasons"]),
         )
 
 
-def _letter(stored: StoredMessage) -> Letter:
-    return Letter(stored.id, stored.biz_id or _claimed(stored.message), stored.reason)
+def _why_not_reconciled(reasons: Sequence[Mapping[str, Any]]) -> str:
+    """The code in a reason that names GetResult; a decision without one was made without asking it."""
+    return next((str(reason["value"]) for reason in reasons if reason["field"] == "get_result"), "no reason given")
+
+
+def _alerts(results: Broker) -> Iterator[AlertMessage]:
+    for _, event in results.events(ALERTS):
+        alert = event["data"]
+        at = datetime.fromisoformat(alert["at"]).timestamp()
+        yield AlertMessage(event["id"], alert["kind"], at, alert["biz_id"] or "")
+
+
+def _stored_item(stored: StoredMessage) -> StoredItem:
+    return StoredItem(stored.id, stored.biz_id or _claimed(stored.message), stored.reason)
 
 
 def _claimed(message: Message | None) -> str:

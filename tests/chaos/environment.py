@@ -1,4 +1,4 @@
-"""Everything that faults can strike: real processes, proxies between them and the brokers, their supervisor."""
+"""The processes of a run: the pipeline, its brokers, proxies between them, and a supervisor."""
 
 import asyncio
 import signal
@@ -26,7 +26,7 @@ SETTINGS: Final = {
     "FACEID_LEASE_SECONDS": f"{LEASE}",
     "FACEID_READ_SPACING_SECONDS": "0.5,1",
     "FACEID_HINT_DELAY_SECONDS": "1",
-    "FACEID_TOKEN_LIFE_SECONDS": "6",
+    "FACEID_TOKEN_LIFE_SECONDS": "4",
     "FACEID_GETRESULT_TIMEOUT_SECONDS": "1",
     "FACEID_GRACE_SECONDS": "5",
     "FACEID_BREAKER_REST_SECONDS": "0.1",
@@ -35,20 +35,20 @@ SETTINGS: Final = {
     "FACEID_SIMULATOR_NOTIFY_RETRY_SECONDS": "1",
     "FACEID_SIMULATOR_NOTIFY_TIMEOUT_SECONDS": "2",
 }
-"""What takes minutes in production takes seconds here, items are in work long enough to be caught in it, and the vendor
-does not give up."""
-SHIFTS: Final[tuple[tuple[str, ...], ...]] = ((), (), ("verify", "classify"), ("reconcile", "publish"))
-"""The stages of the first worker, the second, ...: some run all, others hand every item on through a queue."""
-STOPS_WITHIN: Final = 10.0
-"""Seconds: the grace period, and as much again for a Redis that hangs."""
-PATROL: Final = 0.2
-"""Seconds between two looks of the supervisor."""
+"""Minutes in production are seconds here. A read takes 0.3 s, so that faults meet items in work. The vendor retries
+a notify until it is stored."""
+STAGES: Final[tuple[tuple[str, ...], ...]] = ((), (), ("verify", "classify"), ("reconcile", "publish"))
+"""The stages of the first worker, the second, ...: some run all, others pass every item on through a queue."""
+STOPS_WITHIN: Final = 30.0
+"""Seconds: well above the grace period, since Redis may hang and the machine may be busy."""
+SUPERVISOR_INTERVAL: Final = 0.2
 PYTHONPATH: Final = Path(__file__).parent / "clock"
 
 
-class Scene:
-    """The pipeline in the folder `folder`, its queues on Redis or RabbitMQ, with a Redis for the results alone where
-    that is wanted.
+class Environment:
+    """The pipeline in the folder `folder`, its queues on Redis or RabbitMQ.
+
+    `results_apart`: another Redis holds the results.
     """
 
     def __init__(self, folder: Path, workers: int, *, engine: Engine = "redis", results_apart: bool = False) -> None:
@@ -75,17 +75,17 @@ class Scene:
             redis_url=f"redis://127.0.0.1:{self.proxy.port}/0",
             broker_url=broker_url,
             results_url=results_url,
-            worker_stages=list(islice(cycle(SHIFTS), workers)),
+            worker_stages=list(islice(cycle(STAGES), workers)),
             settings=settings,
         )
         self.remote = Remote(http_client(), self.stack.simulator_url)
         self.deaths: list[str] = []
-        """Processes that ended though nobody had killed them."""
+        """Processes that ended though no injected fault had killed them."""
         self._killed: set[str] = set()
 
     @property
-    def victims(self) -> dict[str, Program]:
-        """The processes that may be struck, by name: not the simulator, which is the witness."""
+    def processes(self) -> dict[str, Program]:
+        """The processes that faults are injected into, by name: all but the simulator, which notes what happens."""
         return {program.name: program for program in (self.stack.ingress, *self.stack.workers)}
 
     @property
@@ -106,7 +106,7 @@ class Scene:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        """Started for the length of the block, with the supervisor about."""
+        """Started and supervised for the length of the block."""
         supervisor: asyncio.Task[None] | None = None
         try:
             await asyncio.to_thread(self._start)
@@ -119,37 +119,37 @@ class Scene:
             await asyncio.to_thread(self._stop)
 
     def kill(self, name: str) -> None:
-        """SIGKILL; it stays away until `revive`."""
+        """SIGKILL. The process stays down until `start_again`."""
         self._killed.add(name)
-        self.victims[name].kill()
+        self.processes[name].kill()
 
-    def revive(self, name: str) -> None:
-        """Start what was killed, as its supervisor would."""
-        self.victims[name].start()
+    def start_again(self, name: str) -> None:
+        """Start a process that was killed."""
+        self.processes[name].start()
         self._killed.discard(name)
 
     def restart(self, name: str) -> None:
-        """Stop it in good order and start it again; one that has to be killed for it counts as dead."""
+        """Stop a process by SIGTERM and start it again. One that does not stop by itself counts as dead."""
         self._killed.add(name)
-        code = self.victims[name].stop(STOPS_WITHIN)
+        code = self.processes[name].stop(STOPS_WITHIN)
         if code not in {0, -signal.SIGTERM}:  # uvicorn ends by the signal it was sent
             self.deaths.append(f"{name} was stopped and exited with {code}")
-        self.revive(name)
+        self.start_again(name)
 
     def step_clock(self, name: str, seconds: float) -> None:
-        """Let the wall clock of a process be so many seconds ahead."""
-        file = self._clocks / str(self.victims[name].pid)
-        if file.exists():  # it may be so young that it has not looked at a clock
+        """Set the wall clock of a process so many seconds ahead."""
+        file = self._clocks / str(self.processes[name].pid)
+        if file.exists():  # missing until the process has imported `sitecustomize`
             with file.open("r+b") as opened:
                 opened.write(struct.pack("d", seconds))
 
     async def _supervise(self) -> None:
         while True:
-            for name, program in self.victims.items():
+            for name, program in self.processes.items():
                 if name not in self._killed and not program.running:
                     self.deaths.append(f"{name} exited with {program.exit_code}")
                     program.start()
-            await asyncio.sleep(PATROL)
+            await asyncio.sleep(SUPERVISOR_INTERVAL)
 
     def _start(self) -> None:
         for broker in self.brokers:
@@ -157,8 +157,9 @@ class Scene:
         self.stack.start()
 
     def _stop(self) -> None:
-        for program in self.victims.values():
+        for program in self.stack.programs:  # all at once: each takes a while
             program.send(signal.SIGCONT)
+            program.send(signal.SIGTERM)
         self.stack.stop()
         for broker in self.brokers:
             broker.stop()

@@ -1,4 +1,4 @@
-"""What each fault does to the scene: it strikes, lasts, and is over when the function returns."""
+"""How each fault is injected: it begins, lasts, and is over when the function returns."""
 
 import asyncio
 import signal
@@ -11,15 +11,14 @@ from redis.exceptions import ResponseError
 
 from deploy.simulator.model.faults import ResultFault, ResultFaultKind
 from shared.messaging.topology import INNER_QUEUES, queue_name
-from tests.chaos.brokers import Broker
-from tests.chaos.plan import Strike
-from tests.chaos.scene import Scene
+from tests.chaos.brokers import GROUP, PREFIX, Broker
+from tests.chaos.environment import Environment
+from tests.chaos.plan import Injection
 from tests.support.proxies import Proxy
 
-Act = Callable[[Scene, Strike], Awaitable[None]]
-Choose = Callable[[Scene], Broker]
-Network = Callable[[Scene], Proxy]
-GROUP: Final = "faceid"
+Inject = Callable[[Environment, Injection], Awaitable[None]]
+ChooseBroker = Callable[[Environment], Broker]
+ChooseProxy = Callable[[Environment], Proxy]
 CUT_INTERVAL: Final = 0.2
 LOSS_INTERVAL: Final = 0.1
 LATENCY: Final = (0.001, 0.2)
@@ -27,59 +26,70 @@ LONGEST_STEP: Final = 10.0
 """Seconds that a clock is moved at most."""
 
 
-async def kill(scene: Scene, strike: Strike) -> None:
-    await asyncio.to_thread(scene.kill, strike.target)
-    await asyncio.sleep(strike.seconds)
-    scene.revive(strike.target)
+async def kill(environment: Environment, injection: Injection) -> None:
+    """SIGKILL a process, and start it again after a while."""
+    await asyncio.to_thread(environment.kill, injection.target)
+    await asyncio.sleep(injection.seconds)
+    environment.start_again(injection.target)
 
 
-async def restart(scene: Scene, strike: Strike) -> None:
-    await asyncio.to_thread(scene.restart, strike.target)
+async def restart(environment: Environment, injection: Injection) -> None:
+    """Stop a process in good order and start it again."""
+    await asyncio.to_thread(environment.restart, injection.target)
 
 
-async def stop(scene: Scene, strike: Strike) -> None:
-    scene.victims[strike.target].send(signal.SIGSTOP)
-    await asyncio.sleep(strike.seconds)
-    scene.victims[strike.target].send(signal.SIGCONT)
+async def stop(environment: Environment, injection: Injection) -> None:
+    """SIGSTOP a process, and SIGCONT it after a while."""
+    environment.processes[injection.target].send(signal.SIGSTOP)
+    await asyncio.sleep(injection.seconds)
+    environment.processes[injection.target].send(signal.SIGCONT)
 
 
-async def step_clock(scene: Scene, strike: Strike) -> None:
-    scene.step_clock(strike.target, (2 * strike.force - 1) * LONGEST_STEP)
-    await asyncio.sleep(strike.seconds)
-    scene.step_clock(strike.target, 0.0)
+async def step_clock(environment: Environment, injection: Injection) -> None:
+    """Step a process's wall clock, and step it back after a while."""
+    environment.step_clock(injection.target, (2 * injection.strength - 1) * LONGEST_STEP)
+    await asyncio.sleep(injection.seconds)
+    environment.step_clock(injection.target, 0.0)
 
 
-def kill_one(choose: Choose) -> Act:
-    async def act(scene: Scene, strike: Strike) -> None:
-        await asyncio.to_thread(choose(scene).kill)
-        await asyncio.sleep(strike.seconds)
-        await asyncio.to_thread(choose(scene).start)
+def kill_broker(choose: ChooseBroker) -> Inject:
+    """SIGKILL a broker, and start it again after a while."""
 
-    return act
+    async def inject(environment: Environment, injection: Injection) -> None:
+        await asyncio.to_thread(choose(environment).kill)
+        await asyncio.sleep(injection.seconds)
+        await asyncio.to_thread(choose(environment).start)
 
-
-def pause_one(choose: Choose) -> Act:
-    async def act(scene: Scene, strike: Strike) -> None:
-        choose(scene).pause()
-        await asyncio.sleep(strike.seconds)
-        choose(scene).resume()
-
-    return act
+    return inject
 
 
-def fill_one(choose: Choose) -> Act:
-    async def act(scene: Scene, strike: Strike) -> None:
-        await asyncio.to_thread(choose(scene).full, full=True)
-        await asyncio.sleep(strike.seconds)
-        await asyncio.to_thread(choose(scene).full, full=False)
+def pause_broker(choose: ChooseBroker) -> Inject:
+    """SIGSTOP a broker, and SIGCONT it after a while."""
 
-    return act
+    async def inject(environment: Environment, injection: Injection) -> None:
+        choose(environment).pause()
+        await asyncio.sleep(injection.seconds)
+        choose(environment).resume()
+
+    return inject
 
 
-async def destroy_group(scene: Scene, _: Strike) -> None:
-    with scene.ledger as redis:
+def fill_broker(choose: ChooseBroker) -> Inject:
+    """Let a broker have no memory for a while."""
+
+    async def inject(environment: Environment, injection: Injection) -> None:
+        await asyncio.to_thread(choose(environment).full, full=True)
+        await asyncio.sleep(injection.seconds)
+        await asyncio.to_thread(choose(environment).full, full=False)
+
+    return inject
+
+
+async def destroy_group(environment: Environment, _: Injection) -> None:
+    """Destroy the consumer group of every queue."""
+    with environment.ledger as redis:
         for queue in INNER_QUEUES:
-            _destroy(redis, queue_name("faceid", queue))
+            _destroy(redis, queue_name(PREFIX, queue))
 
 
 def _destroy(redis: "Redis", stream: str) -> None:
@@ -90,79 +100,87 @@ def _destroy(redis: "Redis", stream: str) -> None:
             raise
 
 
-def cut_connections(network: Network) -> Act:
-    async def act(scene: Scene, strike: Strike) -> None:
-        await _often(network(scene).cut, CUT_INTERVAL, strike.seconds)
+def cut_connections(choose: ChooseProxy) -> Inject:
+    """Cut all connections to a broker, again and again."""
 
-    return act
+    async def inject(environment: Environment, injection: Injection) -> None:
+        await _repeat(choose(environment).cut, CUT_INTERVAL, injection.seconds)
 
-
-def lose_replies(network: Network) -> Act:
-    async def act(scene: Scene, strike: Strike) -> None:
-        await _often(network(scene).cut_next_reply, LOSS_INTERVAL, strike.seconds)
-
-    return act
+    return inject
 
 
-async def _often(act: Callable[[], None], interval: float, seconds: float) -> None:
+def lose_replies(choose: ChooseProxy) -> Inject:
+    """Cut a connection instead of passing on a broker's next answer, again and again."""
+
+    async def inject(environment: Environment, injection: Injection) -> None:
+        await _repeat(choose(environment).cut_next_reply, LOSS_INTERVAL, injection.seconds)
+
+    return inject
+
+
+async def _repeat(act: Callable[[], None], interval: float, seconds: float) -> None:
     for _ in range(max(1, int(seconds / interval))):
         act()
         await asyncio.sleep(interval)
 
 
-def slow_network(network: Network) -> Act:
-    async def act(scene: Scene, strike: Strike) -> None:
-        network(scene).delays = LATENCY
-        await asyncio.sleep(strike.seconds)
-        network(scene).delays = (0.0, 0.0)
+def slow_network(choose: ChooseProxy) -> Inject:
+    """Delay every packet to and from a broker."""
 
-    return act
+    async def inject(environment: Environment, injection: Injection) -> None:
+        choose(environment).delays = LATENCY
+        await asyncio.sleep(injection.seconds)
+        choose(environment).delays = (0.0, 0.0)
 
-
-def result(kind: ResultFaultKind, longest_ms: float = 0) -> Act:
-    """GetResult goes wrong in that way for whoever asks; `longest_ms`: what it takes with full force."""
-
-    async def act(scene: Scene, strike: Strike) -> None:
-        fault = ResultFault(kind=kind, times=None, delay_ms=longest_ms * strike.force)
-        await scene.remote.set_faults(fault)
-        await asyncio.sleep(strike.seconds)
-        await scene.remote.set_faults()
-
-    return act
+    return inject
 
 
-def _redis(scene: Scene) -> Broker:
-    return scene.redis
+def result(kind: ResultFaultKind, longest_ms: float = 0) -> Inject:
+    """Let every GetResult call go wrong in this way. `longest_ms`: the delay at full strength."""
+
+    async def inject(environment: Environment, injection: Injection) -> None:
+        fault = ResultFault(kind=kind, times=None, delay_ms=longest_ms * injection.strength)
+        await environment.remote.set_faults(fault)
+        await asyncio.sleep(injection.seconds)
+        await environment.remote.set_faults()
+
+    return inject
 
 
-def _broker(scene: Scene) -> Broker:
-    return scene.broker
+def _redis(environment: Environment) -> Broker:
+    return environment.redis
 
 
-def _results(scene: Scene) -> Broker:
-    if scene.results is None:
+def _broker(environment: Environment) -> Broker:
+    return environment.broker
+
+
+def _results(environment: Environment) -> Broker:
+    if environment.results is None:
         raise ValueError("this round's results have no broker of their own")
-    return scene.results
+    return environment.results
 
 
-def _to_redis(scene: Scene) -> Proxy:
-    return scene.proxy
+def _to_redis(environment: Environment) -> Proxy:
+    return environment.proxy
 
 
-def _to_broker(scene: Scene) -> Proxy:
-    return scene.broker_proxy
+def _to_broker(environment: Environment) -> Proxy:
+    return environment.broker_proxy
 
 
-async def crash_all(scene: Scene, strike: Strike) -> None:
-    kills = [broker.kill for broker in scene.brokers] + [partial(scene.kill, name) for name in scene.victims]
+async def crash_all(environment: Environment, injection: Injection) -> None:
+    """SIGKILL all processes and brokers at once, and start them again after a while."""
+    kills = [broker.kill for broker in environment.brokers]
+    kills += [partial(environment.kill, name) for name in environment.processes]
     await asyncio.gather(*map(asyncio.to_thread, kills))
-    await asyncio.sleep(strike.seconds)
-    for name in scene.victims:
-        scene.revive(name)
-    await asyncio.gather(*(asyncio.to_thread(broker.start) for broker in scene.brokers))
+    await asyncio.sleep(injection.seconds)
+    for name in environment.processes:
+        environment.start_again(name)
+    await asyncio.gather(*(asyncio.to_thread(broker.start) for broker in environment.brokers))
 
 
-ACTS: Final[Mapping[str, Act]] = {
+INJECT: Final[Mapping[str, Inject]] = {
     "kill-worker": kill,
     "restart-worker": restart,
     "stop-worker": stop,
@@ -170,16 +188,16 @@ ACTS: Final[Mapping[str, Act]] = {
     "kill-ingress": kill,
     "restart-ingress": restart,
     "stop-ingress": stop,
-    "kill-redis": kill_one(_redis),
-    "pause-redis": pause_one(_redis),
-    "fill-redis": fill_one(_redis),
+    "kill-redis": kill_broker(_redis),
+    "pause-redis": pause_broker(_redis),
+    "fill-redis": fill_broker(_redis),
     "destroy-group": destroy_group,
     "cut-connections": cut_connections(_to_redis),
     "lose-replies": lose_replies(_to_redis),
     "slow-network": slow_network(_to_redis),
-    "kill-rabbitmq": kill_one(_broker),
-    "pause-rabbitmq": pause_one(_broker),
-    "fill-rabbitmq": fill_one(_broker),
+    "kill-rabbitmq": kill_broker(_broker),
+    "pause-rabbitmq": pause_broker(_broker),
+    "fill-rabbitmq": fill_broker(_broker),
     "cut-rabbitmq": cut_connections(_to_broker),
     "lose-rabbitmq-replies": lose_replies(_to_broker),
     "slow-rabbitmq": slow_network(_to_broker),
@@ -188,7 +206,7 @@ ACTS: Final[Mapping[str, Act]] = {
     "hanging-result": result("hang"),
     "broken-result": result("broken"),
     "busy-result": result("busy"),
-    "results-away": kill_one(_results),
+    "results-away": kill_broker(_results),
     "crash-all": crash_all,
 }
-"""What each fault does, but for those that are the callbacks' own: the crowd brings them along."""
+"""How each fault is injected. Faults of the callbacks come with the users instead."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Proof = Literal["final", "unfinished", "hint", "forged"]
-"""What a post shows: signed evidence that can decide, a signed flow that goes on, a GET return, or nothing."""
+Proof = Literal["final", "unfinished", "unsigned", "forged"]
+"""What a posted callback proves: a flow that has ended, a flow that goes on, or nothing (a GET return, a forgery)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,8 @@ class Posted:
     """The HTTP status, or why there was none."""
     at: float = 0.0
     """Unix seconds when it was answered."""
+    status: str = "OK"
+    """The flow's status by this callback: two final ones with different statuses contradict each other."""
 
     @property
     def signed(self) -> bool:
@@ -27,20 +29,22 @@ class Posted:
 
     @property
     def accepted(self) -> bool:
-        """Whether its sender was told that it is stored; a browser is sent on either way, so it is told nothing."""
+        """Whether its sender was told that it is stored. A browser is redirected either way, so it never is."""
         return self.channel == "notify" and isinstance(self.answer, int) and 200 <= self.answer < 300
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class VendorSession:
     """One verification as the vendor saw it."""
 
     biz_id: str
     reads: int
     """GetResult calls that the vendor counted."""
     finished: bool
-    outcomes: frozenset[str]
-    """Those that its evidence allows, whether it could be reconciled or not."""
+    outcome: str
+    """The outcome that its evidence must have; empty when no decision may be made on it."""
+    contradiction: str = ""
+    """The outcome of a second final callback that contradicts the first one; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,14 @@ class Case:
     notified: int
     returned: int
     reads: int
-    carried: bool
-    """Whether an item holds signed, final evidence on it."""
+    owned: bool
+    """Whether an item with signed, final evidence owns it."""
     decision: str
     """Id of the decision that is committed; empty without one."""
     published: str
     """Id of the decision that is marked as published; empty without one."""
+    answered: bool = False
+    """Whether it holds GetResult's final answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +76,43 @@ class ResultMessage:
     outcome: str
     at: float
     """Unix seconds by the results broker's clock."""
+    reasons: frozenset[str] = frozenset()
+    """The codes of its reasons."""
+    not_reconciled: str = ""
+    """Why it does not rest on GetResult's answer; empty when it does."""
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """One item on the message set of dead letters or of unverified callbacks; `biz_id` as its body claims it."""
+class AlertMessage:
+    """One alert in the alerts queue."""
+
+    id: str
+    kind: str
+    at: float
+    """Unix seconds when it was raised."""
+    biz_id: str = ""
+    """Empty for an alert that is about no single case."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredItem:
+    """One dead letter or one unverified callback; `biz_id` as its body claims it."""
 
     id: str
     biz_id: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InjectedFault:
+    """A fault that was injected; the times in unix seconds."""
+
+    fault: str
+    target: str
+    began: float
+    ended: float
+    calls: int = 0
+    """GetResult calls that began meanwhile; 0 for a fault that does not touch them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,17 +120,21 @@ class History:
     """All that a run has done and seen."""
 
     posted: tuple[Posted, ...]
-    seen: tuple[Seen, ...]
+    vendor_sessions: tuple[VendorSession, ...]
     cases: tuple[Case, ...]
     messages: tuple[ResultMessage, ...]
-    alerts: tuple[str, ...] = ()
-    """Ids in the order of the alerts queue."""
-    dead: tuple[Letter, ...] = ()
-    unverified: tuple[Letter, ...] = ()
+    alerts: tuple[AlertMessage, ...] = ()
+    """In the order of the alerts queue."""
+    dead: tuple[StoredItem, ...] = ()
+    unverified: tuple[StoredItem, ...] = ()
     waiting: Mapping[str, int] = field(default_factory=dict)
     """How many items each queue, pending list and message set of the pipeline still holds."""
     deaths: tuple[str, ...] = ()
-    """Processes that ended though nobody had killed them."""
+    """Processes that ended though no injected fault had killed them."""
+    injected: tuple[InjectedFault, ...] = ()
+    breaker_open: bool = False
+    """Whether the account's circuit breaker is still open at the end."""
     budget: int = 3
+    """Reads of GetResult that are allowed for a biz_id."""
     results_apart: bool = False
     """Whether results go to another broker: then a message may be repeated, under the same id."""

@@ -1,4 +1,4 @@
-"""Which fault strikes what at which moment: derived from the seed alone. Pure."""
+"""Which fault is injected where and when: derived from the seed alone. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,17 +21,19 @@ Target = Literal[
 ]
 Engine = Literal["redis", "rabbitmq"]
 """What carries the queues."""
+EffectOnReads = Literal["none", "lost", "slow", "failed"]
+"""On GetResult: none, answers are lost, some calls time out, or all calls fail."""
 
 PACE: Final = 15.0
 """Sessions a second."""
-SHORTEST: Final = 12.0
+SHORTEST: Final = 10.0
 """Seconds that a round lasts at least."""
 FIRST: Final = 2.0
-"""Seconds before the first strike."""
+"""Seconds before the first injected fault."""
 ALONE: Final = 5.0
-"""Seconds of quiet after a fault that is to be seen alone."""
+"""Seconds without a fault after one that is injected alone."""
 REST: Final = (3.0, 12.0)
-"""Seconds between two strikes at the same target, at least and at most."""
+"""Seconds between two faults at the same target, at least and at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +45,31 @@ class Fault:
     least: float = 0.0
     most: float = 0.0
     rest: float = 0.0
-    """Seconds that the target needs to come up again, before it is struck once more."""
+    """Seconds that the target needs to come up again before its next fault."""
     engine: Engine | None = None
     """The one that has to carry the queues for it; None for either."""
+    reads: EffectOnReads = "none"
 
 
 FAULTS: Final[Mapping[str, Fault]] = {
-    "kill-worker": Fault("worker", "kill -9, and a start by the supervisor after that time", 0.2, 2.0),
+    "kill-worker": Fault("worker", "kill -9, and a start by the supervisor after that time", 0.2, 2.0, reads="lost"),
     "restart-worker": Fault("worker", "SIGTERM, and a start when it has ended", rest=10.0),
-    "stop-worker": Fault("worker", "SIGSTOP for longer than its lease, then SIGCONT", 2.5, 5.0),
+    "stop-worker": Fault("worker", "SIGSTOP for longer than its lease, then SIGCONT", 2.5, 5.0, reads="slow"),
     "step-clock": Fault("worker", "its wall clock jumps by up to 10 s, ahead or back, and returns", 1.0, 4.0),
     "kill-ingress": Fault("ingress", "kill -9, and a start by the supervisor after that time", 0.2, 2.0),
     "restart-ingress": Fault("ingress", "SIGTERM, and a start when it has ended", rest=10.0),
     "stop-ingress": Fault("ingress", "SIGSTOP, then SIGCONT", 0.5, 3.0),
-    "kill-redis": Fault("redis", "kill -9, and a start after that time", 0.2, 2.0),
-    "pause-redis": Fault("redis", "SIGSTOP, then SIGCONT", 0.5, 4.0),
-    "fill-redis": Fault("redis", "maxmemory is reached, and every write that needs memory refused", 0.5, 4.0),
+    "kill-redis": Fault("redis", "kill -9, and a start after that time", 0.2, 2.0, reads="lost"),
+    "pause-redis": Fault("redis", "SIGSTOP, then SIGCONT", 0.5, 4.0, reads="lost"),
+    "fill-redis": Fault("redis", "maxmemory is reached: writes that need memory are refused", 0.5, 4.0, reads="lost"),
     "destroy-group": Fault("redis", "the consumer group of every queue is destroyed", engine="redis"),
-    "cut-connections": Fault("network", "every connection to Redis is cut, five times a second", 1.0, 3.0),
-    "lose-replies": Fault(
-        "network", "Redis does what it is told, and the answer is lost, ten times a second", 1.0, 3.0
+    "cut-connections": Fault(
+        "network", "every connection to Redis is cut, five times a second", 1.0, 3.0, reads="lost"
     ),
-    "slow-network": Fault("network", "every packet to and from Redis takes 1 to 200 ms", 2.0, 5.0),
+    "lose-replies": Fault(
+        "network", "Redis does what it is told, and the answer is lost, ten times a second", 1.0, 3.0, reads="lost"
+    ),
+    "slow-network": Fault("network", "every packet to and from Redis takes 1 to 200 ms", 2.0, 5.0, reads="lost"),
     "kill-rabbitmq": Fault("rabbitmq", "kill -9, and a start after that time", 0.2, 2.0, 15.0, "rabbitmq"),
     "pause-rabbitmq": Fault("rabbitmq", "SIGSTOP, then SIGCONT", 0.5, 4.0, 2.0, "rabbitmq"),
     "fill-rabbitmq": Fault("rabbitmq", "the memory alarm: nothing is taken in", 1.0, 4.0, 6.0, "rabbitmq"),
@@ -82,44 +87,47 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "slow-rabbitmq": Fault(
         "rabbitmq-network", "every packet to and from RabbitMQ takes 1 to 200 ms", 2.0, 5.0, 2.0, "rabbitmq"
     ),
-    "slow-result": Fault("vendor", "GetResult takes longer than workers wait, or nearly as long", 1.0, 4.0),
-    "failing-result": Fault("vendor", "GetResult answers INTERNAL_ERROR", 1.0, 4.0),
-    "hanging-result": Fault("vendor", "GetResult never answers", 1.0, 4.0),
-    "broken-result": Fault("vendor", "GetResult's answer is cut off in the middle", 1.0, 4.0),
+    "slow-result": Fault(
+        "vendor", "GetResult takes longer than workers wait, or nearly as long", 1.0, 4.0, reads="slow"
+    ),
+    "failing-result": Fault("vendor", "GetResult answers INTERNAL_ERROR", 1.0, 4.0, reads="failed"),
+    "hanging-result": Fault("vendor", "GetResult never answers", 1.0, 4.0, reads="failed"),
+    "broken-result": Fault("vendor", "GetResult's answer is cut off in the middle", 1.0, 4.0, reads="failed"),
     "busy-result": Fault("vendor", "GetResult answers CONCURRENCY_LIMIT_EXCEEDED", 1.0, 4.0),
     "lost-callbacks": Fault("callbacks", "the notify or the return never comes"),
     "doubled-callbacks": Fault("callbacks", "the notify and the return come three times"),
     "reordered-callbacks": Fault("callbacks", "the return comes before the notify, or long after it"),
+    "contradicting-callbacks": Fault("callbacks", "a second signed notify contradicts the first one"),
     "results-away": Fault(
         "results", "the results have a broker of their own: kill -9, and a start after that time", 1, 4
     ),
     "crash-all": Fault(
-        "everything", "kill -9 of all processes and brokers at once, then all start again", 0.2, 2.0, 10.0
+        "everything", "kill -9 of all processes and brokers at once, then all start again", 0.2, 2.0, 10.0, None, "lost"
     ),
 }
 """Every fault there is, by name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Strike:
-    """One fault at one target, `at` seconds after the first session, for `seconds`."""
+class Injection:
+    """One fault to inject at one target, `at` seconds after the first session, for `seconds`."""
 
     at: float
     fault: str
     target: str
-    """`worker-2`, `redis`, ...: no two strikes hit the same one at the same time."""
+    """`worker-2`, `redis`, ...; a target has one fault at a time."""
     seconds: float
-    force: float
-    """From 0 to 1: how much of what there is more or less of, such as a delay."""
+    strength: float
+    """From 0 to 1: the share of the longest delay, or the size and direction of a clock step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One load with its faults, against processes of its own."""
+    """Sessions and the faults injected meanwhile, with processes of its own."""
 
     name: str
     faults: tuple[str, ...]
-    strikes: tuple[Strike, ...]
+    injections: tuple[Injection, ...]
     sessions: int
     pace: float
     """Sessions a second."""
@@ -132,11 +140,11 @@ class Round:
 
 
 def rounds(words: str, sessions: int, seed: int, workers: int, engine: Engine = "redis") -> list[Round]:
-    """What `words` ask for: `all` mixed, `each` alone one after the other, or those of a comma list mixed.
+    """The rounds that `words` ask for: `all` mixed, `each` alone one after the other, or those of a comma list mixed.
 
-    Where the results are to have a broker of their own, that is a second round with a fifth of the sessions: at least
-    once is all that can be had there, and the first round on one Redis is to be held to exactly once. Raises
-    ValueError for a name that is no fault there, and for a mix that can't be.
+    `results-away` needs a broker for the results alone. It comes in a second round with a fifth of the sessions: that
+    round promises a result at least once, the first round exactly once. Raises ValueError for an unknown fault, and
+    for a mix that is not possible.
     """
     chosen = _chosen(words, engine)
     alone = words == "each"
@@ -157,7 +165,7 @@ def _chosen(words: str, engine: Engine) -> tuple[str, ...]:
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"no fault {', '.join(unknown)} on {engine}; there are all, each, {', '.join(known)}")
     if "crash-all" in names and len(names) > 1:
-        raise ValueError("crash-all strikes what the others strike: it comes alone")
+        raise ValueError("crash-all can't be mixed: it has the targets of all others")
     return names
 
 
@@ -167,45 +175,46 @@ def _round(
     dice = Random(seed)
     seconds = max(sessions / PACE, SHORTEST)
     if alone:
-        strikes, ends = _one_after_another(dice, faults, seconds, workers)
-        return Round(name, faults, strikes, sessions, sessions / ends, engine)
-    mixed = sorted(_mixed(dice, faults, seconds, workers), key=lambda strike: strike.at)
+        injections, ends = _one_after_another(dice, faults, seconds, workers)
+        return Round(name, faults, injections, sessions, sessions / ends, engine)
+    mixed = sorted(_mixed(dice, faults, seconds, workers), key=lambda injection: injection.at)
     return Round(name, faults, tuple(mixed), sessions, sessions / seconds, engine)
 
 
-def _mixed(dice: Random, faults: Sequence[str], seconds: float, workers: int) -> Iterator[Strike]:
-    """Every target has a timeline of its own, so that faults of different targets overlap as they like."""
+def _mixed(dice: Random, faults: Sequence[str], seconds: float, workers: int) -> Iterator[Injection]:
+    """Every target has a timeline of its own, so that faults of different targets overlap."""
     for kind in dict.fromkeys(FAULTS[fault].target for fault in faults):
         for target in _targets(kind, workers):
-            deck = _shuffled(dice, [fault for fault in faults if FAULTS[fault].target == kind])
-            at = FIRST + dice.uniform(0, REST[1])
-            while (strike := _strike(dice, next(deck), target, at)).at + strike.seconds < seconds:
-                yield strike
-                at += strike.seconds + FAULTS[strike.fault].rest + dice.uniform(*REST)
+            names = _shuffled(dice, [fault for fault in faults if FAULTS[fault].target == kind])
+            at = FIRST + dice.uniform(0, min(REST[1], seconds / 2))
+            while (injection := _injection(dice, next(names), target, at)).at + injection.seconds < seconds:
+                yield injection
+                at += injection.seconds + FAULTS[injection.fault].rest + dice.uniform(*REST)
 
 
 def _one_after_another(
     dice: Random, faults: Sequence[str], seconds: float, workers: int
-) -> tuple[tuple[Strike, ...], float]:
-    """Each fault once at least, and again while there is time; and when the last one is over."""
-    strikes: list[Strike] = []
+) -> tuple[tuple[Injection, ...], float]:
+    """Each fault once at least, and again while there is time; also when the last one is over."""
+    injections: list[Injection] = []
     at = FIRST
-    struck = [fault for fault in faults if FAULTS[fault].target != "callbacks"]
-    while at < seconds or not strikes:
-        for fault in struck:
+    injected = [fault for fault in faults if FAULTS[fault].target != "callbacks"]
+    while at < seconds or not injections:
+        for fault in injected:
             target = dice.choice(_targets(FAULTS[fault].target, workers))
-            strikes.append(_strike(dice, fault, target, at))
-            at += strikes[-1].seconds + ALONE
-    return tuple(strikes), at
+            injections.append(_injection(dice, fault, target, at))
+            at += injections[-1].seconds + ALONE
+    return tuple(injections), at
 
 
-def _strike(dice: Random, fault: str, target: str, at: float) -> Strike:
+def _injection(dice: Random, fault: str, target: str, at: float) -> Injection:
     kind = FAULTS[fault]
-    return Strike(round(at, 2), fault, target, round(dice.uniform(kind.least, kind.most), 2), round(dice.random(), 2))
+    seconds = dice.uniform(kind.least, kind.most)
+    return Injection(round(at, 2), fault, target, round(seconds, 2), round(dice.random(), 2))
 
 
 def _shuffled(dice: Random, faults: Sequence[str]) -> Iterator[str]:
-    """The faults in turn for ever, in an order of chance, so that a short run has as many of them as can be."""
+    """The faults in turn for ever, in random order: a short round has as many different ones as possible."""
     return cycle(dice.sample(faults, len(faults)))
 
 

@@ -1,4 +1,4 @@
-"""A worker with a fault: one callback kills it, as a crash in a native library would."""
+"""A worker that one callback kills by SIGKILL, as a crash in a native library would."""
 
 import os
 import signal

@@ -1,31 +1,22 @@
-"""What each fault has cost in time. Pure."""
+"""How long it took until work went on after each fault. Pure."""
 
 from bisect import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tests.chaos.history import History
-from tests.chaos.plan import Strike
+from tests.chaos.history import History, InjectedFault
 
 
 @dataclass(frozen=True, slots=True)
-class Blow:
-    """A strike that has been struck; the times in unix seconds."""
-
-    strike: Strike
-    began: float
-    ended: float
-
-
-@dataclass(frozen=True, slots=True)
-class Toll:
-    """All blows of one fault; every time in seconds."""
+class Recovery:
+    """One fault, however often it was injected; every time in seconds."""
 
     fault: str
-    blows: int
+    times: int
     lasted: float
+    """All together."""
     went_on: tuple[float, ...]
-    """From the end of each to the first decision after it, as far as there was one."""
+    """From the end of each to the first decision after it, where there was one."""
     waits: tuple[float, ...]
     """From the first 2xx to the decision, of the cases that were open while one of them lasted."""
 
@@ -36,26 +27,26 @@ class _Open:
     until: float
 
 
-def tolls(blows: Iterable[Blow], history: History) -> list[Toll]:
-    """One for each fault, in the order in which they first struck."""
-    by_fault: dict[str, list[Blow]] = {}
-    for blow in sorted(blows, key=lambda blow: blow.began):
-        by_fault.setdefault(blow.strike.fault, []).append(blow)
+def recoveries(history: History) -> list[Recovery]:
+    """One for each fault, in the order in which they were first injected."""
+    by_fault: dict[str, list[InjectedFault]] = {}
+    for injected in sorted(history.injected, key=lambda injected: injected.began):
+        by_fault.setdefault(injected.fault, []).append(injected)
     decided = sorted(message.at for message in history.messages)
     cases = _cases(history)
     return [
-        Toll(
+        Recovery(
             fault,
-            len(struck),
-            sum(blow.ended - blow.began for blow in struck),
-            tuple(at - blow.ended for blow in struck for at in _first_after(blow.ended, decided)),
-            tuple(case.until - case.since for case in cases if any(_overlap(case, blow) for blow in struck)),
+            len(injected),
+            sum(one.ended - one.began for one in injected),
+            tuple(at - one.ended for one in injected for at in _first_after(one.ended, decided)),
+            tuple(case.until - case.since for case in cases if any(_overlap(case, one) for one in injected)),
         )
-        for fault, struck in by_fault.items()
+        for fault, injected in by_fault.items()
     ]
 
 
-def _cases(history: History) -> list[_Open]:
+def _cases(history: History) -> Iterable[_Open]:
     """When each case was open: from the first 2xx for signed, final evidence to the decision."""
     since: dict[str, float] = {}
     for post in history.posted:
@@ -70,5 +61,5 @@ def _first_after(moment: float, times: Sequence[float]) -> Sequence[float]:
     return times[following : following + 1]
 
 
-def _overlap(case: _Open, blow: Blow) -> bool:
-    return case.since <= blow.ended and case.until >= blow.began
+def _overlap(case: _Open, injected: InjectedFault) -> bool:
+    return case.since <= injected.ended and case.until >= injected.began

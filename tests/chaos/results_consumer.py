@@ -1,6 +1,6 @@
-"""A consumer process to be killed: notes in a database each call of its handler, and once each decision's effect.
+"""A consumer process to be killed. It notes in a database each call of its handler, and once each decision's effect.
 
-python -m tests.chaos.results_consumer URL DATABASE SECONDS_OF_WORK [NUMBER THAT KILLS IT]
+python -m tests.chaos.results_consumer URL DATABASE SECONDS_OF_WORK [NUMBER OF THE DECISION THAT KILLS IT]
 """
 
 import os
@@ -17,7 +17,7 @@ LEASE = 1.0
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Made where missing; it outlives its processes, not a power cut."""
+    """Created where missing. It survives killed processes, not a power cut."""
     database = sqlite3.connect(path, timeout=60)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = OFF")

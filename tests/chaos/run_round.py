@@ -1,4 +1,4 @@
-"""Plays one round: the crowd and the nemesis at the same time, then quiet, then the count."""
+"""Runs one round: sessions while faults are injected, then rest, then the check of its history."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,83 +8,89 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from tests.chaos.brokers import AWAY
-from tests.chaos.check import Violation, check
-from tests.chaos.crowd import Crowd, guests
-from tests.chaos.gather import gather, open_items
+from tests.chaos.brokers import UNAVAILABLE
+from tests.chaos.check import check
+from tests.chaos.collect import collect, open_items
+from tests.chaos.environment import Environment
+from tests.chaos.fault_injector import FaultInjector
 from tests.chaos.history import History
-from tests.chaos.nemesis import Nemesis
-from tests.chaos.plan import Round, Strike
-from tests.chaos.scene import Scene
-from tests.chaos.toll import Toll, tolls
+from tests.chaos.plan import Injection, Round
+from tests.chaos.recovery import Recovery, recoveries
+from tests.chaos.users import Users, choose_users
+from tests.chaos.violation import Violation
 
 QUIET: Final = 3.0
-"""Seconds in which nothing may happen before a run counts as over: more than any retry takes that could still come."""
+"""Seconds without any event after which a round is over. A notify's retry comes within `NOTIFY_RETRY_SECONDS` and
+`NOTIFY_TIMEOUT_SECONDS` of the simulator's settings."""
 PATIENCE: Final = 90.0
-"""Seconds after which what still goes on is taken for stuck."""
-LOOK: Final = 0.25
+"""Seconds after which a round that does not come to rest is checked all the same."""
+INTERVAL: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
-    """A round, its history, and what was wrong with it."""
+class RoundResult:
+    """A round, its history, and the rules that it broke."""
 
     round: Round
     history: History
-    tolls: tuple[Toll, ...]
+    recoveries: tuple[Recovery, ...]
     violations: tuple[Violation, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RoundProgress:
     """How far a round is."""
 
-    gone: int
+    sessions: int
     decided: int
-    under_way: tuple[Strike, ...]
+    under_way: tuple[Injection, ...]
 
 
-async def play(plan: Round, folder: Path, seed: int, workers: int, tell: Callable[[Standing], None]) -> Played:
-    """Play a round in an empty folder; `tell` hears of its progress."""
-    scene = Scene(folder, workers, engine=plan.engine, results_apart=plan.results_apart)
-    async with scene.running():
-        crowd, nemesis = Crowd(scene.stack), Nemesis(scene)
-        telling = asyncio.create_task(_tell(scene, crowd, nemesis, tell))
-        expected = guests(plan.sessions, plan.faults, Random(seed))
-        await asyncio.gather(crowd.come(expected, plan.pace), nemesis.strike(plan.strikes))
-        await _quiet(scene)
-        telling.cancel()
-        history = await gather(scene, crowd)
-    return Played(plan, history, tuple(tolls(nemesis.blows, history)), tuple(check(history)))
+async def run_round(
+    plan: Round, folder: Path, seed: int, workers: int, report: Callable[[RoundProgress], None]
+) -> RoundResult:
+    """Run a round in an empty folder; `report` is called again and again meanwhile."""
+    environment = Environment(folder, workers, engine=plan.engine, results_apart=plan.results_apart)
+    async with environment.running():
+        users, injector = Users(environment.stack), FaultInjector(environment)
+        reporting = asyncio.create_task(_report(environment, users, injector, report))
+        expected = choose_users(plan.sessions, plan.faults, Random(seed))
+        await asyncio.gather(users.run(expected, plan.pace), injector.inject(plan.injections))
+        await _rest(environment)
+        reporting.cancel()
+        history = await collect(environment, users, injector.injected)
+    return RoundResult(plan, history, tuple(recoveries(history)), tuple(check(history)))
 
 
-async def _quiet(scene: Scene) -> None:
-    """Return when nothing waits and nothing has happened for a while, or when patience is at an end."""
+async def _rest(environment: Environment) -> None:
+    """Return when nothing waits and nothing has happened for `QUIET` seconds, or after `PATIENCE` seconds."""
     loop = asyncio.get_running_loop()
     end, last, since = loop.time() + PATIENCE, None, loop.time()
     while loop.time() < end:
-        now = await _trace(scene)
+        now = await _state(environment)
         if now != last or any(now[0].values()):
             last, since = now, loop.time()
         if loop.time() - since > QUIET:
-            if not any((await asyncio.to_thread(scene.broker.left)).values()):
+            if not any((await asyncio.to_thread(environment.broker.left)).values()):
                 return
             since = loop.time()
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(INTERVAL)
 
 
-async def _trace(scene: Scene) -> tuple[dict[str, int], Any]:
-    """What waits, and what changes when something happens."""
-    stats = await scene.remote.stats()
-    with scene.ledger as ledger:
-        waiting = open_items(ledger) | scene.broker.waiting()
-    return waiting, (stats["callbacks"], stats["calls"], scene.decisions.decided())
+async def _state(environment: Environment) -> tuple[dict[str, int], Any]:
+    """What waits, and numbers that change when something happens."""
+    stats = await environment.remote.stats()
+    with environment.ledger as ledger:
+        waiting = open_items(ledger) | environment.broker.waiting()
+    return waiting, (stats["callbacks"], stats["calls"], environment.decisions.decided())
 
 
-async def _tell(scene: Scene, crowd: Crowd, nemesis: Nemesis, tell: Callable[[Standing], None]) -> None:
+async def _report(
+    environment: Environment, users: Users, injector: FaultInjector, report: Callable[[RoundProgress], None]
+) -> None:
     decided = 0
     while True:
-        with suppress(*AWAY):  # it is being struck
-            decided = await asyncio.to_thread(scene.decisions.decided)
-        tell(Standing(crowd.gone, decided, tuple(nemesis.under_way)))
-        await asyncio.sleep(LOOK)
+        with suppress(*UNAVAILABLE):  # the last count is reported again
+            decided = await asyncio.to_thread(environment.decisions.decided)
+        report(RoundProgress(users.done, decided, tuple(injector.under_way)))
+        await asyncio.sleep(INTERVAL)

@@ -71,8 +71,8 @@ def test_twenty_kills_while_two_thousand_decisions_flow(url: str, tmp_path: Path
     choose = random.Random(5)
     consumers = Consumers(url, tmp_path, 2)
     consumers.tend()
-    for strike in range(KILLS):
-        before = strike * DECISIONS_A_KILL
+    for injection in range(KILLS):
+        before = injection * DECISIONS_A_KILL
         publish(url, *(decision(number) for number in range(before, before + DECISIONS_A_KILL)))
         until(partial(has_more, database, before), SECONDS)
         choose.choice(consumers.programs).kill()

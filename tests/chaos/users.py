@@ -1,4 +1,4 @@
-"""Who comes during a run: users, forgers, strangers with made-up ids, and browsers that return too early."""
+"""Who uses the pipeline during a run: users, forgers, unknown biz_ids, and browsers that return too early."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,69 +20,76 @@ from deploy.simulator.model.scenarios import SCENARIOS, Subject, document
 from deploy.simulator.model.wire import URLENCODED, encode_form, json_text, signed_fields, with_biz_id
 from tests.chaos.history import Posted
 
-Role = Literal["user", "forger", "stranger", "early"]
+Role = Literal["verified", "forger", "unknown", "early"]
+"""`verified`: goes through a whole verification. `forger`: posts a callback without the secret. `unknown`: returns
+with a biz_id that was never issued. `early`: returns before the verification has begun."""
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
-    """Somebody, and for a user what becomes of the verification."""
+class User:
+    """A user, and what becomes of the verification."""
 
     role: Role
     session: Session
+    contradiction: str = ""
+    """The outcome of a second notify that contradicts the first one; empty without one."""
 
 
-def _users(scenario: str, outcome: str, share: int, method: str = "POST", faults: Faults = NO_FAULTS) -> Guest:
-    return Guest("user", Session(scenario, outcome, share, method, faults, returns=2))
+def _verified(scenario: str, outcome: str, share: int, method: str = "POST", faults: Faults = NO_FAULTS) -> User:
+    return User("verified", Session(scenario, outcome, share, method, faults, returns=2))
 
 
-NOBODY: Final = Session("pass", "", 2)
-GUESTS: Final = (
-    _users("pass", "APPROVED", 40),
-    _users("pass", "APPROVED", 10, "GET"),
-    _users("pass", "APPROVED", 5, faults=Faults(forged="wrong-secret")),
-    _users("pass", "APPROVED", 5, faults=Faults(forged="altered")),
-    _users("processing-first", "APPROVED", 4),
-    _users("not-started-first", "APPROVED", 2),
-    _users("liveness-fail", "REJECTED", 8),
-    _users("face-below", "REJECTED", 4),
-    _users("face-between", "REVIEW", 4),
-    _users("cancelled", "INCOMPLETE", 6),
-    _users("timeout", "INCOMPLETE", 4),
-    _users("data-source-error", "UNDETERMINED", 2),
-    Guest("forger", NOBODY),
-    Guest("stranger", NOBODY),
-    Guest("early", NOBODY),
+NEVER_VERIFIED: Final = Session("pass", "", 2)
+USERS: Final = (
+    _verified("pass", "APPROVED", 40),
+    _verified("pass", "APPROVED", 10, "GET"),
+    _verified("pass", "APPROVED", 5, faults=Faults(forged="wrong-secret")),
+    _verified("pass", "APPROVED", 5, faults=Faults(forged="altered")),
+    _verified("processing-first", "APPROVED", 4),
+    _verified("not-started-first", "APPROVED", 2),
+    _verified("liveness-fail", "REJECTED", 8),
+    _verified("face-below", "REJECTED", 4),
+    _verified("face-between", "REVIEW", 4),
+    _verified("cancelled", "INCOMPLETE", 6),
+    _verified("timeout", "INCOMPLETE", 4),
+    _verified("data-source-error", "UNDETERMINED", 2),
+    User("forger", NEVER_VERIFIED),
+    User("unknown", NEVER_VERIFIED),
+    User("early", NEVER_VERIFIED),
 )
-"""Everybody, with their shares of a hundred."""
+"""All kinds, with their shares of a hundred."""
 
-BROUGHT_ALONG: Final[Mapping[str, tuple[Guest, ...]]] = {
+WITH_FAULTS: Final[Mapping[str, tuple[User, ...]]] = {
     "lost-callbacks": (
-        _users("pass", "APPROVED", 5, faults=Faults(lose_notify=True)),
-        _users("pass", "APPROVED", 5, "GET", Faults(lose_notify=True)),
-        _users("pass", "APPROVED", 5, faults=Faults(lose_return=True)),
+        _verified("pass", "APPROVED", 5, faults=Faults(lose_notify=True)),
+        _verified("pass", "APPROVED", 5, "GET", Faults(lose_notify=True)),
+        _verified("pass", "APPROVED", 5, faults=Faults(lose_return=True)),
     ),
     "doubled-callbacks": (
-        Guest("user", Session("pass", "APPROVED", 10, faults=Faults(notify_copies=3), returns=3)),
-        Guest("user", Session("liveness-fail", "REJECTED", 5, faults=Faults(notify_copies=3), returns=3)),
+        User("verified", Session("pass", "APPROVED", 10, faults=Faults(notify_copies=3), returns=3)),
+        User("verified", Session("liveness-fail", "REJECTED", 5, faults=Faults(notify_copies=3), returns=3)),
     ),
     "reordered-callbacks": (
-        _users("pass", "APPROVED", 5, faults=Faults(notify_late_seconds=0.3)),
-        _users("pass", "APPROVED", 5, "GET", Faults(notify_late_seconds=2.5)),
-        _users("processing-first", "APPROVED", 5, faults=Faults(return_late_seconds=1.5)),
+        _verified("pass", "APPROVED", 5, faults=Faults(notify_late_seconds=0.3)),
+        _verified("pass", "APPROVED", 5, "GET", Faults(notify_late_seconds=2.5)),
+        _verified("processing-first", "APPROVED", 5, faults=Faults(return_late_seconds=1.5)),
+    ),
+    "contradicting-callbacks": (
+        User("verified", Session("pass", "APPROVED", 3, faults=Faults(then="cancelled")), "INCOMPLETE"),
     ),
 }
-"""Those who bring a fault of the callbacks along."""
+"""The kinds that come with a fault of the callbacks."""
 
 
-def guests(count: int, faults: Sequence[str], dice: Random) -> Iterator[Guest]:
-    """`count` of them in the shares of the tables, shuffled."""
-    kinds = GUESTS + tuple(guest for fault in faults for guest in BROUGHT_ALONG.get(fault, ()))
-    shares = [guest.session.share for guest in kinds]
+def choose_users(count: int, faults: Sequence[str], dice: Random) -> Iterator[User]:
+    """`count` users in the shares of the tables, shuffled."""
+    kinds = USERS + tuple(user for fault in faults for user in WITH_FAULTS.get(fault, ()))
+    shares = [user.session.share for user in kinds]
     yield from dice.choices(kinds, shares, k=count)
 
 
-class Crowd:
-    """Plays guests against a stack, and remembers what they posted."""
+class Users:
+    """Runs users' sessions against a stack, and notes what they posted."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -90,37 +97,37 @@ class Crowd:
         self._http = http_client()
         self._browser = Browser(self._http, self._vendor_url)
         self._remote = Remote(self._http, stack.simulator_url)
-        self._hasty: Client = http_client(3)
+        self._impatient: Client = http_client(3)
         self.posted: list[Posted] = []
-        """All but the notifies, which the simulator remembers."""
-        self.outcomes: dict[str, frozenset[str]] = {}
-        """By biz_id, those that its evidence allows."""
-        self.gone = 0
-        """Guests that have done what they came for."""
+        """All but the notifies, which the simulator notes."""
+        self.users: dict[str, User] = {}
+        """By biz_id."""
+        self.done = 0
+        """Sessions that have ended."""
 
-    async def come(self, expected: Iterator[Guest], pace: float) -> None:
-        """`pace` of them a second, however long each takes; returns when the last one has gone."""
+    async def run(self, users: Iterator[User], pace: float) -> None:
+        """Start `pace` sessions a second, however long each takes. Returns when the last one has ended."""
         began = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as group:
-            for number, guest in enumerate(expected, 1):
-                group.create_task(self._play(number, guest))
+            for number, user in enumerate(users, 1):
+                group.create_task(self._run(number, user))
                 await asyncio.sleep(began + number / pace - asyncio.get_running_loop().time())
 
-    async def _play(self, number: int, guest: Guest) -> None:
-        match guest.role:
-            case "user":
-                await self._verify(await self._token(number, guest.session), guest.session)
+    async def _run(self, number: int, user: User) -> None:
+        match user.role:
+            case "verified":
+                await self._verify(await self._token(number, user), user.session)
             case "forger":
-                await self._forge((await self._token(number, guest.session)).biz_id)
-            case "stranger":
-                await self._hint(f"1462259748,{UUID(int=number)}")
+                await self._forge((await self._token(number, user)).biz_id)
+            case "unknown":
+                await self._return_unsigned(f"1462259748,{UUID(int=number)}")
             case "early":
-                await self._hint((await self._token(number, guest.session)).biz_id)
-        self.gone += 1
+                await self._return_unsigned((await self._token(number, user)).biz_id)
+        self.done += 1
 
-    async def _token(self, number: int, session: Session) -> Token:
-        token = await get_token(self._http, self._vendor_url, self._order(number, session))
-        self.outcomes[token.biz_id] = frozenset({session.outcome, "REVIEW"}) if session.outcome else frozenset()
+    async def _token(self, number: int, user: User) -> Token:
+        token = await get_token(self._http, self._vendor_url, self._order(number, user.session))
+        self.users[token.biz_id] = user
         return token
 
     async def _verify(self, token: Token, session: Session) -> None:
@@ -130,23 +137,24 @@ class Crowd:
             return
         visit = await self._browser.verify(token.token, returns=session.returns)
         if visit.returned is not None:
-            proof: Literal["final", "hint"] = "final" if visit.returned == "POST" else "hint"
-            self.posted += [Posted(token.biz_id, "return", proof, visit.return_status or "none")] * session.returns
+            proof: Literal["final", "unsigned"] = "final" if visit.returned == "POST" else "unsigned"
+            answer, status = visit.return_status or "none", SCENARIOS[session.scenario].evidence.status
+            self.posted += [Posted(token.biz_id, "return", proof, answer, status=status)] * session.returns
 
     async def _forge(self, biz_id: str) -> None:
-        """Without the secret somebody claims that a user has passed who never came; tries until it is taken."""
+        """Post a callback that claims that a user has passed, signed with a wrong secret, until it is stored."""
         claim = json_text(document(Subject(biz_id, "forged"), SCENARIOS["pass"].evidence))
         form = encode_form(signed_fields("a guess", claim), URLENCODED, "")
         answer: int | str = ""
         while answer != 200:
-            request = self._hasty.post(self._stack.notify_url).header("content-type", form.content_type)
+            request = self._impatient.post(self._stack.notify_url).header("content-type", form.content_type)
             answer = await _sent(request.body_bytes(form.content))
             self.posted.append(Posted(biz_id, "notify", "forged", answer))
             await asyncio.sleep(0.5)
 
-    async def _hint(self, biz_id: str) -> None:
-        answer = await _sent(self._hasty.get(with_biz_id(self._stack.return_url, biz_id)))
-        self.posted.append(Posted(biz_id, "return", "hint", answer))
+    async def _return_unsigned(self, biz_id: str) -> None:
+        answer = await _sent(self._impatient.get(with_biz_id(self._stack.return_url, biz_id)))
+        self.posted.append(Posted(biz_id, "return", "unsigned", answer))
 
     def _order(self, number: int, session: Session) -> dict[str, str]:
         return {

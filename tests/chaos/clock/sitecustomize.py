@@ -1,7 +1,7 @@
-"""Gives a process a wall clock that can be stepped from outside: Python imports this at start, being on PYTHONPATH.
+"""Gives a process a wall clock that can be stepped from outside. Python imports this file when it starts.
 
-The folder CHAOS_CLOCKS gets a file named by the process id, whose eight bytes are a double: how many seconds the
-clock is ahead.
+The folder CHAOS_CLOCKS gets a file named by the process id. Its eight bytes are a double: how many seconds the clock
+is ahead.
 """
 
 import mmap

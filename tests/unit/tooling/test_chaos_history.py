@@ -1,97 +1,47 @@
-"""The checker of histories can fail: it names every fault that is planted in a history without one."""
+"""The checker of histories names every fault that is planted in a history without one."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
-from tests.chaos.check import Rule, check
-from tests.chaos.history import Case, History, Letter, Posted, ResultMessage, Seen
-
-PASSED, CANCELLED, SILENT, FORGED, MADE_UP = "1,passed", "2,cancelled", "3,silent", "4,forged", "5,made-up"
-
-GOOD = History(
-    posted=(
-        Posted(PASSED, "notify", "unfinished", 200),
-        Posted(PASSED, "notify", "final", 503),
-        Posted(PASSED, "notify", "final", "timeout"),
-        Posted(PASSED, "notify", "final", 200),
-        Posted(PASSED, "return", "final", 303),
-        Posted(CANCELLED, "notify", "final", 200),
-        Posted(SILENT, "return", "hint", 303),
-        Posted(FORGED, "notify", "forged", 200),
-        Posted(FORGED, "notify", "forged", "broken"),
-        Posted(MADE_UP, "return", "hint", 303),
-    ),
-    seen=(
-        Seen(PASSED, 3, True, frozenset({"APPROVED", "REVIEW"})),
-        Seen(CANCELLED, 1, True, frozenset({"INCOMPLETE", "REVIEW"})),
-        Seen(SILENT, 1, True, frozenset({"APPROVED", "REVIEW"})),
-        Seen(FORGED, 0, False, frozenset()),
-    ),
-    cases=(
-        Case(PASSED, 3, 1, 3, True, "id-1", "id-1"),
-        Case(CANCELLED, 1, 0, 1, True, "id-2", "id-2"),
-        Case(SILENT, 0, 1, 2, False, "id-3", "id-3"),
-        Case(MADE_UP, 0, 1, 0, False, "", ""),
-    ),
-    messages=(
-        ResultMessage("id-1", PASSED, 1, None, "APPROVED", 1.0),
-        ResultMessage("id-2", CANCELLED, 1, None, "INCOMPLETE", 2.0),
-        ResultMessage("id-3", SILENT, 1, None, "APPROVED", 3.0),
-    ),
-    alerts=("alert-1",),
-    unverified=(Letter("item-1", FORGED, "bad_signature"),),
-    waiting={"faceid.callbacks": 0, "faceid.callbacks, in work": 0, "delayed": 0},
+from tests.chaos.check import check
+from tests.chaos.history import AlertMessage, Case, History, ResultMessage, StoredItem
+from tests.chaos.violation import Rule
+from tests.unit.tooling.histories import (
+    CANCELLED,
+    CONTRADICTED,
+    FORGED,
+    GOOD,
+    MADE_UP,
+    PASSED,
+    REVISED,
+    SILENT,
+    SPENT,
+    UNCONFIRMED,
+    UNCONFIRMED_REASONS,
+    Plant,
+    added,
+    both,
+    changed,
+    fields,
+    without,
 )
+from tests.unit.tooling.planted_alerts import ALERTS, FOUNDED
 
-Plant = Callable[[History], History]
-
-
-def having(history: History, name: str, items: Iterable[Any]) -> History:
-    """The history with these items in the field `name`."""
-    fields: dict[str, Any] = {name: tuple(items)}
-    return replace(history, **fields)
-
-
-def without(name: str, subject: str) -> Plant:
-    """The history with nothing of that biz_id in the field `name`."""
-    return lambda history: having(history, name, (one for one in getattr(history, name) if one.biz_id != subject))
-
-
-def changed(name: str, subject: str, **values: Any) -> Plant:
-    """The history with these values in what the field `name` holds of that biz_id."""
-
-    def plant(history: History) -> History:
-        found = getattr(history, name)
-        return having(history, name, (replace(one, **values) if one.biz_id == subject else one for one in found))
-
-    return plant
-
-
-def added(name: str, *items: Any) -> Plant:
-    """The history with these items more in the field `name`."""
-    return lambda history: having(history, name, (*getattr(history, name), *items))
-
-
-def both(*plants: Plant) -> Plant:
-    """One change after another."""
-
-    def plant(history: History) -> History:
-        for one in plants:
-            history = one(history)
-        return history
-
-    return plant
-
+UNCONFIRMED_PASS = both(
+    changed("messages", PASSED, outcome="REVIEW", reasons=UNCONFIRMED_REASONS, not_reconciled=SPENT),
+    changed("cases", PASSED, answered=False),
+    added("alerts", AlertMessage("alert-9", "budget_spent", 110, PASSED)),
+)
+"""A decision without GetResult's answer, as it may be where faults have burnt the budget."""
 
 PLANTED: dict[str, tuple[Plant, set[tuple[Rule, str]]]] = {
     "an accepted callback without a trace": (
-        both(*(without(name, CANCELLED) for name in ("messages", "cases", "seen"))),
+        both(*(without(name, CANCELLED) for name in ("messages", "cases", "vendor_sessions"))),
         {("lost", CANCELLED), ("arrival lost", CANCELLED)},
     ),
-    "a case whose carrier has gone": (
+    "a case whose owner is gone": (
         both(
             without("messages", PASSED),
             changed("cases", PASSED, decision="", published=""),
@@ -100,12 +50,16 @@ PLANTED: dict[str, tuple[Plant, set[tuple[Rule, str]]]] = {
         {("stranded", PASSED)},
     ),
     "a second decision": (
-        added("messages", ResultMessage("id-9", PASSED, 1, None, "APPROVED", 4.0)),
+        added("messages", ResultMessage("id-9", PASSED, 1, None, "APPROVED", 114)),
         {("decided twice", PASSED), ("uncommitted", PASSED)},
     ),
     "a revision that supersedes nothing": (
+        changed("messages", REVISED, supersedes=None),
+        {("decided twice", REVISED)},
+    ),
+    "a revision of a decision that had GetResult's answer": (
         both(
-            added("messages", ResultMessage("id-9", PASSED, 2, None, "APPROVED", 4.0)),
+            added("messages", ResultMessage("id-9", PASSED, 2, "id-1", "APPROVED", 114)),
             changed("cases", PASSED, decision="id-9", published="id-9"),
         ),
         {("decided twice", PASSED)},
@@ -114,52 +68,88 @@ PLANTED: dict[str, tuple[Plant, set[tuple[Rule, str]]]] = {
         added("messages", GOOD.messages[0]),
         {("message twice", PASSED)},
     ),
-    "a repeat that says something else": (
-        both(
-            added("messages", replace(GOOD.messages[0], outcome="REVIEW")),
-            lambda history: replace(history, results_apart=True),
-        ),
-        {("message twice", PASSED)},
-    ),
-    "an alert published again": (
-        added("alerts", "alert-1"),
-        {("message twice", "alert-1")},
+    "a repeat with another outcome": (
+        both(added("messages", replace(GOOD.messages[0], outcome="REVIEW")), fields(results_apart=True)),
+        {("message twice", PASSED), ("wrong outcome", PASSED)},
     ),
     "a decision on a made-up biz_id": (
         both(
-            added("messages", ResultMessage("id-5", MADE_UP, 1, None, "APPROVED", 4.0)),
-            changed("cases", MADE_UP, decision="id-5", published="id-5"),
+            added("messages", ResultMessage("id-4", MADE_UP, 1, None, "APPROVED", 114)),
+            changed("cases", MADE_UP, decision="id-4", published="id-4"),
         ),
-        {("no evidence", MADE_UP)},
+        {("no evidence", MADE_UP), ("wrong outcome", MADE_UP)},
     ),
     "a decision on a forged callback": (
         both(
-            added("messages", ResultMessage("id-4", FORGED, 1, None, "APPROVED", 4.0)),
+            added("messages", ResultMessage("id-4", FORGED, 1, None, "APPROVED", 114)),
             added("cases", Case(FORGED, 0, 0, 0, True, "id-4", "id-4")),
         ),
         {("no evidence", FORGED), ("wrong outcome", FORGED)},
     ),
-    "a decision on a hint whose result was never read": (
-        changed("seen", SILENT, reads=0),
+    "a decision on an unsigned return whose result was never read": (
+        changed("vendor_sessions", SILENT, reads=0),
         {("no evidence", SILENT)},
     ),
-    "an approval of somebody who has cancelled": (
+    "an approval of a user who has cancelled": (
         changed("messages", CANCELLED, outcome="APPROVED"),
         {("wrong outcome", CANCELLED)},
     ),
+    "a review although GetResult has confirmed the callback": (
+        changed("messages", PASSED, outcome="REVIEW"),
+        {("wrong outcome", PASSED)},
+    ),
+    "a review of a mismatch although nothing contradicts": (
+        changed("messages", PASSED, outcome="REVIEW", reasons=frozenset({"FACE_MATCHED", "EVIDENCE_MISMATCH"})),
+        {("wrong outcome", PASSED)},
+    ),
+    "an approval without GetResult's answer": (
+        changed("messages", UNCONFIRMED, outcome="APPROVED"),
+        {("wrong outcome", UNCONFIRMED)},
+    ),
+    "an approval of contradicting callbacks that names the mismatch": (
+        changed("messages", CONTRADICTED, reasons=frozenset({"FACE_MATCHED", "EVIDENCE_MISMATCH"})),
+        {("wrong outcome", CONTRADICTED)},
+    ),
+    "a case that was given up before its budget was spent": (
+        both(UNCONFIRMED_PASS, changed("cases", PASSED, reads=2), changed("vendor_sessions", PASSED, reads=2)),
+        {("not reconciled", PASSED)},
+    ),
+    "a budget that no injected fault has burnt": (
+        fields(injected=(), alerts=tuple(alert for alert in GOOD.alerts if "breaker" not in alert.kind)),
+        {("not reconciled", UNCONFIRMED), ("not reconciled", REVISED)},
+    ),
+    "a refusal that no injected fault explains": (
+        both(
+            changed("messages", UNCONFIRMED, not_reconciled="RESULT_NOT_FOUND"),
+            without("alerts", UNCONFIRMED),
+        ),
+        {("not reconciled", UNCONFIRMED)},
+    ),
+    "a decision without GetResult's answer on an unsigned return": (
+        both(
+            changed("messages", SILENT, outcome="REVIEW", reasons=UNCONFIRMED_REASONS, not_reconciled=SPENT),
+            changed("cases", SILENT, answered=False, reads=3),
+            added("alerts", AlertMessage("alert-9", "budget_spent", 112, SILENT)),
+        ),
+        {("not reconciled", SILENT)},
+    ),
+    "an answer that came later and is not used": (
+        changed("cases", UNCONFIRMED, answered=True),
+        {("not reconciled", UNCONFIRMED)},
+    ),
     "a fourth read": (
-        both(changed("seen", PASSED, reads=4), changed("cases", PASSED, reads=4)),
+        both(changed("vendor_sessions", PASSED, reads=4), changed("cases", PASSED, reads=4)),
         {("over budget", PASSED)},
     ),
-    "a last read that was spent on a hint": (
-        both(changed("seen", SILENT, reads=3), changed("cases", SILENT, reads=3)),
+    "a last read that was spent on an unsigned return": (
+        both(changed("vendor_sessions", SILENT, reads=3), changed("cases", SILENT, reads=3)),
         {("over budget", SILENT)},
     ),
-    "a read behind the ledger's back": (
-        changed("seen", CANCELLED, reads=2),
+    "a read that the ledger has not counted": (
+        changed("vendor_sessions", CANCELLED, reads=2),
         {("read uncounted", CANCELLED)},
     ),
-    "a notify that its case has not heard of": (
+    "a notify that its case does not know": (
         changed("cases", PASSED, notified=1),
         {("arrival lost", PASSED)},
     ),
@@ -172,10 +162,10 @@ PLANTED: dict[str, tuple[Plant, set[tuple[Rule, str]]]] = {
         {("arrival twice", PASSED)},
     ),
     "a message that the ledger does not know": (
-        changed("cases", PASSED, decision="", published="", carried=False),
+        changed("cases", PASSED, decision="", published="", owned=False),
         {("uncommitted", PASSED)},
     ),
-    "a decision that never left": (
+    "a decision that was never published": (
         both(without("messages", SILENT), changed("cases", SILENT, published="")),
         {("unpublished", SILENT)},
     ),
@@ -183,11 +173,11 @@ PLANTED: dict[str, tuple[Plant, set[tuple[Rule, str]]]] = {
         without("messages", SILENT),
         {("unpublished", SILENT)},
     ),
-    "a dead letter for a fault of ours": (
+    "a dead letter that no injected fault explains": (
         both(
             without("messages", CANCELLED),
             changed("cases", CANCELLED, decision="", published=""),
-            added("dead", Letter("item-2", CANCELLED, "error")),
+            added("dead", StoredItem("item-2", CANCELLED, "error")),
         ),
         {("unexplained dead letter", CANCELLED)},
     ),
@@ -196,51 +186,77 @@ PLANTED: dict[str, tuple[Plant, set[tuple[Rule, str]]]] = {
         {("forged unaccounted", FORGED)},
     ),
     "a genuine callback taken for a forged one": (
-        added("unverified", Letter("item-2", PASSED, "bad_signature")),
+        added("unverified", StoredItem("item-2", PASSED, "bad_signature")),
         {("forged unaccounted", PASSED)},
     ),
-    "an item that waits for ever": (
-        lambda history: replace(history, waiting={"faceid.verified": 0, "delayed": 1}),
+    "an item that still waits": (
+        fields(waiting={"faceid.verified": 0, "delayed": 1}),
         {("pending", "delayed")},
     ),
     "a process that died by itself": (
-        added("deaths", "worker-1 exited with 1"),
+        fields(deaths=("worker-1 exited with 1",)),
         {("process died", "worker-1 exited with 1")},
     ),
+    **ALERTS,
 }
 
 
-def test_a_history_in_which_all_was_kept_has_no_violation() -> None:
+def found(history: History) -> set[tuple[Rule, str]]:
+    return {(violation.rule, violation.subject) for violation in check(history)}
+
+
+def test_a_history_that_keeps_every_promise_has_no_violation() -> None:
     assert check(GOOD) == []
 
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_fault_is_named(name: str) -> None:
     plant, expected = PLANTED[name]
-    assert {(violation.rule, violation.subject) for violation in check(plant(GOOD))} == expected
+    assert found(plant(GOOD)) == expected
 
 
 def test_every_rule_can_fail() -> None:
     assert {rule for _, expected in PLANTED.values() for rule, _ in expected} == set(get_args(Rule))
 
 
-def test_a_dead_letter_of_its_own_takes_the_place_of_a_decision() -> None:
+def test_reviews_of_all_sessions_are_named() -> None:
+    messages = tuple(replace(message, outcome="REVIEW") for message in GOOD.messages)
+    confirmed = {message.biz_id for message in GOOD.messages if not message.not_reconciled}
+    assert found(replace(GOOD, messages=messages)) >= {("wrong outcome", biz_id) for biz_id in confirmed}
+
+
+def test_a_history_without_alerts_is_named() -> None:
+    missing = {("alert missing", alert.biz_id or "breaker_opened") for alert in GOOD.alerts}
+    assert found(replace(GOOD, alerts=())) == missing
+
+
+@pytest.mark.parametrize("name", FOUNDED)
+def test_an_alert_with_its_cause_is_no_violation(name: str) -> None:
+    assert check(FOUNDED[name](GOOD)) == []
+
+
+def test_a_dead_letter_takes_the_place_of_a_decision() -> None:
     plant = both(
         without("messages", CANCELLED),
         changed("cases", CANCELLED, decision="", published="", notified=0),
-        added("dead", Letter("item-2", CANCELLED, "poison")),
+        added("dead", StoredItem("item-2", CANCELLED, "poison")),
     )
     assert check(plant(GOOD)) == []
 
 
-def test_a_revision_may_supersede_the_one_before_it() -> None:
-    plant = both(
-        added("messages", ResultMessage("id-9", PASSED, 2, "id-1", "REVIEW", 4.0)),
-        changed("cases", PASSED, decision="id-9", published="id-9"),
-    )
-    assert check(plant(GOOD)) == []
+def test_a_burnt_budget_allows_a_decision_without_getresults_answer() -> None:
+    assert check(UNCONFIRMED_PASS(GOOD)) == []
 
 
-def test_on_a_broker_apart_a_message_may_come_again_under_its_id() -> None:
-    plant = both(added("messages", GOOD.messages[0]), added("alerts", "alert-1"))
+def test_a_burnt_budget_leaves_a_callback_undecided_that_says_nothing_yet() -> None:
+    assert check(both(UNCONFIRMED_PASS, changed("messages", PASSED, outcome="UNDETERMINED"))(GOOD)) == []
+
+
+def test_contradicting_callbacks_allow_a_review_that_names_the_mismatch() -> None:
+    mismatch = frozenset({"FACE_MATCHED", "EVIDENCE_MISMATCH"})
+    assert check(changed("messages", CONTRADICTED, outcome="REVIEW", reasons=mismatch)(GOOD)) == []
+
+
+def test_on_another_broker_a_message_may_be_repeated_under_its_id() -> None:
+    plant = both(added("messages", GOOD.messages[0]), added("alerts", GOOD.alerts[0]))
     assert check(replace(plant(GOOD), results_apart=True)) == []
