@@ -27,7 +27,7 @@ def named_brokers(prefix: str) -> Brokers:
         if url and _is_used(url, setting, prefix):
             raise UsageError(
                 f"A pipeline uses the broker of {setting} already.",
-                "The demo's workers would take its callbacks. SetName another database or virtual host, or unset it.",
+                "The demo's workers would take its callbacks. Name another database or virtual host, or unset it.",
             )
     if not can_follow(results or broker):
         raise UsageError(
