@@ -90,7 +90,7 @@ class MoveCounts:
         """Print the counts, and what to do about refused items. `done` says what was done, such as `replayed`."""
         print_line(f"{self.moved:,} {done}")
         if self.gone:
-            print_line(f"{self.gone:,} already gone: somebody else replayed or dropped them")
+            print_line(f"{self.gone:,} already gone: replayed or dropped by somebody else")
         for code, count in self.refused.items():
             print_error(f"{count:,} refused ({code}) and not {done}.", _hint(code))
 
@@ -196,7 +196,9 @@ def _take(message_set: MessageSet, leaving: Sequence[StoredMessage], action: Bat
 
 def _hint(code: str) -> str:
     if code == CANT_MOVE:
-        return "They are entries of a Redis stream that can't be read: RabbitMQ can't hold them. Drop them."
+        return (
+            "RabbitMQ can't hold a Redis stream entry that can't be read. Look at it with show --reveal, then drop it."
+        )
     return "Redis refused a command. Check the type of the queue's key and Redis's memory, then run this again."
 
 

@@ -8,7 +8,7 @@ import typer
 
 from console.dead_letters.batch_move import MoveContext, Pace, run
 from console.dead_letters.rendering import print_counts, print_missing
-from console.dead_letters.selection import NOUNS, count_by_kind, select
+from console.dead_letters.selection import count_by_kind, noun, select
 from console.terminal.options import Everything, ForReason, Ids, InAccount, OfCase, OfStage, Since, Until, Yes
 from console.terminal.redis_connection import open_redis
 from shared.ledger.case_key import CaseKey, release_command
@@ -33,7 +33,7 @@ def drop(  # noqa: PLR0913 - options of a command
     everything: Everything = False,
     yes: Yes = False,
 ) -> None:
-    """Delete items for good. Asks first. A tombstone keeps who dropped which item and when.
+    """Delete items permanently. Asks first. A tombstone keeps who dropped which item and when.
 
     Exits with 3 when an id is not found.
 
@@ -44,12 +44,14 @@ def drop(  # noqa: PLR0913 - options of a command
     with open_redis(settings.redis_url) as redis:
         message_set = MessageSet(redis, settings.prefix, ctx.obj)
         tombstones = MessageSet(redis, settings.prefix, "tombstones")
-        selection = selection.up_to(message_set.newest())  # an item that comes meanwhile is not dropped unseen
+        selection = selection.up_to(message_set.newest())  # an item that is added meanwhile is not dropped
         found = count_by_kind(message_set, selection)
         if found.missing:
             print_missing(ctx.obj, found.missing)
         print_counts(ctx.obj, found.kinds)
-        if found.total and not (yes or typer.confirm(f"Delete these {NOUNS[ctx.obj]} for good?", err=True)):
+        if found.total and not (
+            yes or typer.confirm(f"Delete {found.total:,} {noun(ctx.obj, found.total)} permanently?", err=True)
+        ):
             raise typer.Exit(1)
         action = Drop(MoveContext.now(settings, ctx.obj), tombstones)
         raise typer.Exit(run(message_set, selection, found, action, Pace(None), "dropped"))

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from console.dead_letters.selection import NOUNS, Kind, SelectionCounts
+from console.dead_letters.selection import Kind, SelectionCounts, noun
 from console.terminal.output import plain, plural, print_error, print_line
 from console.terminal.time_format import format_duration, rfc3339
 from shared.ledger.message_set import SetName
@@ -51,7 +51,8 @@ def print_counts(name: SetName, kinds: Counter[Kind]) -> None:
     """Print how many items there are of each stage and reason, the most frequent first, and in all."""
     for (stage, reason), count in kinds.most_common():
         print_line(f"{count:>9,}  {stage}: {reason}")
-    print_line(f"{kinds.total():>9,}  {NOUNS[name]} in all")
+    total = kinds.total()
+    print_line(f"{total:>9,}  {noun(name, total)} in all")
 
 
 def print_plan(name: SetName, found: SelectionCounts, prefix: str, rate: float | None) -> None:
@@ -59,12 +60,12 @@ def print_plan(name: SetName, found: SelectionCounts, prefix: str, rate: float |
     for (stage, reason), count in found.kinds.most_common():
         print_line(f"{count:>9,}  {stage}: {reason}  ->  {queue_name(prefix, BY_STAGE[stage].reads)}")
     duration = f", in about {format_duration(found.total / rate)}" if rate and found.total else ""
-    print_line(f"{found.total:>9,}  {NOUNS[name]} would be replayed{duration}; nothing was changed")
+    print_line(f"{found.total:>9,}  {noun(name, found.total)} would be replayed{duration}; nothing was changed")
 
 
 def print_missing(name: SetName, missing: list[str]) -> None:
     """Print an error that lists the ids that were not found."""
-    print_error(f"{len(missing):,} not found among the selected {NOUNS[name]}:", *missing)
+    print_error(f"{len(missing):,} not found among the selected {noun(name)}:", *missing)
 
 
 def details(stored: StoredMessage, now: float, *, reveal: bool) -> dict[str, Any]:

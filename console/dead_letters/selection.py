@@ -12,10 +12,15 @@ from shared.ledger.message_set import MessageSet, SetName
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import Stage
 
-NOUNS: Final[dict[SetName, str]] = {"dead": "dead letters", "unverified": "unverified callbacks"}
+_NOUNS: Final[dict[SetName, str]] = {"dead": "dead letter", "unverified": "unverified callback"}
 IDS_AT_ONCE: Final = 500
 Kind = tuple[Stage, str]
 """A stage and a reason."""
+
+
+def noun(name: SetName, count: int = 2) -> str:
+    """What the items of a message set are called: `dead letter` for one, `dead letters` for several."""
+    return _NOUNS[name] if count == 1 else f"{_NOUNS[name]}s"
 
 
 @dataclass(frozen=True, slots=True)

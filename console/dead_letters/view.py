@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from console.dead_letters.rendering import as_table, details, name_and_value_lines, print_counts, summary
-from console.dead_letters.selection import NOUNS, Kind, select
+from console.dead_letters.selection import Kind, noun, select
 from console.terminal.errors import NotFound
 from console.terminal.options import ForReason, InAccount, Json, OfCase, OfStage, Reveal, Since, Until
 from console.terminal.output import out, plain, print_json, print_line, print_table
@@ -82,7 +82,7 @@ def show(
         tombstones = MessageSet(redis, settings.prefix, "tombstones").get([item])
     if not found:
         dropped = [f"It was {stone.detail} at {rfc3339(stone.at)}." for stone in tombstones]
-        raise NotFound(f"{item} is not among the {NOUNS[ctx.obj]}.", *dropped)
+        raise NotFound(f"{item} is not among the {noun(ctx.obj)}.", *dropped)
     shown = details(found[0], time.time(), reveal=reveal)
     if json:
         print_json(shown)

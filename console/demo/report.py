@@ -36,7 +36,7 @@ def print_report(run: Run, stack: Stack) -> bool:
     report = run.report
     out.print(
         f"GetResult: at most {plural(report.max_reads, 'call')} for one biz_id. "
-        f"Forged: {plural(report.forged, 'callback')}, of which {report.unverified} are kept as unverified"
+        f"Forged callbacks: {report.forged}, kept as unverified: {report.unverified}"
     )
     out.print(f"[bold {'green' if report.good else 'red'}]{report.line}[/]")
     if not report.good:

@@ -159,8 +159,8 @@ def _print(found: ScanCounts, count: int, rate: float | None, *, plan: bool) -> 
         print_line(f"{decisions:>9,}  {outcome}")
     if plan:
         duration = f", in about {format_duration(count / rate)}" if rate and count else ""
-        print_line(f"{count:>9,}  decisions would be resent{duration}; nothing was changed")
+        print_line(f"{count:>9,}  decision{'' if count == 1 else 's'} would be resent{duration}; nothing was changed")
     else:
         print_line(f"{count:>9,}  resent")
     if found.unpublished:
-        print_line(f"{found.unpublished:>9,}  not published yet: the workers will publish them")
+        print_line(f"{found.unpublished:>9,}  not published yet: left to the workers")

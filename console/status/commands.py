@@ -18,7 +18,7 @@ from console.terminal.redis_connection import open_redis
 from shared.settings import Settings, account_names, load_settings
 
 INTERVAL: Final = 2.0
-"""Seconds between two looks with --watch."""
+"""Seconds between two refreshes with --watch."""
 
 Watch = Annotated[bool, typer.Option("--watch", help="Refresh every two seconds, until Ctrl-C.")]
 

@@ -172,7 +172,7 @@ def test_refused_items_are_explained(capsys: pytest.CaptureFixture[str]) -> None
     MoveCounts(moved=1, gone=2, refused=Counter({"NO_SUCH_QUEUE": 1, "WRONGTYPE": 3})).print("replayed")
 
     captured = capsys.readouterr()
-    assert captured.out.splitlines() == ["1 replayed", "2 already gone: somebody else replayed or dropped them"]
+    assert captured.out.splitlines() == ["1 replayed", "2 already gone: replayed or dropped by somebody else"]
     assert captured.err.splitlines()[::2] == [
         "1 refused (NO_SUCH_QUEUE) and not replayed.",
         "3 refused (WRONGTYPE) and not replayed.",
