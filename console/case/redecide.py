@@ -16,7 +16,7 @@ from console.terminal.options import InAccount, Plan, Yes
 from console.terminal.output import COLOURS, out, plain, print_json, print_line
 from console.terminal.redis_connection import open_redis
 from shared.events.decision import Decision
-from shared.ledger.case_key import CaseKey, case_key, outbox_keys
+from shared.ledger.case_key import CaseKey, case_key, message_set_keys
 from shared.ledger.superseding import SCRIPT, Superseding
 from shared.settings import Settings, account_names, load_settings
 from workers.decisioning.classifier import classify
@@ -105,7 +105,7 @@ def _decide_again(settings: Settings, case: CaseKey, evidence: StoredEvidence, n
 
 
 def _commit(redis: Redis, settings: Settings, case: CaseKey, superseding: Superseding) -> None:
-    keys = (case_key(settings.prefix, case), *outbox_keys(settings.prefix))
+    keys = (case_key(settings.prefix, case), *message_set_keys(settings.prefix, "outbox"))
     arguments = superseding.arguments(settings.prefix, int(settings.retention_days * DAY_MS))
     if not redis.register_script(SCRIPT.read_text())(keys=keys, args=arguments):
         raise CommandError(

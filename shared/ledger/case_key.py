@@ -18,9 +18,9 @@ def case_key(prefix: str, case: CaseKey) -> str:
     return f"{prefix}:case:{{{case.account}}}:{case.biz_id}"
 
 
-def outbox_keys(prefix: str) -> tuple[str, str]:
-    """The keys of the outbox: the sorted set of item ids, and the hash of the items."""
-    return f"{prefix}:outbox", f"{prefix}:outbox:items"
+def message_set_keys(prefix: str, name: str) -> tuple[str, str]:
+    """The keys of a message set: the sorted set of item ids, and the hash of the items."""
+    return f"{prefix}:{name}", f"{prefix}:{name}:items"
 
 
 def biz_no_key(prefix: str, account: str, biz_no: str) -> str:

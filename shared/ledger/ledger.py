@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 from redis.asyncio import Redis
 
 from shared.group_commit import GroupCommit
-from shared.ledger.case_key import CaseKey, account_key, biz_no_key, case_key, counter_key, outbox_keys
+from shared.ledger.case_key import CaseKey, account_key, biz_no_key, case_key, counter_key, message_set_keys
 from shared.ledger.counters import Counted
 from shared.ledger.script_batcher import Call, ScriptBatcher
 from shared.ledger.superseding import Superseding
@@ -79,7 +79,7 @@ class Ledger:
         self._limits = limits
         self._clock = clock
         self._ttl = int(limits.retention * 1000)
-        self._outbox = outbox_keys(prefix)
+        self._outbox = message_set_keys(prefix, "outbox")
         self._calls: GroupCommit[Call, Any] = GroupCommit(ScriptBatcher(redis, SCRIPTS).run)
 
     def key(self, case: CaseKey) -> str:

@@ -13,6 +13,7 @@ from typing import Final, Literal, cast
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from shared.ledger.case_key import message_set_keys
 from shared.messaging.stored_message import StoredMessage
 
 SCRIPTS = Path(__file__).parent / "lua"
@@ -39,8 +40,8 @@ class TakeRefused(ResponseError):
 
 def put_commands(prefix: str, name: SetName, stored: StoredMessage) -> tuple[Command, ...]:
     """The Redis commands that add an item to a message set. Adding it again changes nothing."""
-    key = f"{prefix}:{name}"
-    return (("ZADD", key, repr(stored.at), stored.id), ("HSET", f"{key}:items", stored.id, stored.dump()))
+    ids, items = message_set_keys(prefix, name)
+    return (("ZADD", ids, repr(stored.at), stored.id), ("HSET", items, stored.id, stored.dump()))
 
 
 class MessageSet:
@@ -52,7 +53,7 @@ class MessageSet:
     def __init__(self, redis: "Redis", prefix: str, name: SetName) -> None:
         self._redis = redis
         self.name = name
-        self._keys = (f"{prefix}:{name}", f"{prefix}:{name}:items")
+        self._keys = message_set_keys(prefix, name)
         self._read_chunk = redis.register_script((SCRIPTS / "read.lua").read_text())
         self._claim = redis.register_script((SCRIPTS / "claim.lua").read_text())
         self._take = redis.register_script((SCRIPTS / "take.lua").read_text())

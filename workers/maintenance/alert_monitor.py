@@ -12,7 +12,7 @@ from redis.exceptions import OutOfMemoryError, RedisError
 
 from shared.events.alert import Alert
 from shared.events.cloudevent import NO_ACCOUNT, to_message
-from shared.ledger.case_key import COUNTER_SECONDS
+from shared.ledger.case_key import COUNTER_SECONDS, message_set_keys
 from shared.ledger.counters import read_counters
 from shared.ledger.message_set import SCRIPTS, MessageSet
 from shared.messaging.stored_message import StoredMessage
@@ -99,7 +99,7 @@ class AlertMonitor:
             account=alert.account or "",
             message=to_message(alert, self._prefix),
         )
-        outbox = f"{self._prefix}:outbox"
-        keys = (f"{self._prefix}:raised:{alert.kind}:{{{alert.account or NO_ACCOUNT}}}", outbox, f"{outbox}:items")
+        raised = f"{self._prefix}:raised:{alert.kind}:{{{alert.account or NO_ACCOUNT}}}"
+        keys = (raised, *message_set_keys(self._prefix, "outbox"))
         mark_ttl_ms = int((self._limits.window + COUNTER_SECONDS) * 1000)
         self._raise(keys=keys, args=(mark_ttl_ms, repr(at), item.id, item.dump()))

@@ -1,4 +1,4 @@
-"""Where a worker's messages come from: one source for each engine that may carry the inner queues."""
+"""Opens the source of a worker's messages, by the engine of the inner queues."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -18,14 +18,14 @@ from workers.sources.rabbitmq_consumer import RabbitConsumer
 from workers.sources.redis_streams import StreamsSource
 
 TIMEOUT: Final = 5.0
-"""Seconds that an exchange with a broker may take, where the lease allows as much."""
+"""Seconds that an exchange with a broker may take at most."""
 
 Queues = Mapping[str, str]
-"""Full names, and the short ones of the topology."""
+"""Full names of queues, and the short ones of the topology."""
 
 
 def open_source(settings: Settings, stages: Sequence[Stage], redis: "Redis") -> Source:
-    """The messages of these stages; connects when first used. `redis` is the ledger's."""
+    """The source of these stages' messages, not yet connected. `redis`: the ledger's."""
     queues = {queue_name(settings.prefix, BY_STAGE[name].reads): BY_STAGE[name].reads for name in stages}
     return MAKERS[engine_of(settings.broker_url)](settings, queues, redis)
 
@@ -44,7 +44,7 @@ def _streams(settings: Settings, queues: Queues, redis: "Redis") -> Source:
 
 
 def _rabbit(settings: Settings, queues: Queues, redis: "Redis") -> Source:
-    """A worker that hangs is given up by the broker when it has missed two to three heartbeats: within its lease."""
+    """The heartbeat is a third of the lease: RabbitMQ gives up a worker after two to three missed ones."""
     results_here = settings.results_url == settings.broker_url
     written = (*INNER_QUEUES, *RESULT_QUEUES) if results_here else INNER_QUEUES
     inner = _publisher(settings, settings.broker_url, written)
@@ -65,7 +65,7 @@ def _publisher(settings: Settings, url: str, queues: Sequence[str]) -> Publisher
 
 
 def _timeout(settings: Settings) -> float:
-    """No exchange takes so long that the lease of what is in work ends meanwhile."""
+    """A third of the lease at most, so that no lease ends during an exchange."""
     return min(TIMEOUT, max(0.5, settings.lease_seconds / 3))
 
 

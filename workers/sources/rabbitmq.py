@@ -97,8 +97,8 @@ class RabbitSource:
             self._poison_guard.add(self._consumer.again.popleft())
         batch: list[Delivery] = []
         if room > 0:
-            most = AFTER_RECONNECT if self._consumer.connections > 1 else 1
-            batch += self._poison_guard.release(min(most, room))
+            limit = AFTER_RECONNECT if self._consumer.connections > 1 else 1
+            batch += self._poison_guard.release(min(limit, room))
         while first and len(batch) < room:
             batch.append(first.popleft())
         self._in_work.update(delivery.tag for delivery in batch)

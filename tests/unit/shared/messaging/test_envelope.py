@@ -1,4 +1,4 @@
-"""The envelope: it comes back as it was sent, and what is none is told apart."""
+"""The envelope: it survives a message unchanged; a message that is no envelope is undecodable."""
 
 import json
 from contextlib import suppress
@@ -29,12 +29,12 @@ envelopes = st.builds(
 
 
 def travelled(message: Message) -> Envelope:
-    """Read from the message as a broker hands it over: the headers have been JSON."""
+    """Read from a message whose headers were JSON in between, as on a broker."""
     return Envelope.read(json.loads(json.dumps(dict(message.headers))), message.content_type, message.body)
 
 
 @given(envelopes)
-def test_an_envelope_comes_back_as_it_was_sent(envelope: Envelope) -> None:
+def test_an_envelope_survives_a_message_unchanged(envelope: Envelope) -> None:
     message = envelope.to_message("faceid.callbacks")
     assert message.queue == "faceid.callbacks"
     assert travelled(message) == envelope
@@ -46,7 +46,7 @@ def test_what_arrives_gets_an_id_of_its_own() -> None:
     assert (one.attempts, one.biz_id) == (0, "")
 
 
-def test_for_the_next_stage_only_the_body_is_new_and_attempts_are_forgotten() -> None:
+def test_the_next_stage_gets_a_new_body_and_no_failed_attempts() -> None:
     before = Envelope("i", "a", "return", "POST", 1.0, b"form", "text/plain", "q=1", attempts=3)
     after = before.advanced(b"{}", "1,a")
     assert after == Envelope("i", "a", "return", "POST", 1.0, b"{}", "application/json", "q=1", 0, "1,a")
@@ -83,7 +83,7 @@ def test_a_missing_header_is_undecodable(name: str) -> None:
         ("attempts", None),
     ],
 )
-def test_a_header_of_the_wrong_kind_is_undecodable_and_its_value_stays_out(name: str, value: Any) -> None:
+def test_an_invalid_header_is_undecodable_and_the_error_does_not_quote_it(name: str, value: Any) -> None:
     with pytest.raises(Undecodable) as fault:
         Envelope.read({**HEADERS, name: value}, "", b"")
     assert name in str(fault.value)
@@ -98,6 +98,6 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*HEADERS, "attempts", "query", "biz_id"]), json_values))
-def test_whatever_the_headers_hold_only_undecodable_leaves(headers: dict[str, Any]) -> None:
+def test_whatever_the_headers_hold_reading_raises_only_undecodable(headers: dict[str, Any]) -> None:
     with suppress(Undecodable):
         Envelope.read({**HEADERS, **headers}, "", b"")

@@ -1,4 +1,4 @@
-"""StoredMessage items: they come back as they were put, whatever bytes they hold."""
+"""Stored messages survive dump and load, whatever bytes they hold."""
 
 import json
 
@@ -29,19 +29,19 @@ stored_messages = st.builds(
 
 
 @given(stored_messages)
-def test_an_item_comes_back_as_it_was_parked(stored: StoredMessage) -> None:
+def test_a_stored_message_survives_dump_and_load(stored: StoredMessage) -> None:
     assert StoredMessage.load(stored.dump()) == stored
 
 
 @pytest.mark.parametrize("body", [bytes(range(256)), b"", b"\xff\xfe", "\u2028".encode()])
-def test_a_body_is_kept_byte_for_byte(body: bytes) -> None:
+def test_a_body_survives_byte_for_byte(body: bytes) -> None:
     stored = StoredMessage("i", "verify", "error", "", 1.0, message=Message("q", body, "", {}))
     loaded = StoredMessage.load(stored.dump())
     assert loaded.message is not None
     assert loaded.message.body == body
 
 
-def test_it_is_kept_as_json_that_other_programs_can_read() -> None:
+def test_a_stored_message_is_json_that_other_programs_can_read() -> None:
     stored = StoredMessage(
         "i", "verify", "poison", "", 2.0, attempts=1, message=Message("q", b"\xe9", "text/plain", {"id": "i"})
     )

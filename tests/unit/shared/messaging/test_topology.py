@@ -1,4 +1,4 @@
-"""The topology is closed: what is written is read, what is read is written, no stage leaves by an exit of its own."""
+"""The topology: every queue is written and read, and no stage returns a result that its row does not list."""
 
 import ast
 import asyncio
@@ -22,7 +22,7 @@ rows = pytest.mark.parametrize("row", TOPOLOGY, ids=lambda row: row.stage)
 
 
 class Remembering:
-    """A publisher that keeps what it was given."""
+    """A publisher that records the messages."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -54,7 +54,7 @@ def classes(module: object) -> Iterator[ast.ClassDef]:
 
 
 def exits_taken(row: Row) -> set[str]:
-    """The exits in the code of a stage, and those that the runner takes in its place."""
+    """The results in the code of a stage, and those that the runner makes for every stage."""
     (stage,) = (node for node in classes(HOMES[row.stage]) if node.name.lower() == row.stage)
     (runner,) = (node for node in classes(runner_module) if node.name == "Runner")
     return {EXITS[name] for name in results_in(stage) | results_in(runner) if name in EXITS}
@@ -85,18 +85,18 @@ def test_no_two_stages_read_the_same_queue() -> None:
 
 
 @rows
-def test_a_stage_goes_by_one_name_everywhere(row: Row) -> None:
+def test_a_stage_has_one_name_everywhere(row: Row) -> None:
     (stage,) = (node for node in classes(HOMES[row.stage]) if node.name.lower() == row.stage)
     assert ast.get_docstring(stage)
 
 
 @rows
-def test_a_stage_takes_no_exit_that_is_not_in_its_row(row: Row) -> None:
+def test_a_stage_returns_no_result_that_is_not_in_its_row(row: Row) -> None:
     assert exits_taken(row) <= row.exits
 
 
 @rows
-def test_a_stage_that_forwards_has_one_queue_to_forward_to(row: Row) -> None:
+def test_a_stage_that_forwards_writes_one_inner_queue(row: Row) -> None:
     (stage,) = (node for node in classes(HOMES[row.stage]) if node.name.lower() == row.stage)
     assert ("Forward" in results_in(stage)) == (set(row.writes) <= set(INNER_QUEUES))
     assert "Forward" not in results_in(stage) or len(row.writes) == 1

@@ -1,4 +1,4 @@
-"""What is counted on a channel of RabbitMQ: which messages are confirmed, and which deliveries are open."""
+"""Publisher confirms and open deliveries of a RabbitMQ channel."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from shared.rabbit.open_deliveries import OpenDeliveries
 
 
 class Channel:
-    """Of py-amqp, as far as confirms need it; `tell` is the broker's word."""
+    """The part of a py-amqp channel that confirms use; `send` is an event from the broker."""
 
     def __init__(self) -> None:
         self.events: dict[str, set[Callable[..., None]]] = defaultdict(set)
@@ -21,9 +21,9 @@ class Channel:
     def confirm_select(self) -> None:
         pass
 
-    def tell(self, event: str, *words: Any) -> None:
+    def send(self, event: str, *arguments: Any) -> None:
         for callback in self.events[event]:
-            callback(*words)
+            callback(*arguments)
 
 
 def sent(count: int) -> tuple[Channel, Confirms]:
@@ -35,30 +35,30 @@ def sent(count: int) -> tuple[Channel, Confirms]:
     return channel, confirms
 
 
-def test_a_batch_is_complete_when_each_of_it_is_confirmed_alone_or_with_others() -> None:
+def test_a_batch_is_complete_when_every_message_is_confirmed() -> None:
     channel, confirms = sent(5)
     for tag, multiple in ((4, False), (2, True), (5, False)):
-        channel.tell("basic_ack", tag, multiple)
+        channel.send("basic_ack", tag, multiple)
         assert not confirms.complete
-    channel.tell("basic_ack", 3, False)
+    channel.send("basic_ack", 3, False)
     assert confirms.complete
 
 
-def test_what_an_earlier_batch_still_misses_does_not_count() -> None:
+def test_missing_confirms_of_an_earlier_batch_do_not_count() -> None:
     channel, confirms = sent(2)
     confirms.begin()
     confirms.sent()
-    channel.tell("basic_ack", 1, False)
+    channel.send("basic_ack", 1, False)
     assert not confirms.complete
-    channel.tell("basic_ack", 3, True)
+    channel.send("basic_ack", 3, True)
     assert confirms.complete
 
 
-@pytest.mark.parametrize("words", [("basic_nack", 1, False), ("basic_return", ValueError(), "", "q", object())])
-def test_a_message_that_is_not_taken_is_told_and_forgotten_with_its_batch(words: tuple[Any, ...]) -> None:
+@pytest.mark.parametrize("arguments", [("basic_nack", 1, False), ("basic_return", ValueError(), "", "q", object())])
+def test_a_refused_message_is_reported_until_the_next_batch(arguments: tuple[Any, ...]) -> None:
     channel, confirms = sent(1)
-    channel.tell(*words)
-    channel.tell("basic_ack", 1, False)  # as follows a return
+    channel.send(*arguments)
+    channel.send("basic_ack", 1, False)  # as follows a return
     with pytest.raises(Refused):
         assert confirms.complete
     confirms.begin()

@@ -1,4 +1,4 @@
-"""Frames of AMQP: found however the stream is cut, and unreadable properties harm nobody else."""
+"""AMQP frames: read from a stream that is cut anywhere; unreadable properties do not stop other messages."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -17,7 +17,7 @@ FRAMES = st.lists(st.tuples(st.integers(1, 8), st.integers(0, 9), st.binary(max_
 
 
 class Pieces:
-    """A socket on which a stream comes in these pieces; an empty one is the end."""
+    """A socket that returns these pieces; an empty one is the end of the stream."""
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
         self.pieces = [piece for piece in pieces if piece]
@@ -43,14 +43,14 @@ def read_all(socket: Pieces) -> list[Frame]:
 
 
 @given(FRAMES, st.lists(st.integers(0, 400), max_size=8))
-def test_frames_are_found_however_their_bytes_come(frames: list[Frame], cuts: list[int]) -> None:
+def test_frames_are_read_however_the_stream_is_cut(frames: list[Frame], cuts: list[int]) -> None:
     stream = b"".join(wire(*frame) for frame in frames)
     edges = [0, *sorted(cuts), len(stream)]
     assert read_all(Pieces([stream[a:b] for a, b in pairwise(edges)])) == frames
 
 
 @given(FRAMES, st.integers(1, 60))
-def test_a_call_ends_at_the_end_of_a_frame_so_that_others_may_read_on(frames: list[Frame], first: int) -> None:
+def test_a_read_ends_at_the_end_of_a_frame(frames: list[Frame], first: int) -> None:
     stream = b"".join(wire(*frame) for frame in frames)
     socket, found = Pieces([stream[:first], stream[first:]]), list[Frame]()
     read_frames(socket, found.append)
@@ -58,7 +58,7 @@ def test_a_call_ends_at_the_end_of_a_frame_so_that_others_may_read_on(frames: li
     assert stream == b"".join(wire(*frame) for frame in found) + rest
 
 
-def test_what_is_no_frame_is_told() -> None:
+def test_bytes_that_are_no_frame_raise_broken_frame() -> None:
     with pytest.raises(BrokenFrame):
         read_frames(Pieces([wire(1, 1, b"x", end=0)]), lambda _: None)
 
@@ -74,7 +74,7 @@ class Connection:
 
 
 def deliver(properties: bytes, body: bytes) -> Message:
-    """What comes of a message with these properties on the wire."""
+    """The message that arrives when these property bytes are sent."""
     found: list[Message] = []
 
     def note(_channel: int, _method: Any, _arguments: bytes, message: Message) -> None:
@@ -90,7 +90,7 @@ def deliver(properties: bytes, body: bytes) -> Message:
 
 
 def table(content: bytes) -> bytes:
-    """Properties that are headers alone."""
+    """The bytes of properties that are headers only."""
     return pack(">H", 0x2000) + pack(">I", len(content)) + content
 
 
@@ -111,12 +111,12 @@ for _ in range(5000):
     ids=["no text", "a date beyond the calendar", "an unknown type", "too deep", "cut short"],
 )
 @pytest.mark.parametrize("body", [b"", b"body"])
-def test_a_message_with_unreadable_properties_comes_without_them(properties: bytes, body: bytes) -> None:
+def test_a_message_with_unreadable_properties_arrives_without_properties(properties: bytes, body: bytes) -> None:
     message = deliver(properties, body)
     assert (message.properties, message.body or b"") == ({}, body)
 
 
-def test_a_message_with_readable_properties_has_them() -> None:
+def test_a_message_with_readable_properties_keeps_them() -> None:
     properties = table(b"\1a" + b"S" + dumps("S", ["text"]))
     assert deliver(properties, b"body").properties == {"application_headers": {"a": "text"}}
 
@@ -129,7 +129,7 @@ class Transport:
         self.written.append(bytes(data))
 
 
-def test_a_cork_passes_on_at_once_until_it_holds_and_then_all_together() -> None:
+def test_a_write_buffer_writes_at_once_or_all_together_on_release() -> None:
     transport = Transport()
     write_buffer, buffer = WriteBuffer(transport), bytearray(b"one")
     write_buffer.write(memoryview(buffer))
@@ -144,7 +144,7 @@ def test_a_cork_passes_on_at_once_until_it_holds_and_then_all_together() -> None
     assert transport.written == [b"one", b"onetwo", b"three"]
 
 
-def test_a_cork_holds_back_no_more_than_it_may() -> None:
+def test_a_write_buffer_is_written_when_it_is_full() -> None:
     transport = Transport()
     write_buffer = WriteBuffer(transport)
     write_buffer.hold()

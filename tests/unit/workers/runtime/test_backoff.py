@@ -1,4 +1,4 @@
-"""Backoff: anywhere up to a bound that doubles, and stops doubling."""
+"""Backoff: a random time up to a bound that doubles until it reaches the cap."""
 
 from random import Random
 
@@ -20,7 +20,7 @@ def test_the_bound_doubles_with_each_attempt_up_to_the_cap(attempt: int, seconds
     assert longest(attempt) == seconds
 
 
-def test_waits_are_spread_over_the_whole_range() -> None:
+def test_waits_are_random_over_the_whole_range() -> None:
     random = Random(1)
     waits = [full_jitter(3, 1.0, 60.0, random) for _ in range(200)]
     assert all(0 <= wait <= 4 for wait in waits)

@@ -19,7 +19,7 @@ from workers.runtime.settlement import Settlement
 
 
 class FakeSource:
-    """A broker in memory. Names in `down` are the calls that fail; `faults` are raised by the next receive."""
+    """A broker in memory. Calls whose names are in `down` fail; `faults` are raised by the next receive."""
 
     def __init__(self) -> None:
         self.batches: deque[list[Delivery]] = deque()
@@ -81,7 +81,7 @@ class Bench:
         self.delivered += [delivery.tag for delivery in batch]
 
     def offer(self, *tags: str) -> None:
-        """A batch of messages for the pump to read; returns when they are delivered."""
+        """Have the pump read a batch of messages; returns when they are delivered."""
         self.source.batches.append([Delivery(tag, "callbacks", {}, "", b"") for tag in tags])
         until(lambda: set(tags) <= set(self.delivered))
 
@@ -115,14 +115,14 @@ def bench() -> Iterator[Bench]:
     bench.join()
 
 
-def test_what_is_read_is_handed_over_on_the_pumps_own_thread(bench: Bench) -> None:
+def test_messages_are_delivered_on_the_pumps_own_thread(bench: Bench) -> None:
     bench.offer("a", "b")
     bench.offer("c")
     assert bench.delivered == ["a", "b", "c"]
     assert bench.threads == {"pump"}
 
 
-def test_what_is_finished_meanwhile_is_settled_in_one_batch_in_its_order(bench: Bench) -> None:
+def test_finished_messages_are_settled_together_and_in_order(bench: Bench) -> None:
     tags = [str(number) for number in range(50)]
     bench.offer(*tags)
     bench.source.down.add("settle")
@@ -134,14 +134,14 @@ def test_what_is_finished_meanwhile_is_settled_in_one_batch_in_its_order(bench: 
     assert len(bench.source.settled) <= 2
 
 
-def test_what_is_finished_never_waits_for_a_read(bench: Bench) -> None:
+def test_while_messages_are_in_work_reading_does_not_wait(bench: Bench) -> None:
     bench.offer("a")
     until(lambda: not any(bench.source.waits))  # all of the last ones
     bench.finish("a")
     until(lambda: all(bench.source.waits))  # with nothing in work there is time
 
 
-def test_one_who_is_woken_settles_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_woken_pump_settles_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pump, "BUSY_WAIT", 60.0)
     bench.offer("a")
     until(lambda: bench.source.waits[-1] == 0)  # it has found no more, and rests
@@ -151,7 +151,7 @@ def test_one_who_is_woken_settles_at_once(bench: Bench, monkeypatch: pytest.Monk
     assert bench.settled() == ["a"]
 
 
-def test_with_a_crowd_in_work_it_rests_between_its_turns(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_many_messages_in_work_the_pump_waits_in_each_turn(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pump, "BUSY_WAIT", 0.02)
     tags = [str(number) for number in range(2 * CROWD)]
     bench.offer(*tags)
@@ -164,7 +164,7 @@ def test_with_a_crowd_in_work_it_rests_between_its_turns(bench: Bench, monkeypat
     assert bench.source.calls.count("settle") <= 6
 
 
-def test_while_the_broker_is_away_what_is_finished_is_held_on_to_and_settled_once(bench: Bench) -> None:
+def test_messages_finished_during_an_outage_are_settled_once_after_it(bench: Bench) -> None:
     bench.offer("a", "b")
     bench.source.down |= {"settle", "receive", "renew", "maintenance"}
     bench.finish("a")
@@ -176,7 +176,7 @@ def test_while_the_broker_is_away_what_is_finished_is_held_on_to_and_settled_onc
     assert bench.settled() == ["a", "b"]
 
 
-def test_while_nothing_can_be_settled_nothing_is_read_and_the_leases_are_kept(bench: Bench) -> None:
+def test_while_settling_fails_nothing_is_read_and_leases_are_renewed(bench: Bench) -> None:
     bench.offer("a")
     bench.source.down.add("settle")  # as when the results' broker is away, and the queues' is not
     bench.finish("a")
@@ -202,21 +202,21 @@ def test_an_outage_is_logged_when_it_begins_and_when_it_ends() -> None:
     assert events == [("error", "broker.unavailable"), ("info", "broker.recovered"), ("info", "pump.stopped")]
 
 
-def test_chores_are_done_whether_there_is_work_or_not(bench: Bench) -> None:
+def test_maintenance_runs_with_and_without_work(bench: Bench) -> None:
     for _ in range(2):
         bench.source.calls.clear()
         until(lambda: bench.source.calls.count("maintenance") >= 3)
         bench.offer("a")
 
 
-def test_a_chore_that_fails_is_tried_again_and_reading_goes_on(bench: Bench) -> None:
+def test_failed_maintenance_is_tried_again_and_reading_goes_on(bench: Bench) -> None:
     bench.source.down.add("maintenance")
     until(lambda: bench.source.calls.count("maintenance") >= 3)
     bench.offer("a")
     assert bench.pump.failure is None
 
 
-# The end
+# Stopping
 
 
 def test_an_idle_pump_stops_at_once() -> None:
@@ -229,7 +229,7 @@ def test_an_idle_pump_stops_at_once() -> None:
     assert bench.pump.failure is None
 
 
-def test_a_stopping_pump_reads_no_more_and_waits_for_what_it_holds() -> None:
+def test_a_stopping_pump_reads_no_more_and_waits_for_the_messages_in_work() -> None:
     bench = Bench(grace=60)
     bench.pump.start()
     bench.offer("a", "b")
@@ -247,7 +247,7 @@ def test_a_stopping_pump_reads_no_more_and_waits_for_what_it_holds() -> None:
     assert "receive" not in bench.source.calls
 
 
-def test_after_the_grace_period_the_rest_is_handed_back() -> None:
+def test_after_the_grace_period_the_messages_in_work_are_handed_back() -> None:
     bench = Bench(grace=0.05)
     bench.pump.start()
     bench.offer("a", "b")
@@ -260,7 +260,7 @@ def test_after_the_grace_period_the_rest_is_handed_back() -> None:
     assert lines[-1] == {"event": "pump.stopped", "handed_back": 1, "log_level": "info"}
 
 
-def test_a_broker_that_is_away_does_not_hold_up_the_end() -> None:
+def test_an_unavailable_broker_does_not_delay_the_end() -> None:
     bench = Bench(grace=0.05)
     bench.pump.start()
     bench.offer("a")
@@ -285,7 +285,7 @@ def test_a_second_signal_does_not_prolong_the_grace_period() -> None:
 
 
 @pytest.mark.parametrize("held", [(), ("a",)])
-def test_a_fault_of_ours_ends_it_loudly_and_hands_back_what_it_holds(held: tuple[str, ...]) -> None:
+def test_any_other_exception_ends_the_pump_is_logged_and_hands_messages_back(held: tuple[str, ...]) -> None:
     bench = Bench(grace=60)
     bench.pump.start()
     bench.offer(*held)

@@ -1,4 +1,4 @@
-"""The runner: from a message to its settlement, whatever the stages do."""
+"""The runner: from a message to its settlement, whatever a stage returns or raises."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ NOW = 1000.0
 
 
 class Note:
-    """The value that the stages of these tests hand on: their names so far."""
+    """The value that these stages forward: the names of the stages so far."""
 
     biz_id = "1,a"
 
@@ -37,7 +37,7 @@ class Note:
 
 
 class Scripted:
-    """A stage that hands on, ends with an outcome, or fails; it counts its runs."""
+    """A stage that forwards, returns a given result, or raises; it counts its runs."""
 
     def __init__(self, name: str, result: StageResult | BaseException | None = None) -> None:
         self.name = name
@@ -62,8 +62,8 @@ def runner(stages: Mapping[Stage, StageRun]) -> Runner:
 
 def delivery(stage: Stage = "verify", body: bytes = b"[]", delivery_count: int = 0, attempts: int = 0) -> Delivery:
     envelope = Envelope("i1", "default", "notify", "POST", 5.5, body, attempts=attempts)
-    post = envelope.to_message("any")
-    return Delivery("7-0/1", BY_STAGE[stage].reads, post.headers, post.content_type, body, delivery_count)
+    message = envelope.to_message("any")
+    return Delivery("7-0/1", BY_STAGE[stage].reads, message.headers, message.content_type, body, delivery_count)
 
 
 def stored(settlement: Settlement) -> tuple[str, StoredMessage]:
@@ -76,7 +76,7 @@ def stored(settlement: Settlement) -> tuple[str, StoredMessage]:
 # Through the stages
 
 
-async def test_an_item_goes_straight_on_while_its_next_stage_is_here() -> None:
+async def test_an_item_goes_on_in_memory_while_its_next_stage_is_in_this_process() -> None:
     stages: dict[Stage, Scripted] = {
         "verify": Scripted("verify"),
         "reconcile": Scripted("reconcile"),
@@ -87,13 +87,13 @@ async def test_an_item_goes_straight_on_while_its_next_stage_is_here() -> None:
     assert [(stage.loads, stage.runs) for stage in stages.values()] == [(1, 1), (0, 1), (0, 1)]
 
 
-async def test_an_item_whose_next_stage_is_elsewhere_goes_to_its_queue() -> None:
+async def test_an_item_whose_next_stage_is_in_another_process_goes_to_its_queue() -> None:
     settled = await runner({"verify": Scripted("verify"), "classify": Scripted("classify")}).run(delivery())
-    (post,) = settled.messages
-    assert (post.queue, post.body) == ("p.verified", b'["verify"]')
+    (message,) = settled.messages
+    assert (message.queue, message.body) == ("p.verified", b'["verify"]')
 
 
-async def test_both_ways_make_the_same_message() -> None:
+async def test_one_process_and_several_make_the_same_message() -> None:
     together = await runner({"verify": Scripted("verify"), "reconcile": Scripted("reconcile")}).run(delivery())
     (first,) = (await runner({"verify": Scripted("verify")}).run(delivery())).messages
     between = Delivery("8-0/1", "verified", first.headers, first.content_type, first.body)
@@ -101,7 +101,7 @@ async def test_both_ways_make_the_same_message() -> None:
     assert together.messages == apart.messages
 
 
-async def test_what_must_wait_waits_before_the_stage_that_said_so() -> None:
+async def test_a_delayed_item_is_stored_for_the_stage_that_delayed_it() -> None:
     settled = await runner(
         {"verify": Scripted("verify"), "reconcile": Scripted("reconcile", stage_result.Delay(60, "read_spacing"))}
     ).run(delivery())
@@ -126,7 +126,7 @@ async def test_what_must_wait_waits_before_the_stage_that_said_so() -> None:
     ],
     ids=["no headers", "unreadable entry", "no JSON", "another type", "no text", "too deep"],
 )
-async def test_what_can_not_be_read_is_dead_at_once_and_its_stage_never_runs(broken: Delivery) -> None:
+async def test_an_undecodable_message_is_dead_at_once_and_its_stage_never_runs(broken: Delivery) -> None:
     stage = Scripted("reconcile")
     message_set, item = stored(await runner({"reconcile": stage}).run(broken))
     assert (message_set, item.reason, item.stage) == ("p:dead", "undecodable", "reconcile")
@@ -134,14 +134,14 @@ async def test_what_can_not_be_read_is_dead_at_once_and_its_stage_never_runs(bro
 
 
 @pytest.mark.parametrize("count", [0, 4])
-async def test_up_to_its_fifth_delivery_a_message_is_worked_on(count: int) -> None:
+async def test_a_message_is_worked_on_up_to_its_fifth_delivery(count: int) -> None:
     stage = Scripted("verify", stage_result.Drop("fine"))
     assert await runner({"verify": stage}).run(delivery(delivery_count=count)) == Settlement("7-0/1")
     assert stage.runs == 1
 
 
 @pytest.mark.parametrize("stage", ["verify", "reconcile"])
-async def test_the_sixth_delivery_is_poison_and_the_message_is_not_even_read(stage: Stage) -> None:
+async def test_the_sixth_delivery_is_dead_as_poison_and_is_not_decoded(stage: Stage) -> None:
     scripted = Scripted(stage)
     message_set, item = stored(await runner({stage: scripted}).run(delivery(stage, b'["kills"]', delivery_count=5)))
     assert (message_set, item.reason) == ("p:dead", "poison")
@@ -150,7 +150,7 @@ async def test_the_sixth_delivery_is_poison_and_the_message_is_not_even_read(sta
     assert (scripted.loads, scripted.runs) == (0, 0)
 
 
-async def test_a_fault_of_ours_is_dead_with_its_place_and_without_its_message() -> None:
+async def test_an_exception_in_a_stage_makes_a_dead_letter_with_its_type_and_place() -> None:
     settled = await runner({"verify": Scripted("verify"), "reconcile": Scripted("reconcile", KeyError(PERSON))}).run(
         delivery()
     )
@@ -163,7 +163,7 @@ async def test_a_fault_of_ours_is_dead_with_its_place_and_without_its_message() 
 
 @pytest.mark.parametrize("attempts", [0, 2])
 @pytest.mark.parametrize("error", [RedisConnectionError(PERSON), OutOfMemoryError("OOM command not allowed")])
-async def test_while_the_ledger_is_away_or_full_an_item_waits_and_spends_no_attempt(
+async def test_while_the_ledger_is_unavailable_or_full_an_item_is_delayed_without_an_attempt(
     error: Exception, attempts: int
 ) -> None:
     stage = Scripted("verify", error)
@@ -172,7 +172,7 @@ async def test_while_the_ledger_is_away_or_full_an_item_waits_and_spends_no_atte
     assert NOW <= item.at <= NOW + RETRY_CAP
 
 
-async def test_a_ledger_that_refuses_costs_an_attempt_until_they_are_exhausted() -> None:
+async def test_a_command_that_the_ledger_refuses_spends_attempts_until_the_item_is_dead() -> None:
     stage = Scripted("verify", ResponseError("WRONGTYPE"))
     message_set, item = stored(await runner({"verify": stage}).run(delivery(attempts=1)))
     assert (message_set, item.reason, item.attempts) == ("p:delayed", "ledger_refused", 2)
@@ -180,7 +180,7 @@ async def test_a_ledger_that_refuses_costs_an_attempt_until_they_are_exhausted()
     assert (message_set, item.reason, item.detail) == ("p:dead", "attempts_exhausted", "ledger_refused")
 
 
-async def test_only_cancellation_leaves_the_runner() -> None:
+async def test_the_runner_raises_nothing_but_cancellation() -> None:
     with pytest.raises(asyncio.CancelledError):
         await runner({"verify": Scripted("verify", asyncio.CancelledError())}).run(delivery())
 
@@ -195,7 +195,7 @@ async def closing_line(stages: Mapping[Stage, StageRun], message: Delivery) -> d
     return line
 
 
-async def test_one_line_closes_an_attempt_however_many_stages_it_went_through() -> None:
+async def test_an_attempt_is_logged_in_one_line_however_many_stages_it_runs() -> None:
     line = await closing_line(
         {"verify": Scripted("verify"), "reconcile": Scripted("reconcile", stage_result.Drop("joined"))}, delivery()
     )
@@ -225,7 +225,7 @@ async def test_one_line_closes_an_attempt_however_many_stages_it_went_through() 
         (None, "info", ""),
     ],
 )
-async def test_the_closing_line_says_why_and_is_loud_about_dead_letters(
+async def test_the_log_line_has_the_reason_and_is_an_error_for_dead_letters(
     result: StageResult | Exception | None, level: str, why: str
 ) -> None:
     line = await closing_line({"verify": Scripted("verify", result)}, delivery(attempts=1))
@@ -233,7 +233,7 @@ async def test_the_closing_line_says_why_and_is_loud_about_dead_letters(
     assert PERSON not in str(line)
 
 
-async def test_what_can_not_be_read_is_closed_by_a_line_too() -> None:
+async def test_an_undecodable_message_is_logged_in_one_line_too() -> None:
     line = await closing_line({"reconcile": Scripted("reconcile")}, delivery("reconcile", PERSON.encode()))
     assert (line["log_level"], line["result"], line["why"]) == ("error", "dead", "undecodable")
     assert PERSON not in str(line)

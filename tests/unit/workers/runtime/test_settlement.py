@@ -1,4 +1,4 @@
-"""From outcomes to what is written where."""
+"""From a stage's result to what is written where."""
 
 from dataclasses import replace
 from typing import Any
@@ -21,7 +21,7 @@ RELEASE = ("HDEL", "p:case:{default}:1,a", "owner", "signed_recheck", "unsigned_
 
 
 class Value:
-    """What a stage makes for the next."""
+    """The output of a stage."""
 
     biz_id = "1,a"
 
@@ -34,7 +34,7 @@ def settler() -> Settler:
 
 
 def at(stage: Stage, envelope: Envelope = LATER_STAGE, attempts: int = 0) -> Item:
-    """An item before a stage; the first one's input is the request's body, the others' are values."""
+    """An item before a stage. The first stage's input is the request's body, the others' are values."""
     value: Any = envelope.body if stage == "verify" else Value()
     return Item(stage, replace(envelope, attempts=attempts), value)
 
@@ -44,7 +44,7 @@ def raw() -> Item:
 
 
 def stored_in(writes: tuple[Command, ...]) -> tuple[str, StoredMessage]:
-    """The message set and the item that the first two commands put there."""
+    """The key of the message set, and the item that the first two commands add to it."""
     (zadd, key, score, member), (hset, items, name, dump) = writes[:2]
     assert isinstance(key, str)
     assert isinstance(dump, bytes)
@@ -55,7 +55,7 @@ def stored_in(writes: tuple[Command, ...]) -> tuple[str, StoredMessage]:
     return key, stored
 
 
-def test_forward_posts_the_value_to_the_next_stages_queue() -> None:
+def test_forward_publishes_the_value_to_the_next_stages_queue() -> None:
     settled = settler().settle("t", raw(), stage_result.Forward(Value()))
     (message,) = settled.messages
     assert settled == Settlement("t", messages=(message,))
@@ -74,12 +74,12 @@ def test_each_stage_forwards_to_its_own_queue(stage: Stage, queue: str) -> None:
     assert message.queue == queue
 
 
-def test_forward_forgets_failed_attempts() -> None:
+def test_forward_resets_the_failed_attempts() -> None:
     (message,) = settler().settle("t", at("reconcile", attempts=2), stage_result.Forward(Value())).messages
     assert "attempts" not in message.headers
 
 
-def test_publish_posts_results_once() -> None:
+def test_publish_publishes_results_once() -> None:
     messages, once = (
         (Message("p.decisions", b"{}", "application/json", {}),),
         ("p:case:{default}:1,a", "published", "id"),
@@ -92,7 +92,7 @@ def test_drop_writes_nothing() -> None:
     assert settler().settle("t", at("reconcile"), stage_result.Drop("joined")) == Settlement("t")
 
 
-def test_unverified_is_kept_aside_whole() -> None:
+def test_an_unverified_callback_is_stored_with_all_its_parts() -> None:
     settled = settler().settle("t", raw(), stage_result.Unverified("malformed", "no form"))
     message_set, stored = stored_in(settled.writes)
     assert message_set == "p:unverified"
@@ -102,7 +102,7 @@ def test_unverified_is_kept_aside_whole() -> None:
     assert stored.message == RAW.to_message("p.callbacks")
 
 
-def test_a_bad_signature_is_counted_in_the_move_that_keeps_it_aside() -> None:
+def test_a_bad_signature_is_counted_in_the_step_that_stores_it() -> None:
     settled = settler().settle("t", raw(), stage_result.Unverified("bad_signature", "no secret"))
     message_set, stored = stored_in(settled.writes)
     assert (message_set, stored.reason) == ("p:unverified", "bad_signature")
@@ -110,7 +110,7 @@ def test_a_bad_signature_is_counted_in_the_move_that_keeps_it_aside() -> None:
     assert settled.writes[2:] == (("HINCRBY", key, "bad_signature", 1), ("EXPIRE", key, 7200))
 
 
-def test_later_waits_until_its_time_before_its_stage() -> None:
+def test_a_delayed_item_is_stored_for_its_stage_with_its_due_time() -> None:
     settled = settler().settle("t", at("reconcile"), stage_result.Delay(60, "read_spacing"))
     message_set, stored = stored_in(settled.writes)
     assert message_set == "p:delayed"
@@ -123,7 +123,7 @@ def test_later_waits_until_its_time_before_its_stage() -> None:
 
 
 @pytest.mark.parametrize(("spends", "attempts"), [(True, 2), (False, 1)])
-def test_later_spends_an_attempt_only_where_it_says_so(spends: bool, attempts: int) -> None:
+def test_a_delay_spends_an_attempt_only_if_it_says_so(spends: bool, attempts: int) -> None:
     settled = settler().settle("t", at("reconcile", attempts=1), stage_result.Delay(1, "why", attempt=spends))
     _, stored = stored_in(settled.writes)
     assert stored.attempts == attempts
@@ -131,19 +131,19 @@ def test_later_spends_an_attempt_only_where_it_says_so(spends: bool, attempts: i
     assert stored.message.headers["attempts"] == attempts
 
 
-def test_the_last_attempt_makes_a_dead_letter() -> None:
+def test_a_delay_after_the_last_attempt_makes_a_dead_letter() -> None:
     settled = settler().settle("t", at("reconcile", attempts=2), stage_result.Delay(1, "why", attempt=True))
     message_set, stored = stored_in(settled.writes)
     assert message_set == "p:dead"
     assert (stored.reason, stored.detail, stored.attempts, stored.at) == ("attempts_exhausted", "why", 3, NOW)
 
 
-def test_waiting_for_a_dependency_never_exhausts_the_attempts() -> None:
+def test_delays_without_an_attempt_never_exhaust_the_attempts() -> None:
     settled = settler().settle("t", at("reconcile", attempts=3), stage_result.Delay(1, "ledger_unavailable"))
     assert stored_in(settled.writes)[0] == "p:delayed"
 
 
-def test_dead_keeps_the_whole_envelope_with_its_attempts_forgotten() -> None:
+def test_a_dead_letter_keeps_the_envelope_and_resets_its_attempts() -> None:
     settled = settler().settle(
         "t", at("classify", attempts=2), stage_result.DeadLetter("error", "KeyError at x.py:1 in f")
     )
@@ -156,17 +156,17 @@ def test_dead_keeps_the_whole_envelope_with_its_attempts_forgotten() -> None:
     assert Envelope.read(stored.message.headers, "", b"") == replace(LATER_STAGE, body=b"", content_type="")
 
 
-def test_dead_lets_another_item_carry_the_case() -> None:
+def test_a_dead_letter_lets_another_item_own_the_case() -> None:
     settled = settler().settle("t", at("reconcile"), stage_result.DeadLetter("poison", ""))
     assert settled.writes[2:] == (RELEASE,)
 
 
-def test_dead_before_the_case_is_known_releases_nothing() -> None:
+def test_a_dead_letter_without_a_known_case_releases_no_case() -> None:
     settled = settler().settle("t", raw(), stage_result.DeadLetter("poison", ""))
     assert len(settled.writes) == 2
 
 
-def test_an_undecodable_message_is_kept_as_it_was_found() -> None:
+def test_an_unreadable_entry_is_stored_with_its_fields() -> None:
     entry = ((b"body", b"\xff"), (b"headers", b"{"))
     delivery = Delivery("7-0/1", "callbacks", {}, "", b"\xff", fault="headers: not JSON", entry=entry)
     settled = settler().undecodable(delivery, "headers: not JSON")
@@ -177,14 +177,14 @@ def test_an_undecodable_message_is_kept_as_it_was_found() -> None:
     assert (stored.entry, stored.message) == (entry, None)
 
 
-def test_a_message_that_is_no_envelope_is_kept_with_its_headers() -> None:
+def test_a_message_that_is_no_envelope_is_stored_with_its_headers() -> None:
     delivery = Delivery("7-0/1", "verified", {"id": 5}, "text/plain", b"body")
     _, stored = stored_in(settler().undecodable(delivery, "headers: id is missing").writes)
     assert stored.stage == "reconcile"
     assert stored.message == Message("p.verified", b"body", "text/plain", {"id": 5})
 
 
-def test_messages_that_can_not_be_read_do_not_take_each_others_place() -> None:
+def test_undecodable_messages_get_different_ids() -> None:
     ids = {
         stored_in(settler().undecodable(Delivery(tag, queue, {}, "", b""), "").writes)[1].id
         for tag, queue in [("1-0/1", "callbacks"), ("1-1/2", "callbacks"), ("1-0/1", "verified")]
@@ -192,19 +192,19 @@ def test_messages_that_can_not_be_read_do_not_take_each_others_place() -> None:
     assert len(ids) == 3
 
 
-def test_the_raw_request_travels_as_it_came_until_it_is_verified() -> None:
+def test_an_item_before_verify_keeps_the_raw_request_as_its_body() -> None:
     assert raw().packed() == RAW
     following = raw().forward(Value())
     assert following.stage == "reconcile"
     assert following.packed().body == b'{"made": "by a stage"}'
 
 
-def test_no_value_of_an_item_stands_in_the_listing_of_a_dead_letter() -> None:
+def test_the_repr_of_a_dead_letter_contains_no_values_of_the_item() -> None:
     settled = settler().settle("t", raw(), stage_result.DeadLetter("error", "KeyError at x.py:1 in f"))
     _, stored = stored_in(settled.writes)
     assert "data=1" not in str(replace(stored, message=None))
 
 
-def test_putting_an_item_twice_is_putting_it_once() -> None:
+def test_storing_an_item_twice_has_the_same_effect_as_once() -> None:
     stored = StoredMessage("i", "verify", "poison", "", 0.1 + 0.2)
     assert put_commands("p", "dead", stored) == put_commands("p", "dead", StoredMessage.load(stored.dump()))
