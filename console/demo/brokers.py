@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from console.status.brokers import open_queue_stats
 from console.terminal.errors import UsageError
 from console.terminal.redis_connection import open_redis
-from deploy.local.follower import can_follow
+from deploy.local.result_watcher import can_watch
 from shared.messaging.engine import engine_of
 from shared.messaging.topology import INNER_QUEUES, queue_name
 
@@ -29,7 +29,7 @@ def named_brokers(prefix: str) -> Brokers:
                 f"A pipeline uses the broker of {setting} already.",
                 "The demo's workers would take its callbacks. Name another database or virtual host, or unset it.",
             )
-    if not can_follow(results or broker):
+    if not can_watch(results or broker):
         raise UsageError(
             "The demo can't count results on this broker without consuming them.",
             "Set FACEID_RESULTS_URL to redis://..., amqp://... or stock+redis://...",

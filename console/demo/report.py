@@ -12,8 +12,8 @@ from rich.table import Table
 
 from console.terminal.output import COLOURS, out, plural, print_error
 from deploy.local.example import example_body
-from deploy.local.player import Played
-from deploy.local.report import Arrived, Report, by_reason, latencies, percentile
+from deploy.local.report import ReceivedDecision, Report, by_reason, latencies, percentile
+from deploy.local.session_runner import FinishedSession
 from deploy.local.stack import DEMO_SECRET, Stack
 from shared.events.decision import Outcome, in_words
 
@@ -23,8 +23,8 @@ class Run:
     """A run of the demo. `seconds`: from the first token to the last decision."""
 
     report: Report
-    played: Sequence[Played]
-    arrived: Sequence[Arrived]
+    played: Sequence[FinishedSession]
+    arrived: Sequence[ReceivedDecision]
     seconds: float
 
 
@@ -82,7 +82,7 @@ def default_folder() -> Path:
     return Path(tempfile.gettempdir()) / f"faceid-demo-{os.getuid()}"
 
 
-def _outcomes(arrived: Sequence[Arrived]) -> Table:
+def _outcomes(arrived: Sequence[ReceivedDecision]) -> Table:
     table = Table("outcome", "reasons", title="Decisions", title_justify="left")
     table.add_column("count", justify="right")
     order = list(Outcome)
@@ -93,7 +93,7 @@ def _outcomes(arrived: Sequence[Arrived]) -> Table:
     return table
 
 
-def _print_example(arrived: Sequence[Arrived]) -> None:
+def _print_example(arrived: Sequence[ReceivedDecision]) -> None:
     """The decision with the most reasons, explained."""
     if not arrived:
         return

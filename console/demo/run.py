@@ -14,12 +14,12 @@ from console.demo.brokers import named_brokers
 from console.demo.report import Run, print_how_to_use, print_report, stop_command
 from console.terminal.output import err, out, plural, print_error
 from console.terminal.redis_connection import open_redis
-from deploy.local import kept
-from deploy.local.follower import open_follower
-from deploy.local.player import Player
+from deploy.local import background
 from deploy.local.ports import is_listening
 from deploy.local.report import count
-from deploy.local.sessions import day
+from deploy.local.result_watcher import open_watcher
+from deploy.local.session_runner import SessionRunner
+from deploy.local.sessions import draw_sessions
 from deploy.local.stack import Stack
 from shared.ledger.message_set import MessageSet
 
@@ -55,7 +55,7 @@ def run(home: Path, sessions: int, seed: int, *, keep: bool) -> int:
         played = asyncio.run(_play(stack, sessions, seed))
         good = print_report(played, stack)
         if keep:
-            kept.keep(stack)
+            background.save_pids(stack)
             print_how_to_use(stack)
     if good and not keep:
         shutil.rmtree(home)
@@ -64,13 +64,13 @@ def run(home: Path, sessions: int, seed: int, *, keep: bool) -> int:
 
 def stop(home: Path) -> int:
     """Stop the processes that `demo --keep` left running in the folder `home`."""
-    out.print(f"stopped {plural(kept.stop(home), 'process', 'processes')}")
+    out.print(f"stopped {plural(background.stop(home), 'process', 'processes')}")
     return 0
 
 
 def _clear(home: Path) -> None:
     """Delete the files of an earlier run. Exits with 2 while one is still running."""
-    if kept.running(home):
+    if background.running_pids(home):
         print_error("A demo is running already.", f"Stop it first: {stop_command(home)}")
         raise typer.Exit(2)
     shutil.rmtree(home, ignore_errors=True)
@@ -83,29 +83,29 @@ def _ingress_port() -> int:
 
 async def _play(stack: Stack, sessions: int, seed: int) -> Run:
     """Play the sessions, and wait until each is decided, or until DEADLINE."""
-    follower = open_follower(stack.results_url, PREFIX)
-    following = asyncio.create_task(follower.follow())
-    player, played, started = Player(stack), [], time.time()
+    watcher = open_watcher(stack.results_url, PREFIX)
+    following = asyncio.create_task(watcher.watch())
+    player, played, started = SessionRunner(stack), [], time.time()
     with _progress() as progress:
         asked = progress.add_task("sessions played", total=sessions)
         decided = progress.add_task("decisions published", total=sessions)
-        async for one in player.play(day(sessions, Random(seed))):  # noqa: S311 - a demo
+        async for one in player.run(draw_sessions(sessions, Random(seed))):  # noqa: S311 - a demo
             played.append(one)
             progress.update(asked, completed=len(played))
-            progress.update(decided, completed=len(follower.arrived))
+            progress.update(decided, completed=len(watcher.received))
         end = time.monotonic() + DEADLINE
-        while len(follower.arrived) < sessions and time.monotonic() < end and not following.done():
+        while len(watcher.received) < sessions and time.monotonic() < end and not following.done():
             await asyncio.sleep(0.05)
-            progress.update(decided, completed=len(follower.arrived))
+            progress.update(decided, completed=len(watcher.received))
         elapsed = time.time() - started
         await asyncio.sleep(SETTLE)
-        progress.update(decided, completed=len(follower.arrived))
+        progress.update(decided, completed=len(watcher.received))
     following.cancel()
-    await follower.close()
+    await watcher.close()
     with open_redis(stack.redis_url) as redis:
         unverified = len(MessageSet(redis, PREFIX, "unverified"))
-    report = count(played, follower.arrived, await player.reads(), unverified)
-    return Run(report, played, follower.arrived, elapsed)
+    report = count(played, watcher.received, await player.max_reads(), unverified)
+    return Run(report, played, watcher.received, elapsed)
 
 
 def _progress() -> Progress:

@@ -1,4 +1,4 @@
-"""A signed callback to try things with: the examples of the vendor's callback page, put together."""
+"""An example of a signed callback: the examples of the official callback page in one document."""
 
 import json
 from hashlib import sha1
@@ -43,11 +43,11 @@ EXAMPLE: Final[dict[str, Any]] = {
     },
     "multifaces_tag": "0",
 }
-"""Synthetic face above its threshold, and a face between the thresholds of 1e-3 and 1e-4 (official page, Callbacks)."""
+"""A synthetic face above its threshold, and a face confidence between 1e-3 and 1e-4 (official callback page)."""
 
 
 def example_body(secret: str) -> str:
-    """The form body as the vendor posts it, signed with `secret`."""
+    """The form body of a callback, signed with `secret`."""
     data = json.dumps(EXAMPLE)
     sign = sha1(f"{secret}{data}".encode()).hexdigest()  # noqa: S324 - the vendor's scheme
     return urlencode({"data": data, "sign": sign})

@@ -1,4 +1,4 @@
-"""Free ports on this machine, and waiting until somebody listens on one."""
+"""Find free ports on this machine, and wait until a port is open or closed."""
 
 import secrets
 import socket
@@ -6,18 +6,19 @@ import time
 from typing import Final
 
 SERVER_PORTS: Final = range(20_000, 32_768)
+"""Below Linux's default range of ports for outgoing connections (32768 to 60999)."""
 
 
 class NotListening(Exception):
-    """Nobody listens where somebody should by now."""
+    """No server listens on the port in time."""
 
 
 class StillListening(Exception):
-    """Somebody listens where nobody should any more."""
+    """A server still listens on the port."""
 
 
 def free_port() -> int:
-    """A port that is free on the loopback address now, outside the range of outgoing connections."""
+    """A port that is free on 127.0.0.1 now."""
     while True:
         port = secrets.choice(SERVER_PORTS)
         with socket.socket() as probe:
@@ -29,7 +30,7 @@ def free_port() -> int:
 
 
 def is_listening(host: str, port: int) -> bool:
-    """Whether a connection can be made."""
+    """Whether a connection can be made within a second."""
     try:
         socket.create_connection((host, port), timeout=1).close()
     except OSError:
@@ -38,18 +39,18 @@ def is_listening(host: str, port: int) -> bool:
 
 
 def wait_listening(host: str, port: int, seconds: float = 20.0) -> None:
-    """Return when somebody listens there; raises `NotListening` after `seconds`."""
-    end = time.monotonic() + seconds
+    """Return when a server listens there. Raises `NotListening` after `seconds`."""
+    deadline = time.monotonic() + seconds
     while not is_listening(host, port):
-        if time.monotonic() > end:
-            raise NotListening(f"nobody listens on {host}:{port} after {seconds:g} s")
+        if time.monotonic() > deadline:
+            raise NotListening(f"no server listens on {host}:{port} after {seconds:g} s")
         time.sleep(0.02)
 
 
 def wait_free(host: str, port: int, seconds: float = 20.0) -> None:
-    """Return when nobody listens there any more; raises `StillListening` after `seconds`."""
-    end = time.monotonic() + seconds
+    """Return when no server listens there. Raises `StillListening` after `seconds`."""
+    deadline = time.monotonic() + seconds
     while is_listening(host, port):
-        if time.monotonic() > end:
-            raise StillListening(f"somebody listens on {host}:{port} after {seconds:g} s")
+        if time.monotonic() > deadline:
+            raise StillListening(f"a server still listens on {host}:{port} after {seconds:g} s")
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""A child process of ours: started with a log file of its own, stopped in good order or killed."""
+"""A child process with its own log file: start it, stop it with SIGTERM, or kill it."""
 
 import signal
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Program:
-    """One child process and its log. It gets a session of its own, so that a Ctrl-C reaches only the parent."""
+    """One child process and its log. It runs in its own session, so Ctrl-C reaches only the parent."""
 
     def __init__(self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path) -> None:
         self.name = name
@@ -19,14 +19,14 @@ class Program:
 
     @property
     def pid(self) -> int:
-        """The process; raises RuntimeError when it was not started."""
+        """The process id. Raises RuntimeError when it was not started."""
         if self._process is None:
             raise RuntimeError(f"{self.name} is not running")
         return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs, or was never started."""
+        """The exit code. None while it runs, or when it was not started."""
         return None if self._process is None else self._process.poll()
 
     @property
@@ -35,40 +35,40 @@ class Program:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it; the log is continued."""
+        """Start it. New output is appended to the log."""
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env, start_new_session=True
             )
 
     def wait(self, ready: Callable[[], bool], seconds: float = 20.0) -> None:
-        """Return when `ready` says so; raises RuntimeError when the process ends before, or `seconds` do."""
-        end = time.monotonic() + seconds
+        """Return when `ready()` is true. Raises RuntimeError when the process ends before, or after `seconds`."""
+        deadline = time.monotonic() + seconds
         while not ready():
-            if not self.running or time.monotonic() > end:
+            if not self.running or time.monotonic() > deadline:
                 raise RuntimeError(f"{self.name} did not start; see {self.log_file}")
             time.sleep(0.02)
 
     def logged(self, text: str) -> bool:
-        """Whether the log holds `text`."""
+        """Whether the log contains `text`."""
         return text in self.log_file.read_text(errors="replace")
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal, if it is alive."""
+        """Send a signal, if the process is alive."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
 
     def stop(self, seconds: float = 30.0) -> int | None:
-        """SIGTERM, then SIGKILL after `seconds`; returns the exit code."""
+        """Send SIGTERM, and SIGKILL after `seconds`. Returns the exit code."""
         self.send(signal.SIGTERM)
-        return self._await(seconds)
+        return self._wait(seconds)
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL and wait for the end."""
         self.send(signal.SIGKILL)
-        self._await(10)
+        self._wait(10)
 
-    def _await(self, seconds: float) -> int | None:
+    def _wait(self, seconds: float) -> int | None:
         if self._process is None:
             return None
         try:

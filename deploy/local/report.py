@@ -1,55 +1,68 @@
-"""What a run comes to: pure, from what was played and what was decided."""
+"""Compare the sessions of a run with the decisions that were published. No I/O."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from deploy.local.player import Played
+from deploy.local.session_runner import FinishedSession
 from shared.events.decision import Decision, Outcome
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
-    """A decision as it came out of the results queue."""
+class ReceivedDecision:
+    """A decision from the results queue."""
 
     decision: Decision
     at: float
-    """Unix seconds, by the results queue's clock."""
+    """When it was published, in Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The count of a run. `wrong`: decided once, with another outcome than the session should have."""
+    """The counts of a run."""
 
     sessions: int
     decisions: int
     lost: tuple[str, ...]
+    """biz_ids without a decision."""
     twice: tuple[str, ...]
+    """biz_ids with several decisions."""
     wrong: tuple[str, ...]
+    """biz_ids with another outcome than the scenario must have."""
     max_reads: int
+    """The most GetResult reads of one biz_id."""
     forged: int
+    """Forged callbacks that were sent."""
     unverified: int
+    """Callbacks in the set of unverified callbacks."""
 
     @property
     def good(self) -> bool:
-        """Whether every promise held."""
-        kept = not (self.lost or self.twice or self.wrong)
-        return kept and self.decisions == self.sessions and self.max_reads <= 3 and self.forged == self.unverified
+        """Whether nothing was lost, published twice or wrong, and every forged callback is unverified."""
+        each_decided_once = not (self.lost or self.twice or self.wrong)
+        return (
+            each_decided_once
+            and self.decisions == self.sessions
+            and self.max_reads <= 3
+            and self.forged == self.unverified
+        )
 
     @property
     def line(self) -> str:
-        """The run in one line."""
+        """The counts in one line."""
         return f"{self.sessions} sessions, {self.decisions} decisions, {len(self.lost)} lost, {len(self.twice)} twice"
 
 
-def count(played: Sequence[Played], arrived: Sequence[Arrived], max_reads: int, unverified: int) -> Report:
-    """Hold what was decided against what was played."""
-    decided = Counter(one.decision.biz_id for one in arrived)
-    outcomes = {one.decision.biz_id: one.decision.outcome for one in arrived}
+def count(
+    played: Sequence[FinishedSession], received: Sequence[ReceivedDecision], max_reads: int, unverified: int
+) -> Report:
+    """Compare the sessions with the decisions."""
+    decided = Counter(one.decision.biz_id for one in received)
+    outcomes = {one.decision.biz_id: one.decision.outcome for one in received}
     return Report(
         sessions=len(played),
-        decisions=len(arrived),
+        decisions=len(received),
         lost=tuple(one.biz_id for one in played if one.biz_id not in decided),
         twice=tuple(biz_id for biz_id, times in decided.items() if times > 1),
         wrong=tuple(
@@ -61,19 +74,19 @@ def count(played: Sequence[Played], arrived: Sequence[Arrived], max_reads: int, 
     )
 
 
-def by_reason(arrived: Sequence[Arrived]) -> Mapping[tuple[Outcome, str], int]:
-    """How many decisions there are of each outcome with each set of reasons."""
-    return Counter((one.decision.outcome, ", ".join(r.code for r in one.decision.reasons)) for one in arrived)
+def by_reason(received: Sequence[ReceivedDecision]) -> Mapping[tuple[Outcome, str], int]:
+    """The number of decisions for each outcome and its reason codes."""
+    return Counter((one.decision.outcome, ", ".join(r.code for r in one.decision.reasons)) for one in received)
 
 
-def latencies(played: Sequence[Played], arrived: Sequence[Arrived]) -> list[float]:
-    """Seconds from the first callback to the decision, sorted, of the sessions that nothing had to wait for."""
+def latencies(played: Sequence[FinishedSession], received: Sequence[ReceivedDecision]) -> list[float]:
+    """Seconds from the first callback to the decision, sorted. Sessions that have to wait are left out."""
     prompt = {one.biz_id for one in played if not one.session.waits}
-    return sorted(one.at - _received(one.decision) for one in arrived if one.decision.biz_id in prompt)
+    return sorted(one.at - _received(one.decision) for one in received if one.decision.biz_id in prompt)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` (0 to 1) of the sorted `values` lie; 0 when there are none."""
+    """The percentile of sorted `values`; `share` is 0 to 1. 0 when there are no values."""
     return values[min(int(len(values) * share), len(values) - 1)] if values else 0.0
 
 

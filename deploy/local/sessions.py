@@ -1,4 +1,4 @@
-"""A day of a customer in small: what the demo's users do, what goes wrong, and what should become of it."""
+"""The demo's sessions: scenarios, faults, and the outcome that each must have."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ NO_FAULTS: Final = Faults()
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One verification: a scenario, how the browser returns, what goes wrong, and the outcome it must have."""
+    """One verification: its scenario, its faults, and the outcome that it must have."""
 
     scenario: str
     outcome: str
     share: int
-    """How many of a hundred sessions are like this."""
+    """How many of 100 sessions are like this."""
     method: str = "POST"
     """How the browser returns (`action_http_method`)."""
     faults: Faults = NO_FAULTS
     returns: int = 1
     """How often the user loads the return page."""
     waits: bool = False
-    """Whether a rest between reads, or a look-later, is part of it."""
+    """Whether its decision waits for a pause between reads or for a recheck."""
 
 
 def _get_result(kind: str, times: int = 1) -> Faults:
@@ -59,12 +59,12 @@ SESSIONS: Final = (
     Session("webrtc-no-camera", "INCOMPLETE", 2),
     Session("internal-error", "UNDETERMINED", 1),
 )
-"""A hundred of them."""
+"""The shares add up to 100."""
 
 
-def day(count: int, random: Random) -> Iterator[Session]:
-    """`count` sessions in the shares of the table, shuffled; every kind comes once in a hundred at least."""
+def draw_sessions(count: int, random: Random) -> Iterator[Session]:
+    """`count` sessions in the shares of `SESSIONS`, shuffled."""
     hundred = [session for session in SESSIONS for _ in range(session.share)]
-    sessions = [hundred[place % len(hundred)] for place in range(count)]
+    sessions = [hundred[number % len(hundred)] for number in range(count)]
     random.shuffle(sessions)
     yield from sessions

@@ -1,4 +1,4 @@
-"""The whole pipeline on this machine: real processes over real sockets, for the demo and the end-to-end tests."""
+"""Run the whole pipeline on this machine as real processes, for the demo and the end-to-end tests."""
 
 import os
 import sys
@@ -13,15 +13,16 @@ from deploy.local.program import Program
 from deploy.local.redis_server import RedisServer
 
 DEMO_KEY: Final = "test_api_key_0001"
-DEMO_SECRET: Final = "test_api_secret_0001"  # noqa: S105 - a dummy, known to the simulator
+DEMO_SECRET: Final = "test_api_secret_0001"  # noqa: S105 - made up; the simulator's default
 FACEID: Final = (sys.executable, "-m", "console.main")
+"""The `faceid` command."""
 
 
 class Stack:
-    """Redis (our own unless `redis_url` names one), the FaceID simulator, the ingress and workers.
+    """Redis, the FaceID simulator, the ingress and workers.
 
-    The queues are on that Redis unless `broker_url` names another broker, the results where the queues are unless
-    `results_url` does.
+    A Redis server is started unless `redis_url` is given. The queues are on that Redis unless `broker_url` is given.
+    The results are where the queues are unless `results_url` is given.
     """
 
     def __init__(
@@ -35,7 +36,14 @@ class Stack:
         worker_stages: Sequence[Sequence[str]] = ((), ()),
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        """`worker_stages`: for each worker process its stages, none meaning all; `settings`: further `FACEID_...`."""
+        """Start nothing yet.
+
+        Args:
+            folder: For logs and the data of Redis.
+            ingress_port: 0 takes a free port.
+            worker_stages: The arguments of `faceid worker` for each worker process: its stages. None: all stages.
+            settings: Further environment variables `FACEID_...`.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.redis = None if redis_url else RedisServer(folder / "redis")
@@ -64,21 +72,21 @@ class Stack:
 
     @property
     def notify_url(self) -> str:
-        """Where FaceID's server posts."""
+        """The URL that FaceID posts notify callbacks to."""
         return f"{self.ingress_url}/callbacks/default/notify"
 
     @property
     def return_url(self) -> str:
-        """Where the user's browser is sent."""
+        """The URL that the user's browser returns to."""
         return f"{self.ingress_url}/callbacks/default/return"
 
     @property
     def programs(self) -> list[Program]:
-        """Every process but Redis, in the order of starting."""
+        """Every process except Redis, in the order of starting."""
         return [self.simulator, self.ingress, *self.workers]
 
     def start(self) -> None:
-        """Start all of it, and return when it takes requests."""
+        """Start all processes. Returns when they are ready. Raises RuntimeError when one does not start."""
         if self.redis is not None:
             self.redis.start()
         for program in self.programs:
@@ -90,7 +98,7 @@ class Stack:
             worker.wait(partial(worker.logged, "worker.started"))
 
     def stop(self) -> None:
-        """Stop all of it, the receiving end last to be served first."""
+        """Stop all processes: workers, then ingress, then simulator, then Redis."""
         for program in reversed(self.programs):
             program.stop()
         if self.redis is not None:
@@ -98,7 +106,7 @@ class Stack:
 
     @contextmanager
     def running(self, *, keep: bool = False) -> Iterator[Self]:
-        """Started for the length of the block; with `keep` left running behind it, unless it ends in an error."""
+        """Start, and stop at the end of the block. `keep`: leave it running, unless the block raised an exception."""
         try:
             self.start()
             yield self
@@ -108,10 +116,10 @@ class Stack:
         if not keep:
             self.stop()
 
-    def _program(self, name: str, *words: str) -> Program:
-        return Program(name, (*FACEID, *words), self.env, self.folder)
+    def _program(self, name: str, *arguments: str) -> Program:
+        return Program(name, (*FACEID, *arguments), self.env, self.folder)
 
 
 def _clean_environment() -> dict[str, str]:
-    """This process's environment without settings of its own, which are not meant for the stack."""
+    """The environment of this process without its `FACEID_...` settings."""
     return {name: value for name, value in os.environ.items() if not name.startswith("FACEID_")}

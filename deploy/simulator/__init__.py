@@ -1,5 +1,6 @@
-"""FaceID as its customers see it: an outside party over real HTTP, with every fault that was seen or feared.
+"""A simulator of FaceID over real HTTP, for tests, the demo and trying a session by hand.
 
-It imports nothing of the pipeline, so that the two can't share a mistake. What it knows of the vendor stands in
-`wire`, `scenarios`, `refusals` and `orders`; what it can do wrong on purpose, in `faults`.
+It imports nothing from the pipeline, so that both can't contain the same mistake. The vendor's rules are in
+`model/wire`, `model/scenarios`, `model/api_errors` and `model/token_request`. The faults that it can produce on purpose
+are in `model/faults`. `server` answers FaceID's API calls, and `driver` plays the customer's side.
 """

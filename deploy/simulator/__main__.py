@@ -1,4 +1,4 @@
-"""`python -m deploy.simulator`: the simulator with the settings of the environment."""
+"""`python -m deploy.simulator`: run the simulator with settings from the environment."""
 
 from deploy.simulator.model.settings import SimulatorSettings
 from deploy.simulator.server.serve import serve

@@ -16,7 +16,7 @@ from deploy.local.rabbit_server import RabbitServer
 from deploy.local.redis_server import RedisServer
 from deploy.local.stack import Stack
 from deploy.simulator.driver.browser import http_client
-from deploy.simulator.driver.control_client import Remote
+from deploy.simulator.driver.control_client import ControlClient
 from tests.chaos.brokers import Broker, RabbitBroker, RedisBroker
 from tests.chaos.plan import Engine
 from tests.support.proxies import Proxy
@@ -78,7 +78,7 @@ class Environment:
             worker_stages=list(islice(cycle(STAGES), workers)),
             settings=settings,
         )
-        self.remote = Remote(http_client(), self.stack.simulator_url)
+        self.remote = ControlClient(http_client(), self.stack.simulator_url)
         self.deaths: list[str] = []
         """Processes that ended though no injected fault had killed them."""
         self._killed: set[str] = set()

@@ -14,9 +14,9 @@ from pyreqwest.request import RequestBuilder
 from deploy.local.sessions import NO_FAULTS, Session
 from deploy.local.stack import DEMO_KEY, DEMO_SECRET, Stack
 from deploy.simulator.driver.browser import Browser, Token, get_token, http_client
-from deploy.simulator.driver.control_client import Remote
+from deploy.simulator.driver.control_client import ControlClient
 from deploy.simulator.model.faults import Faults
-from deploy.simulator.model.scenarios import SCENARIOS, Subject, document
+from deploy.simulator.model.scenarios import SCENARIOS, DocumentOptions, document
 from deploy.simulator.model.wire import URLENCODED, encode_form, json_text, signed_fields, with_biz_id
 from tests.chaos.history import Posted
 
@@ -96,7 +96,7 @@ class Users:
         self._vendor_url = f"{stack.simulator_url}/faceid/lite"
         self._http = http_client()
         self._browser = Browser(self._http, self._vendor_url)
-        self._remote = Remote(self._http, stack.simulator_url)
+        self._remote = ControlClient(self._http, stack.simulator_url)
         self._impatient: Client = http_client(3)
         self.posted: list[Posted] = []
         """All but the notifies, which the simulator notes."""
@@ -143,7 +143,7 @@ class Users:
 
     async def _forge(self, biz_id: str) -> None:
         """Post a callback that claims that a user has passed, signed with a wrong secret, until it is stored."""
-        claim = json_text(document(Subject(biz_id, "forged"), SCENARIOS["pass"].evidence))
+        claim = json_text(document(DocumentOptions(biz_id, "forged"), SCENARIOS["pass"].evidence))
         form = encode_form(signed_fields("a guess", claim), URLENCODED, "")
         answer: int | str = ""
         while answer != 200:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from deploy.local.player import Played, Player
+from deploy.local.session_runner import FinishedSession, SessionRunner
 from deploy.local.sessions import Session
 from deploy.local.stack import Stack
 from deploy.simulator.model.faults import Faults, ResultFault
@@ -54,7 +54,7 @@ class Exceeded:
     """What was seen below the limits, and after every limit was exceeded."""
 
     below: list[Alert]
-    unreadable: Played
+    unreadable: FinishedSession
     bad_signatures: int
     """Counted in Redis."""
     new_keys: int
@@ -84,11 +84,11 @@ def redis(stack: Stack) -> "Iterator[Redis]":
         yield client
 
 
-def play(stack: Stack, sessions: Sequence[Session]) -> list[Played]:
+def play(stack: Stack, sessions: Sequence[Session]) -> list[FinishedSession]:
     """Play these sessions. The result is in their order."""
 
-    async def played() -> list[Played]:
-        return [one async for one in Player(stack).play(sessions)]
+    async def played() -> list[FinishedSession]:
+        return [one async for one in SessionRunner(stack).run(sessions)]
 
     return sorted(asyncio.run(played()), key=lambda one: one.number)
 

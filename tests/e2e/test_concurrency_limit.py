@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deploy.local.player import Player
+from deploy.local.session_runner import SessionRunner
 from deploy.local.sessions import Session
 from deploy.local.stack import Stack
 from tests.support.load import decisions
@@ -32,12 +32,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 async def play(stack: Stack, count: int) -> None:
-    async for _ in Player(stack, at_once=40).play([Session("pass", "APPROVED", 1)] * count):
+    async for _ in SessionRunner(stack, at_once=40).run([Session("pass", "APPROVED", 1)] * count):
         pass
 
 
 def stats(stack: Stack) -> dict[str, Any]:
-    return asyncio.run(Player(stack).remote.stats())
+    return asyncio.run(SessionRunner(stack).control.stats())
 
 
 def test_under_the_limit_every_case_is_decided_by_one_read(stack: Stack) -> None:

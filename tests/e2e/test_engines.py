@@ -12,9 +12,9 @@ from random import Random
 
 import pytest
 
-from deploy.local.follower import open_follower
-from deploy.local.player import Played, Player
-from deploy.local.sessions import day
+from deploy.local.result_watcher import open_watcher
+from deploy.local.session_runner import FinishedSession, SessionRunner
+from deploy.local.sessions import draw_sessions
 from deploy.local.stack import Stack
 from shared.events.decision import Decision
 from shared.ledger.message_set import MessageSet
@@ -58,25 +58,31 @@ class Run:
 
 async def play(stack: Stack) -> Run:
     """Play the sessions and note every decision as it comes."""
-    follower, player, started = open_follower(stack.results_url, "faceid"), Player(stack, at_once=24), time.monotonic()
-    following = asyncio.create_task(follower.follow())
-    played = [one async for one in player.play(day(SESSIONS, Random(7)))]
+    watcher, player, started = (
+        open_watcher(stack.results_url, "faceid"),
+        SessionRunner(stack, at_once=24),
+        time.monotonic(),
+    )
+    following = asyncio.create_task(watcher.watch())
+    played = [one async for one in player.run(draw_sessions(SESSIONS, Random(7)))]
     wanted = {one.biz_id for one in played}
     with suppress(TimeoutError):
         async with asyncio.timeout(LONGEST):
-            while wanted - {one.decision.biz_id for one in follower.arrived}:  # noqa: ASYNC110 - other processes' work
+            while wanted - {one.decision.biz_id for one in watcher.received}:  # noqa: ASYNC110 - other processes' work
                 await asyncio.sleep(0.1)
     seconds = time.monotonic() - started
     await asyncio.sleep(SETTLE)
     following.cancel()
-    await follower.close()
+    await watcher.close()
     with open_redis(stack.redis_url) as redis:
         unverified = len(MessageSet(redis, "faceid", "unverified"))
-    decided = [one.decision for one in follower.arrived]
-    return counted(played, decided, unverified, await player.reads(), seconds)
+    decided = [one.decision for one in watcher.received]
+    return counted(played, decided, unverified, await player.max_reads(), seconds)
 
 
-def counted(played: Sequence[Played], decided: Sequence[Decision], unverified: int, reads: int, seconds: float) -> Run:
+def counted(
+    played: Sequence[FinishedSession], decided: Sequence[Decision], unverified: int, reads: int, seconds: float
+) -> Run:
     numbers = {one.biz_id: one.number for one in played}
     by_id = {decision.id: decision for decision in decided}
     decisions: dict[int, list[str]] = {}

@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 import pytest
 
-from deploy.local.player import Played, Player
+from deploy.local.session_runner import FinishedSession, SessionRunner
 from deploy.local.sessions import Session
 from deploy.local.stack import Stack
-from deploy.simulator.driver.control_client import Remote
+from deploy.simulator.driver.control_client import ControlClient
 from deploy.simulator.model.faults import Faults, ResultFault, ResultFaultKind
 from tests.support.load import decisions
 from tests.support.redis_clients import open_redis
@@ -87,11 +87,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-async def play(stack: Stack) -> dict[str, tuple[Played, Remote]]:
-    player, names = Player(stack), {case.fault.model_dump_json(): name for name, case in CASES.items()}
+async def play(stack: Stack) -> dict[str, tuple[FinishedSession, ControlClient]]:
+    player, names = SessionRunner(stack), {case.fault.model_dump_json(): name for name, case in CASES.items()}
     sessions = [Session("pass", case.outcome, 1, faults=Faults(get_result=(case.fault,))) for case in CASES.values()]
-    played = [one async for one in player.play(sessions)]
-    return {names[one.session.faults.get_result[0].model_dump_json()]: (one, player.remote) for one in played}
+    played = [one async for one in player.run(sessions)]
+    return {names[one.session.faults.get_result[0].model_dump_json()]: (one, player.control) for one in played}
 
 
 @pytest.fixture(scope="module")
@@ -139,4 +139,4 @@ def test_nothing_is_decided_twice_and_nothing_dies(stack: Stack, ended: dict[str
 
 
 def test_never_was_a_result_read_more_than_three_times(stack: Stack, ended: dict[str, Ended]) -> None:
-    assert asyncio.run(Player(stack).reads()) <= 3
+    assert asyncio.run(SessionRunner(stack).max_reads()) <= 3

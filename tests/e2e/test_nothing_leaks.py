@@ -21,7 +21,7 @@ from redis import Redis
 
 from deploy.local.redis_server import RedisServer
 from deploy.simulator.driver.browser import Browser, get_token, http_client
-from deploy.simulator.driver.control_client import Remote
+from deploy.simulator.driver.control_client import ControlClient
 from deploy.simulator.model.faults import Faults, ResultFault
 from shared.brokers.factory import open_publisher
 from shared.ledger.message_set import MessageSet
@@ -130,7 +130,7 @@ class Run:
             "image_ref1": NEEDLES["an image"],
         }
         token = await get_token(http, base, order)
-        await Remote(http, self.stack.simulator_url).assign(token.biz_id, scenario, faults)
+        await ControlClient(http, self.stack.simulator_url).assign(token.biz_id, scenario, faults)
         await Browser(http, base).verify(token.token)
 
     async def _post(self, http: Client, content_type: str, body: bytes) -> str:

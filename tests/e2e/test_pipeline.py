@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import pytest
 from redis import Redis
 
-from deploy.local.player import Player
+from deploy.local.session_runner import SessionRunner
 from deploy.local.sessions import Session
 from deploy.local.stack import Stack
 from deploy.simulator.driver.browser import http_client
@@ -99,7 +99,7 @@ def test_a_get_return_alone_is_decided_by_getresult(shared_stack: Stack, shared_
     session = Session("pass", "APPROVED", 1, method="GET", faults=Faults(lose_notify=True))
 
     async def play() -> str:
-        (played,) = [one async for one in Player(shared_stack).play([session])]
+        (played,) = [one async for one in SessionRunner(shared_stack).run([session])]
         return played.biz_id
 
     biz_id = asyncio.run(play())
@@ -169,9 +169,9 @@ def test_reading_pauses_while_an_account_is_refused_and_no_read_is_spent(start_s
     stack = start_stack(workers=(ALL, ALL), FACEID_BREAKER_REST_SECONDS="0.5")
 
     async def play(count: int, *faults: ResultFault) -> None:
-        player = Player(stack)
-        await player.remote.set_faults(*faults)
-        async for _ in player.play([Session("pass", "APPROVED", 1)] * count):
+        player = SessionRunner(stack)
+        await player.control.set_faults(*faults)
+        async for _ in player.run([Session("pass", "APPROVED", 1)] * count):
             pass
 
     def raised() -> list[tuple[str, str | None]]:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 
-from deploy.local.player import Played, Player
+from deploy.local.session_runner import FinishedSession, SessionRunner
 from deploy.local.sessions import Session
 from deploy.local.stack import Stack
 from deploy.simulator.model.faults import Faults
@@ -118,10 +118,10 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]
         yield {name: found(redis, one.biz_id) for name, one in played.items()}
 
 
-async def play(stack: Stack) -> dict[str, Played]:
-    async def one(name: str, case: Case) -> tuple[str, Played]:
+async def play(stack: Stack) -> dict[str, FinishedSession]:
+    async def one(name: str, case: Case) -> tuple[str, FinishedSession]:
         session = Session(case.scenario, case.outcome, 1, case.method, case.faults)
-        (played,) = [played async for played in Player(stack).play([session])]
+        (played,) = [played async for played in SessionRunner(stack).run([session])]
         return name, played
 
     return dict(await asyncio.gather(*(one(name, case) for name, case in CASES.items())))

@@ -16,7 +16,7 @@ from pyreqwest.exceptions import PyreqwestError
 from pyreqwest.multipart import FormBuilder, PartBuilder
 
 from deploy.simulator.driver.browser import TokenRefused, get_token, http_client
-from deploy.simulator.driver.control_client import ControlFailed, Remote
+from deploy.simulator.driver.control_client import ControlClient, ControlError
 from deploy.simulator.model.faults import Faults
 from deploy.simulator.model.scenarios import SCENARIOS
 from deploy.simulator.model.settings import BASE_PATH
@@ -223,7 +223,7 @@ async def test_a_session_can_be_timed_out_at_once_but_only_before_its_user_comes
     world.customer.arrivals.clear()
     await world.remote.time_out(token.biz_id)
     assert [arrival.data["status"] for arrival in world.customer.on("notify")] == ["TIMEOUT"]
-    with pytest.raises(ControlFailed, match="come already"):
+    with pytest.raises(ControlError, match="come already"):
         await world.remote.time_out(token.biz_id)
 
 
@@ -373,7 +373,7 @@ async def test_an_assignment_that_makes_no_sense_is_refused(world: World, body: 
 
 
 async def test_an_unknown_session_is_not_found(world: World) -> None:
-    with pytest.raises(ControlFailed, match="no such session"):
+    with pytest.raises(ControlError, match="no such session"):
         await world.remote.session("1,nobody")
 
 
@@ -422,6 +422,6 @@ async def test_the_process_serves_until_sigterm_and_logs_how_to_use_it_without_a
 
 async def is_answering(http: Client, url: str) -> bool:
     try:
-        return bool(await Remote(http, url).stats())
+        return bool(await ControlClient(http, url).stats())
     except PyreqwestError:
         return False

@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 from pyreqwest.exceptions import BodyDecodeError, RequestTimeoutError
 
-from deploy.simulator.model.faults import MAY_HAVE_READ, MESSAGES, Faults, ResultFault, ResultFaultKind
-from deploy.simulator.model.refusals import HTTP_STATUS
+from deploy.simulator.model.api_errors import HTTP_STATUS
+from deploy.simulator.model.faults import ERROR_MESSAGES, MAY_HAVE_READ, Faults, ResultFault, ResultFaultKind
 from tests.support.simulated import OTHER_KEY, OTHER_SECRET, World, simulated
 from tests.support.waiting import eventually
 
@@ -169,10 +169,10 @@ async def test_more_calls_at_a_time_than_allowed_are_refused_and_read_nothing() 
 # faults
 
 
-@pytest.mark.parametrize("kind", MESSAGES)
+@pytest.mark.parametrize("kind", ERROR_MESSAGES)
 async def test_every_error_row_can_be_had_once(world: World, kind: ResultFaultKind) -> None:
     biz_id = await finished(world, ResultFault(kind=kind))
-    said = MESSAGES[kind]
+    said = ERROR_MESSAGES[kind]
     assert await message(world, biz_id) == (HTTP_STATUS[said.partition(":")[0]], said)
     assert await world.reads(biz_id) == (1 if kind in MAY_HAVE_READ else 0)
     assert await message(world, biz_id) == (200, "none")

@@ -14,7 +14,7 @@ from redis import Redis
 
 from deploy.local.stack import DEMO_KEY, DEMO_SECRET, Stack
 from deploy.simulator.driver.browser import Browser, get_token, http_client
-from deploy.simulator.driver.control_client import Remote
+from deploy.simulator.driver.control_client import ControlClient
 from deploy.simulator.model.faults import Faults, ResultFault
 from shared.ledger.message_set import MessageSet
 from tests.support.load import CALLBACKS, decisions, post, signed
@@ -76,7 +76,7 @@ async def unheard(stack: Stack, http: Client, *get_result: ResultFault) -> str:
     }
     token = await get_token(http, base, order)
     silent = Faults(lose_notify=True, lose_return=True, get_result=get_result)
-    await Remote(http, stack.simulator_url).assign(token.biz_id, "pass", silent)
+    await ControlClient(http, stack.simulator_url).assign(token.biz_id, "pass", silent)
     await Browser(http, base).verify(token.token)
     return token.biz_id
 

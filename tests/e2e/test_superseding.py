@@ -11,8 +11,8 @@ import pika
 import pytest
 from redis import Redis
 
-from deploy.local.player import Player
 from deploy.local.program import Program
+from deploy.local.session_runner import SessionRunner
 from deploy.local.sessions import Session
 from deploy.local.stack import Stack
 from deploy.simulator.model.faults import Faults, ResultFault
@@ -88,7 +88,7 @@ def play(stack: Stack, *faults: ResultFault) -> str:
 
     async def played() -> str:
         session = Session("pass", "APPROVED", 1, faults=Faults(get_result=faults))
-        (one,) = [played async for played in Player(stack).play([session])]
+        (one,) = [played async for played in SessionRunner(stack).run([session])]
         return one.biz_id
 
     return asyncio.run(played())

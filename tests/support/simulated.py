@@ -16,7 +16,7 @@ from pyreqwest.response import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deploy.simulator.driver.browser import Browser, Token, Visit, get_token, http_client
-from deploy.simulator.driver.control_client import Remote
+from deploy.simulator.driver.control_client import ControlClient
 from deploy.simulator.model.faults import Faults
 from deploy.simulator.model.settings import BASE_PATH, SimulatorSettings
 from deploy.simulator.server.app import create_app
@@ -112,7 +112,7 @@ class World:
     http: Client
     customer: Customer
     clock: Clock
-    remote: Remote
+    remote: ControlClient
     browser: Browser = field(init=False)
 
     def __post_init__(self) -> None:
@@ -183,4 +183,4 @@ async def simulated(**settings: object) -> AsyncIterator[World]:
     async with running(create_app(told, clock)) as url, running(customer, "off") as customer_url:
         customer.url = customer_url
         async with http_client() as http:
-            yield World(url, http, customer, clock, Remote(http, url))
+            yield World(url, http, customer, clock, ControlClient(http, url))

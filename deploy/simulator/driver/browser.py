@@ -1,4 +1,4 @@
-"""Plays the customer's two other parts: the back end that asks for a token, and the user's browser."""
+"""Play the customer's side: the back end that asks for a token, and the user's browser."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -15,40 +15,41 @@ from deploy.simulator.model.wire import MULTIPART, URLENCODED, Encoding, Field, 
 
 BOUNDARY = "----FaceIDSimulatorBrowser"
 IDLE = timedelta(seconds=2)
-"""Uvicorn closes what is idle for five seconds, perhaps just when it is to be used again."""
+"""How long an idle connection is kept. Uvicorn closes one after 5 s, and a request on it would fail."""
 
 
 class TokenRefused(Exception):
-    """get_token said no; the text is its `error_message`."""
+    """get_token answered with an error. The text is its `error_message`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What get_token answered."""
+    """The answer of get_token."""
 
     token: str
     biz_id: str
     biz_no: str
     expired_time: int
+    """When the token expires, in Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What became of one visit to the liveness page."""
+    """The result of one visit to the liveness page."""
 
     page_status: int
-    """HTTP status of `do`; 400 for a token that is used up or expired."""
+    """HTTP status of `do`. 400: the token was used already, or has expired."""
     returned: Literal["POST", "GET"] | None = None
-    """How the browser was sent back to the return_url; None when it was not."""
+    """How the browser was sent back to the return_url. None: it was not."""
     return_status: int | None = None
-    """HTTP status that the return_url answered; None when it did not."""
+    """HTTP status of the return_url. None: it did not answer."""
     location: str = ""
-    """Where the return_url sends the user on."""
+    """The Location header of the return_url's answer, or empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The form of a page, as far as a browser needs it to submit it."""
+    """A form as a browser submits it."""
 
     action: str
     encoding: Encoding
@@ -56,15 +57,15 @@ class Form:
 
 
 def http_client(timeout_seconds: float = 30) -> Client:
-    """A pooled client that follows no redirect and uses no proxy; close it, or use it in `async with`."""
+    """An HTTP client with a connection pool. No redirects, no proxy. Close it, or use `async with`."""
     timeout = timedelta(seconds=timeout_seconds)
     return ClientBuilder().no_proxy().follow_redirects(False).timeout(timeout).pool_idle_timeout(IDLE).build()
 
 
 async def get_token(http: Client, base_url: str, fields: Mapping[str, str] | Iterable[Field]) -> Token:
-    """Ask for a token with the fields of the official page; raises `TokenRefused`.
+    """Call get_token with form fields of the API's documents. Raises `TokenRefused`.
 
-    `base_url` is the vendor's, such as `http://127.0.0.1:8029/faceid/lite`.
+    `base_url` ends in the vendor's path: `http://127.0.0.1:8029/faceid/lite`.
     """
     pairs = fields.items() if isinstance(fields, Mapping) else fields
     body = encode_form(pairs, URLENCODED, BOUNDARY)
@@ -76,17 +77,18 @@ async def get_token(http: Client, base_url: str, fields: Mapping[str, str] | Ite
 
 
 class Browser:
-    """The browsers of any number of users at a time, over one pool of connections."""
+    """The browsers of any number of users, over one connection pool."""
 
     def __init__(self, http: Client, base_url: str) -> None:
         self._http = http
         self._base_url = base_url
 
     async def verify(self, token: str, user: str = "", *, returns: int = 1) -> Visit:
-        """Open the page as the user of that scenario, and go back as the page says; raises nothing on the way back.
+        """Open the liveness page, and return to the customer as the page says. A failed return raises nothing.
 
-        `user` empty: the scenario that the session was assigned, `pass` without one. `returns` above 1: the user
-        reloads the return page; the last answer is told.
+        Args:
+            user: Name of the scenario to play. Empty: the one assigned to the session, or `pass`.
+            returns: How often the return page is loaded. The last answer is reported.
         """
         parameters = {"token": token, "user": user} if user else {"token": token}
         page = await self._http.get(f"{self._base_url}/do").query(parameters).build().send()
@@ -96,8 +98,8 @@ class Browser:
         return await self._submit(page.status, form, returns) if form else Visit(page.status)
 
     async def _go(self, page_status: int, location: str, times: int) -> Visit:
-        status, onward = await _answer(lambda: self._http.get(location), times)
-        return Visit(page_status, "GET", status, onward)
+        status, next_location = await _answer(lambda: self._http.get(location), times)
+        return Visit(page_status, "GET", status, next_location)
 
     async def _submit(self, page_status: int, form: Form, times: int) -> Visit:
         body = encode_form(form.fields, form.encoding, BOUNDARY)
@@ -105,12 +107,12 @@ class Browser:
         def post() -> RequestBuilder:
             return self._http.post(form.action).header("content-type", body.content_type).body_bytes(body.content)
 
-        status, onward = await _answer(post, times)
-        return Visit(page_status, "POST", status, onward)
+        status, next_location = await _answer(post, times)
+        return Visit(page_status, "POST", status, next_location)
 
 
 async def _answer(request: Callable[[], RequestBuilder], times: int) -> tuple[int | None, str]:
-    """The HTTP status and the location of the last answer; None when there was none."""
+    """Send the request `times` times. Returns status and location of the last answer; status None: no answer."""
     status, location = None, ""
     for _ in range(times):
         try:
@@ -136,7 +138,7 @@ class _FormParser(HTMLParser):
 
 
 def find_form(page: str) -> Form | None:
-    """The form of a page; None when there is none."""
+    """The first form of an HTML page. None: it has no form."""
     parser = _FormParser()
     parser.feed(page)
     if parser.form is None:

@@ -1,4 +1,4 @@
-"""What is sent about a session that has ended, and what the browser is told to do. Pure."""
+"""The callbacks of a session, and how its browser returns to the customer. No I/O."""
 
 from dataclasses import dataclass, replace
 
@@ -17,22 +17,23 @@ from deploy.simulator.model.wire import (
     with_biz_id,
 )
 
-WRONG_SECRET = "not-the-secret"  # noqa: S105 - what a forger without the secret would use
+WRONG_SECRET = "not-the-secret"  # noqa: S105 - a forger does not know the secret
 PASSED = SCENARIOS["pass"].evidence
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """A callback on its way to the customer's server."""
+class OutgoingCallback:
+    """A callback to post to the customer's server."""
 
     kind: CallbackKind
     status: str
+    """The `status` field of its data."""
     body: Body
 
 
 @dataclass(frozen=True, slots=True)
 class FormReturn:
-    """The browser is to post this form."""
+    """The browser posts this form."""
 
     action: str
     fields: tuple[Field, ...]
@@ -41,54 +42,56 @@ class FormReturn:
 
 @dataclass(frozen=True, slots=True)
 class RedirectReturn:
-    """The browser is to go to this address."""
+    """The browser is redirected to this address."""
 
     location: str
 
 
-Return = FormReturn | RedirectReturn
+BrowserReturn = FormReturn | RedirectReturn
 
 
-def notices_on_the_way(session: Session, secret: str) -> list[Notice]:
-    """The notifies that come before the flow has ended."""
+def callbacks_before_end(session: Session, secret: str) -> list[OutgoingCallback]:
+    """The notify callbacks that are sent before the flow has ended, in order."""
     statuses = SCENARIOS[session.scenario].notified_before
-    return [_notice(session, secret, Evidence(status=status, live=None)) for status in statuses]
+    return [_callback(session, secret, Evidence(status=status, live=None)) for status in statuses]
 
 
-def notices_at_the_end(session: Session, secret: str) -> list[Notice]:
-    """The notifies of a flow that has ended, in the order in which they are sent."""
+def callbacks_at_end(session: Session, secret: str) -> list[OutgoingCallback]:
+    """The notify callbacks of a flow that has ended, in order."""
     faults = session.faults
     forged = [_forged(session, secret)] if faults.forged else []
     copies = 0 if faults.lose_notify else faults.notify_copies
-    final = [_notice(session, secret, SCENARIOS[session.scenario].evidence)] * copies
-    contradicting = [_notice(session, secret, SCENARIOS[faults.then].evidence)] if faults.then else []
+    final = [_callback(session, secret, SCENARIOS[session.scenario].evidence)] * copies
+    contradicting = [_callback(session, secret, SCENARIOS[faults.then].evidence)] if faults.then else []
     return forged + final + contradicting
 
 
-def browser_return(session: Session, secret: str, *, raw_comma: bool) -> Return | None:
-    """How the browser goes back to the customer; None when it does not."""
+def browser_return(session: Session, secret: str, *, raw_comma: bool) -> BrowserReturn | None:
+    """How the browser returns to the customer. None: it does not. `raw_comma`: see `wire.with_biz_id`."""
     scenario = SCENARIOS[session.scenario]
     if session.faults.lose_return or not scenario.returns:
         return None
-    order = session.order
-    if order.return_method == "GET":
-        return RedirectReturn(with_biz_id(order.return_url, session.biz_id, raw_comma=raw_comma))
+    request = session.request
+    if request.return_method == "GET":
+        return RedirectReturn(with_biz_id(request.return_url, session.biz_id, raw_comma=raw_comma))
     fields = signed_fields(secret, _data(session, scenario.evidence))
-    return FormReturn(order.return_url, fields + session.faults.extra_fields, _encoding(session))
+    return FormReturn(request.return_url, fields + session.faults.extra_fields, _encoding(session))
 
 
-def _notice(session: Session, secret: str, evidence: Evidence) -> Notice:
+def _callback(session: Session, secret: str, evidence: Evidence) -> OutgoingCallback:
     fields = signed_fields(secret, _data(session, evidence))
-    return Notice("notify", evidence.status, _body(session, fields))
+    return OutgoingCallback("notify", evidence.status, _body(session, fields))
 
 
-def _forged(session: Session, secret: str) -> Notice:
-    """A forger claims that the user has passed."""
+def _forged(session: Session, secret: str) -> OutgoingCallback:
+    """A forged callback that says the user has passed."""
     claimed = _data(session, PASSED)
     if session.faults.forged == "wrong-secret":
-        return Notice("forged", PASSED.status, _body(session, signed_fields(WRONG_SECRET, claimed)))
-    seen = _data(session, replace(PASSED, live=False))
-    return Notice("forged", PASSED.status, _body(session, (("data", claimed), ("sign", sign(secret, seen)))))
+        return OutgoingCallback("forged", PASSED.status, _body(session, signed_fields(WRONG_SECRET, claimed)))
+    signed_text = _data(session, replace(PASSED, live=False))
+    return OutgoingCallback(
+        "forged", PASSED.status, _body(session, (("data", claimed), ("sign", sign(secret, signed_text))))
+    )
 
 
 def _data(session: Session, evidence: Evidence) -> str:

@@ -1,4 +1,4 @@
-"""What the simulator does wrong on purpose, and how often."""
+"""The faults that the simulator produces on purpose. They are the bodies of the control API."""
 
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ from deploy.simulator.model.scenarios import SCENARIOS
 
 def _known(name: str) -> str:
     if name not in SCENARIOS:
-        raise ValueError(f"no such scenario; there are {', '.join(SCENARIOS)}")
+        raise ValueError(f"no such scenario; the scenarios are {', '.join(SCENARIOS)}")
     return name
 
 
@@ -31,7 +31,7 @@ ResultFaultKind = Literal[
     "broken",
 ]
 
-MESSAGES: dict[ResultFaultKind, str] = {
+ERROR_MESSAGES: dict[ResultFaultKind, str] = {
     "busy": "CONCURRENCY_LIMIT_EXCEEDED",
     "internal-error": "INTERNAL_ERROR",
     "authentication-error": "AUTHENTICATION_ERROR",
@@ -42,10 +42,10 @@ MESSAGES: dict[ResultFaultKind, str] = {
     "bad-arguments": "BAD_ARGUMENTS:biz_id",
     "missing-arguments": "MISSING_ARGUMENTS: biz_id",
 }
-"""What the faults that are refusals say."""
+"""The `error_message` of the faults that are error answers."""
 
 MAY_HAVE_READ: frozenset[ResultFaultKind] = frozenset({"internal-error", "not-json", "hang", "broken"})
-"""Faults after which nobody can tell whether the result was read."""
+"""Faults after which the caller can't know whether the call has used up a read."""
 
 
 class _Model(BaseModel):
@@ -53,67 +53,75 @@ class _Model(BaseModel):
 
 
 class ResultFault(_Model):
-    """One thing that goes wrong with GetResult."""
+    """A fault of GetResult."""
 
     kind: ResultFaultKind
-    """`slow` is answered rightly; `broken` is cut off in the middle; `hang` is never answered."""
+    """`slow`: a correct answer after `delay_ms`. `broken`: the answer is cut off. `hang`: no answer."""
     times: PositiveInt | None = 1
-    """How many calls it befalls; None: every one."""
+    """How many calls get this fault. None: all of them."""
     delay_ms: NonNegativeFloat = 0
+    """Wait before the answer, in milliseconds."""
     message_key: Literal["error_message", "error", "ERROR"] = "error_message"
+    """The key of the message in the answer: the API's documents use three."""
     http_status: Annotated[int, Field(ge=200, le=599)] | None = None
-    """Instead of the one that goes with the message; `not-json` has 502."""
+    """HTTP status of the answer. None: the one of the error; 502 for `not-json`."""
 
     @property
     def label(self) -> str:
-        """What is counted: the code of the refusal, or the kind where there is none."""
-        return MESSAGES.get(self.kind, self.kind).partition(":")[0]
+        """The name under which it is counted: the error code, or the kind for faults without an error code."""
+        return ERROR_MESSAGES.get(self.kind, self.kind).partition(":")[0]
 
 
 class Faults(_Model):
-    """What goes wrong with one session, in any mix."""
+    """The faults of one session. They can be combined."""
 
     lose_notify: bool = False
+    """Send no notify callback of the result."""
     lose_return: bool = False
+    """Do not send the browser back."""
     notify_late_seconds: NonNegativeFloat = 0
-    """From the end of the flow; the browser does not wait, so a little of it brings the return first."""
+    """Delay of the notify after the end of the flow. The browser does not wait, so its return comes first."""
     return_late_seconds: NonNegativeFloat = 0
+    """Delay of the browser's return."""
     notify_copies: PositiveInt = 1
+    """How often the notify is sent."""
     multipart: bool = False
+    """Send forms as multipart/form-data instead of application/x-www-form-urlencoded."""
     raw_utf8: bool = False
+    """Write non-ASCII characters of `data` as UTF-8 instead of `\\uXXXX`."""
     extra_fields: tuple[tuple[str, str], ...] = ()
-    """Appended to the form after `data` and `sign`; a second `data` is possible too."""
+    """Fields added to the form after `data` and `sign`, for example a second `data`."""
     forged: Literal["wrong-secret", "altered"] | None = None
-    """A forged notify before the true one: signed with a wrong secret, or a true signature under altered data."""
+    """Send a forged notify first: signed with a wrong secret, or altered data with the signature of other data."""
     then: ScenarioName | None = None
-    """A second signed notify of this scenario after the last: contradicting evidence, or a late TIMEOUT after OK."""
+    """Send another signed notify of this scenario at the end, for example contradicting evidence."""
     result: ScenarioName | None = None
-    """What GetResult says instead of what the callbacks say."""
+    """GetResult answers with this scenario; the callbacks keep the session's."""
     get_result: tuple[ResultFault, ...] = ()
-    """Used up in this order, before the global ones."""
+    """GetResult faults of this session, in order. They come before those of all sessions."""
 
 
 class Assignment(_Model):
-    """What a session is to become: the body of `POST /simulator/sessions/{biz_id}`."""
+    """Scenario and faults of a session: the body of `POST /simulator/sessions/{biz_id}`."""
 
     scenario: ScenarioName | None = None
     faults: Faults = Faults()
 
 
 class GlobalFaults(_Model):
-    """What goes wrong with GetResult whoever asks: the body of `POST /simulator/faults`."""
+    """GetResult faults of all sessions: the body of `POST /simulator/faults`."""
 
     get_result: tuple[ResultFault, ...] = ()
 
 
 class FaultQueue:
-    """Faults that wait for their calls: the first one is used until its times are over, then the next."""
+    """A queue of GetResult faults: the first one is used `times` times, then the next."""
 
     def __init__(self, faults: tuple[ResultFault, ...] = ()) -> None:
         self._waiting = [(fault, fault.times) for fault in faults]
 
     def next(self) -> ResultFault | None:
-        """The fault of the next call, None when it goes well."""
+        """The fault of the next call. None: no fault."""
         if not self._waiting:
             return None
         fault, times = self._waiting[0]
@@ -124,5 +132,5 @@ class FaultQueue:
         return fault
 
     def left(self) -> list[dict[str, object]]:
-        """The faults that still wait, with the times that are left."""
+        """The remaining faults as JSON objects, `times` being the remaining times."""
         return [fault.model_dump() | {"times": times} for fault, times in self._waiting]

@@ -1,4 +1,4 @@
-"""What can become of a verification: one closed table, and the documents that the vendor makes of it. Pure."""
+"""The scenarios of a verification, and the documents that FaceID sends about them. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,60 +39,69 @@ COUNTERS: Final[Mapping[Procedure, tuple[str, ...]]] = MappingProxyType(
         "distance": MOVING_COUNTERS,
     }
 )
-"""The counters of `liveness_result.details` (official page, Callbacks)."""
+"""The counters in `liveness_result.details` for each procedure (official callback page)."""
 
 THRESHOLDS: Final = ((64, 69, 74, 79.9), (62.169, 69.315, 74.399, 78.038), (65.3, 71.8, 76.5, 79.9))
-"""Sets that were seen, for the false-accept rates of `RATES`; the n-th reference photo gets the n-th set."""
+"""Confidence thresholds seen in FaceID's answers, for the `RATES`. The n-th reference photo gets the n-th set."""
 RATES: Final = ("1e-3", "1e-4", "1e-5", "1e-6")
+"""False-accept rates."""
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """Whom and what a document is about: what get_token was told, and what it answered."""
+class DocumentOptions:
+    """What a document depends on beside the evidence: ids, and the choices made in get_token."""
 
     biz_id: str
     biz_no: str
     biz_extra_data: str = ""
     procedure: Procedure = "still"
     compared: bool = True
-    """False with `comparison_type=-1`."""
+    """Whether faces are compared. False with `comparison_type=-1`."""
     attack_fails_liveness: bool = True
-    """False with `fmp_mode=1`: the genuineness scores are the customer's to judge."""
+    """Whether an attack makes the liveness result FAIL. False with `fmp_mode=1`: the customer judges the scores."""
     fail_reason_wanted: bool = False
+    """`get_fail_reason=1`."""
     multifaces_tag_wanted: bool = False
+    """`return_multifaces_tag=1`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What FaceID finds in one verification."""
+    """The findings of FaceID in one verification."""
 
     status: str = "OK"
     live: bool | None = True
-    """None: the user never got to the end of the liveness check."""
+    """The liveness result. None: the user did not finish the liveness check."""
     attack: Attack | None = None
     attack_confidence: float = 0.97
+    """0 to 1; the threshold is 0.5."""
     genuineness: bool = True
+    """Whether the answer has the scores against spoofing."""
     confidences: tuple[float, ...] = (81.2,)
-    """One for each reference photo, 0 to 100."""
+    """Face confidence for each reference photo, 0 to 100."""
     verification: Literal["made", "null", "absent"] = "made"
+    """`verify_result`: an object, JSON null, or left out."""
     verify_error: str | None = None
     faces: int = 1
     fail_reason: str = ""
     numbers_as_strings: bool = False
+    """Write every number as a string."""
     unknown_fields: bool = False
+    """Add fields that the API's documents do not have."""
     misspelt_counter: bool = False
+    """Write `VIDOE_FORMAT_UNSUPPORTED`, as one of the API's documents does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What a user does, and what FaceID makes of it."""
+    """What a user does, and what FaceID finds."""
 
     meaning: str
     evidence: Evidence
     notified_before: tuple[str, ...] = ()
-    """Statuses that are notified on the way, before the flow has ended."""
+    """Statuses of notify callbacks that are sent before the flow has ended."""
     returns: bool = True
-    """Whether the browser is sent to the return_url; it is not on a timeout."""
+    """Whether the browser is sent to the return_url. It is not after a timeout."""
 
 
 def _unfinished(status: str, fail_reason: str = "") -> Evidence:
@@ -102,7 +111,7 @@ def _unfinished(status: str, fail_reason: str = "") -> Evidence:
 SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
     {
         "pass": Scenario("a live person, the right face", Evidence()),
-        "liveness-fail": Scenario("not a live person", Evidence(live=False, verification="absent")),
+        "liveness-fail": Scenario("the liveness check failed", Evidence(live=False, verification="absent")),
         "synthetic-attack": Scenario("a generated face", Evidence(attack="synthetic_face")),
         "mask-attack": Scenario("a mask", Evidence(attack="mask")),
         "screen-replay-attack": Scenario("a screen held to the camera", Evidence(attack="screen_replay")),
@@ -124,7 +133,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
         "internal-error": Scenario("the vendor failed to compare", Evidence(verify_error="INTERNAL_ERROR")),
         "cancelled": Scenario("the user gave up", _unfinished("CANCELLED")),
         "timeout": Scenario("the user closed the page", _unfinished("TIMEOUT"), returns=False),
-        "failed": Scenario("the flow broke", _unfinished("FAILED")),
+        "failed": Scenario("the flow ended with an error", _unfinished("FAILED")),
         "webrtc-unsupported": Scenario("a browser without WebRTC", _unfinished("WEBRTC_UNSUPPORTED", "SUPPORT_ERROR")),
         "webrtc-no-camera": Scenario(
             "the camera was not allowed", _unfinished("WEBRTC_UNSUPPORTED", "PERMISSIONS_ERROR")
@@ -134,49 +143,52 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
         ),
         "processing-first": Scenario("PROCESSING is notified, then OK", Evidence(), ("PROCESSING",)),
         "not-started-first": Scenario("NOT_STARTED, PROCESSING, then OK", Evidence(), ("NOT_STARTED", "PROCESSING")),
-        "processing": Scenario("the last word is PROCESSING", _unfinished("PROCESSING")),
-        "not-started": Scenario("the last word is NOT_STARTED", _unfinished("NOT_STARTED")),
-        "unknown-status": Scenario("a status nobody knows", _unfinished("ARCHIVED")),
-        "numbers-as-strings": Scenario("every number in quotes", Evidence(numbers_as_strings=True)),
-        "unknown-fields": Scenario("fields nobody knows", Evidence(unknown_fields=True)),
-        "misspelt-counter": Scenario("the vendor's VIDOE_ slip", Evidence(misspelt_counter=True)),
+        "processing": Scenario("the only callback says PROCESSING", _unfinished("PROCESSING")),
+        "not-started": Scenario("the only callback says NOT_STARTED", _unfinished("NOT_STARTED")),
+        "unknown-status": Scenario("a status that is not in the documents", _unfinished("ARCHIVED")),
+        "numbers-as-strings": Scenario("every number is a string", Evidence(numbers_as_strings=True)),
+        "unknown-fields": Scenario("fields that are not in the documents", Evidence(unknown_fields=True)),
+        "misspelt-counter": Scenario("a counter spelt VIDOE_FORMAT_UNSUPPORTED", Evidence(misspelt_counter=True)),
     }
 )
 
 
-def document(subject: Subject, evidence: Evidence, verify_time: int | None = None) -> Document:
-    """The fields of `data`, in the order of the official page; `verify_time` in unix seconds, None: not asked for."""
+def document(options: DocumentOptions, evidence: Evidence, verify_time: int | None = None) -> Document:
+    """The document in `data`, fields in the order of the official callback page.
+
+    `verify_time`: Unix seconds. None: it was not asked for.
+    """
     fields: Document = {"status": evidence.status}
-    if evidence.fail_reason and subject.fail_reason_wanted:
+    if evidence.fail_reason and options.fail_reason_wanted:
         fields["fail_reason"] = evidence.fail_reason
     fields["biz_info"] = {
-        "biz_extra_data": subject.biz_extra_data,
-        "biz_id": subject.biz_id,
-        "biz_no": subject.biz_no,
+        "biz_extra_data": options.biz_extra_data,
+        "biz_id": options.biz_id,
+        "biz_no": options.biz_no,
     }
     if evidence.live is not None:
-        fields |= _findings(subject, evidence, verify_time)
+        fields |= _findings(options, evidence, verify_time)
     if evidence.unknown_fields:
         fields["risk_score"] = {"v": 1}
     return _quoted(fields) if evidence.numbers_as_strings else fields
 
 
-def _findings(subject: Subject, evidence: Evidence, verify_time: int | None) -> Document:
-    findings: Document = {"liveness_result": _liveness(subject, evidence)}
-    if subject.compared and evidence.verification != "absent":
+def _findings(options: DocumentOptions, evidence: Evidence, verify_time: int | None) -> Document:
+    findings: Document = {"liveness_result": _liveness(options, evidence)}
+    if options.compared and evidence.verification != "absent":
         findings["verify_result"] = _verification(evidence, verify_time) if evidence.verification == "made" else None
-    if subject.multifaces_tag_wanted:
+    if options.multifaces_tag_wanted:
         findings["multifaces_tag"] = "1" if evidence.faces > 1 else "0"
     return findings
 
 
-def _liveness(subject: Subject, evidence: Evidence) -> Document:
+def _liveness(options: DocumentOptions, evidence: Evidence) -> Document:
     scores = _genuineness(evidence)
-    fooled = subject.attack_fails_liveness and _is_attack(scores)
+    failed_by_attack = options.attack_fails_liveness and _is_attack(scores)
     result: Document = {
-        "result": "PASS" if evidence.live and not fooled else "FAIL",
-        "procedure_type": subject.procedure,
-        "details": _counters(subject.procedure, misspelt=evidence.misspelt_counter),
+        "result": "PASS" if evidence.live and not failed_by_attack else "FAIL",
+        "procedure_type": options.procedure,
+        "details": _counters(options.procedure, misspelt=evidence.misspelt_counter),
     }
     if evidence.genuineness:
         result["face_genuineness"] = scores

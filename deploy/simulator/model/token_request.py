@@ -1,19 +1,21 @@
-"""What a customer asks of get_token, checked as the vendor checks it. Pure."""
+"""The get_token request, checked as the vendor checks it. No I/O."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 from urllib.parse import SplitResult, urlsplit
 
-from deploy.simulator.model.refusals import bad, missing
-from deploy.simulator.model.scenarios import Procedure, Subject
+from deploy.simulator.model.api_errors import bad_argument, missing_argument
+from deploy.simulator.model.scenarios import DocumentOptions, Procedure
 
 NOTIFY_PORTS: Final = frozenset({443, 5000, 16003, 8883, 8028})
-"""The only ports FaceID's servers call back to (official page, Callbacks)."""
+"""The only ports that FaceID's servers call back to (official callback page)."""
 
 REQUIRED: Final = ("return_url", "notify_url", "biz_no", "comparison_type")
 REQUIRED_TO_COMPARE: Final = ("uuid", "image_ref1")
+"""Also required with `comparison_type=0` (API documents, get_token)."""
 MAX_BYTES: Final = {"biz_no": 128, "biz_extra_data": 4096, "web_title": 32}
+"""Longest values, in bytes of UTF-8 (API documents, get_token)."""
 CHOICES: Final[Mapping[str, Collection[str]]] = {
     "comparison_type": ("0", "-1"),
     "action_http_method": ("POST", "GET"),
@@ -27,8 +29,8 @@ CHOICES: Final[Mapping[str, Collection[str]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """A get_token request that passed every check but those that need the other orders."""
+class TokenRequest:
+    """A valid get_token request. Whether its biz_no is unique is checked in `Sessions.create`."""
 
     return_url: str
     notify_url: str
@@ -42,9 +44,9 @@ class Order:
     multifaces_tag_wanted: bool
     verify_time_wanted: bool
 
-    def subject(self, biz_id: str) -> Subject:
-        """What documents about this order say of it."""
-        return Subject(
+    def document_options(self, biz_id: str) -> DocumentOptions:
+        """The options of the documents about this request."""
+        return DocumentOptions(
             biz_id=biz_id,
             biz_no=self.biz_no,
             biz_extra_data=self.biz_extra_data,
@@ -56,17 +58,17 @@ class Order:
         )
 
 
-def read_order(fields: Mapping[str, str], *, any_port: bool) -> Order:
-    """The order in the fields of a get_token request; an uploaded file counts as a field that is not empty.
+def parse_token_request(fields: Mapping[str, str], *, any_port: bool) -> TokenRequest:
+    """Check and convert the form fields of get_token. An uploaded file is given as a non-empty text.
 
-    Raises `Refused`, with the first rule that is broken. Fields that the vendor does not name are passed over.
+    Unknown fields are ignored. Raises `ApiError` for the first rule that is broken.
     """
     _check_present(fields)
     _check_lengths(fields)
     _check_choices(fields)
     _check_url("return_url", fields["return_url"])
     _check_notify_port(_check_url("notify_url", fields["notify_url"]), any_port=any_port)
-    return Order(
+    return TokenRequest(
         return_url=fields["return_url"],
         notify_url=fields["notify_url"],
         biz_no=fields["biz_no"],
@@ -85,19 +87,19 @@ def _check_present(fields: Mapping[str, str]) -> None:
     required = REQUIRED + REQUIRED_TO_COMPARE if fields.get("comparison_type") == "0" else REQUIRED
     for name in required:
         if not fields.get(name):
-            raise missing(name)
+            raise missing_argument(name)
 
 
 def _check_lengths(fields: Mapping[str, str]) -> None:
     for name, limit in MAX_BYTES.items():
         if len(fields.get(name, "").encode()) > limit:
-            raise bad(name)
+            raise bad_argument(name)
 
 
 def _check_choices(fields: Mapping[str, str]) -> None:
     for name, allowed in CHOICES.items():
         if fields.get(name) and fields[name] not in allowed:
-            raise bad(name)
+            raise bad_argument(name)
 
 
 def _check_url(name: str, url: str) -> SplitResult:
@@ -107,11 +109,11 @@ def _check_url(name: str, url: str) -> SplitResult:
     except ValueError:
         usable = False
     if not usable:
-        raise bad(name)
+        raise bad_argument(name)
     return parts
 
 
 def _check_notify_port(parts: SplitResult, *, any_port: bool) -> None:
     port = parts.port or (443 if parts.scheme == "https" else 80)
     if not any_port and port not in NOTIFY_PORTS:
-        raise bad("notify_url")
+        raise bad_argument("notify_url")

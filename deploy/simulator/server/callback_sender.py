@@ -1,4 +1,4 @@
-"""Posts callbacks to the customer's server, as FaceID's servers do."""
+"""Post callbacks to the customer's server."""
 
 from datetime import timedelta
 from typing import Literal
@@ -8,11 +8,11 @@ from pyreqwest.exceptions import ConnectError, PyreqwestError, RequestTimeoutErr
 
 from deploy.simulator.model.wire import Body
 
-Answer = int | Literal["refused", "timeout", "broken"]
+PostResult = int | Literal["refused", "timeout", "broken"]
 
 
-class Courier:
-    """A pooled HTTP client that follows no redirect and answers with what happened, never with an exception."""
+class CallbackSender:
+    """An HTTP client with a connection pool that follows no redirects and raises no exceptions."""
 
     def __init__(self, timeout_seconds: float) -> None:
         self._client: Client = (
@@ -24,8 +24,8 @@ class Courier:
             .build()
         )
 
-    async def post(self, url: str, body: Body) -> Answer:
-        """The HTTP status the customer answered, or why there was none."""
+    async def post(self, url: str, body: Body) -> PostResult:
+        """Post a callback. Returns the HTTP status of the answer, or why there was none."""
         try:
             request = self._client.post(url).header("content-type", body.content_type).body_bytes(body.content).build()
             return (await request.send()).status
@@ -37,11 +37,11 @@ class Courier:
             return "broken"
 
     async def close(self) -> None:
-        """Drop the pooled connections."""
+        """Close the pooled connections."""
         await self._client.close()
 
 
 def _never_connected(error: ConnectError) -> bool:
-    """Pyreqwest raises ConnectError for a connection lost before the answer too; only the causes tell."""
+    """Whether no connection was made. Pyreqwest raises ConnectError also when one breaks before the answer."""
     causes = error.details["causes"] or []
     return any(cause["message"] == "client error (Connect)" for cause in causes)

@@ -1,6 +1,6 @@
-"""The simulator's own paths, for those who test with it: what is to happen, and what has happened.
+"""The control API of the simulator: set scenarios and faults, read sessions and totals.
 
-They say nothing secret: no api_secret, no sign, no data, no biz_extra_data.
+Its answers contain no api_secret, sign, data or biz_extra_data.
 """
 
 from collections.abc import Callable
@@ -17,24 +17,24 @@ from deploy.simulator.model.faults import Assignment, FaultQueue, GlobalFaults
 from deploy.simulator.model.scenarios import SCENARIOS
 from deploy.simulator.model.sessions import Session, Sessions
 from deploy.simulator.server.flow import Flow
-from deploy.simulator.server.get_result import Results
+from deploy.simulator.server.get_result import GetResult
 from deploy.simulator.server.stats import Stats
 
 CONTROL_PATH = "/simulator"
 M = TypeVar("M", bound=BaseModel)
 
 
-class Control:
-    """The handlers of the control surface."""
+class ControlApi:
+    """The handlers of the control API."""
 
-    def __init__(self, sessions: Sessions, stats: Stats, flow: Flow, results: Results) -> None:
+    def __init__(self, sessions: Sessions, stats: Stats, flow: Flow, get_result: GetResult) -> None:
         self._sessions = sessions
         self._stats = stats
         self._flow = flow
-        self._results = results
+        self._get_result = get_result
 
     def routes(self) -> list[Route]:
-        """All of them below `/simulator`."""
+        """The routes, all below `/simulator`."""
         return [
             Route(f"{CONTROL_PATH}/scenarios", self.scenarios, methods=["GET"]),
             Route(f"{CONTROL_PATH}/sessions", self.sessions, methods=["GET"]),
@@ -47,11 +47,11 @@ class Control:
         ]
 
     async def scenarios(self, _: Request) -> Response:
-        """Every scenario with its meaning."""
+        """Every scenario and its meaning."""
         return JSONResponse({name: scenario.meaning for name, scenario in SCENARIOS.items()})
 
     async def sessions(self, request: Request) -> Response:
-        """Sessions in the order of their creation, `limit` (1000) of them from `offset` (0) on."""
+        """Sessions in the order of their creation: `limit` (1000) of them after the first `offset` (0)."""
         offset, limit = _number(request, "offset", 0), _number(request, "limit", 1000)
         return JSONResponse([_view(session) for session in self._sessions.page(offset, limit)])
 
@@ -60,30 +60,30 @@ class Control:
         return JSONResponse(_view(self._find(request)))
 
     async def assign(self, request: Request) -> Response:
-        """Give a session its scenario and faults; a result not yet read changes with them."""
+        """Set a session's scenario and faults. They also change the result that GetResult returns later."""
         session = self._find(request)
         session.assign(await _body(request, Assignment.model_validate_json))
         return JSONResponse(_view(session))
 
     async def time_out(self, request: Request) -> Response:
-        """The user never comes: let the flow time out now instead of in an hour."""
+        """Let a flow time out now, as if its user never came. 409 when the page was opened, or after a time-out."""
         session = self._find(request)
-        if not session.is_awaiting_its_user:
-            raise HTTPException(409, "the user has come already, or never will")
+        if not session.is_unopened:
+            raise HTTPException(409, "the session was opened already, or has timed out")
         await self._flow.time_out(session)
         return JSONResponse(_view(session))
 
     async def faults(self, _: Request) -> Response:
-        """The global faults that still wait."""
-        return JSONResponse({"get_result": self._results.faults.left()})
+        """The remaining GetResult faults of all sessions."""
+        return JSONResponse({"get_result": self._get_result.faults.left()})
 
     async def set_faults(self, request: Request) -> Response:
-        """Replace the global faults; an empty list ends them."""
-        self._results.faults = FaultQueue((await _body(request, GlobalFaults.model_validate_json)).get_result)
+        """Replace the GetResult faults of all sessions. An empty list removes them."""
+        self._get_result.faults = FaultQueue((await _body(request, GlobalFaults.model_validate_json)).get_result)
         return await self.faults(request)
 
     async def stats(self, _: Request) -> Response:
-        """The totals."""
+        """The totals since the start."""
         return JSONResponse(self._stats.totals())
 
     def _find(self, request: Request) -> Session:
@@ -96,7 +96,7 @@ class Control:
 def _view(session: Session) -> dict[str, object]:
     return {
         "biz_id": session.biz_id,
-        "biz_no": session.order.biz_no,
+        "biz_no": session.request.biz_no,
         "scenario": session.scenario,
         "status": session.status,
         "faults": session.faults.model_dump(exclude_defaults=True),
@@ -113,7 +113,7 @@ def _view(session: Session) -> dict[str, object]:
 def _number(request: Request, name: str, default: int) -> int:
     text = request.query_params.get(name, str(default))
     if not text.isdecimal():
-        raise HTTPException(400, f"{name}: a whole number, please")
+        raise HTTPException(400, f"{name}: must be a whole number")
     return int(text)
 
 

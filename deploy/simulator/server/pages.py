@@ -1,4 +1,4 @@
-"""The few pages a browser sees. Pure."""
+"""The HTML pages. No I/O."""
 
 from html import escape
 
@@ -12,12 +12,12 @@ CLOSED = _FRAME.format(body="<p>The verification has ended. You may close this p
 NO_SUCH_TOKEN = _FRAME.format(body="<p>This link was used before, or has expired.</p>")
 
 
-def form_page(back: FormReturn) -> str:
-    """A page that posts its form by itself, as FaceID's does."""
+def form_page(form: FormReturn) -> str:
+    """A page whose script posts its form at once, as FaceID's page does."""
     inputs = "".join(
-        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in back.fields
+        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in form.fields
     )
     return _FRAME.format(
-        body=f'<form method="post" action="{escape(back.action)}" enctype="{back.encoding}">{inputs}'
+        body=f'<form method="post" action="{escape(form.action)}" enctype="{form.encoding}">{inputs}'
         "<noscript><button>Continue</button></noscript></form><script>document.forms[0].submit()</script>"
     )

@@ -1,14 +1,14 @@
-"""Totals over the whole run; forgetting a session takes nothing from them."""
+"""The totals since the start. They include sessions that were forgotten."""
 
 from collections import Counter
 from dataclasses import dataclass, field, fields
 
-from deploy.simulator.model.sessions import Callback, Session
+from deploy.simulator.model.sessions import CallbackAttempt, Session
 
 
 @dataclass(slots=True)
 class Stats:
-    """What the simulator has seen and done since its start."""
+    """Counts since the start. The field names are the JSON keys of `GET /simulator/stats`."""
 
     created: int = 0
     opened: int = 0
@@ -17,26 +17,27 @@ class Stats:
     calls: int = 0
     reads: int = 0
     max_reads: int = 0
-    """The most reads that any one session had."""
+    """The most reads of one session."""
     answers: Counter[str] = field(default_factory=Counter)
-    """GetResult answers: `OK` or the code of the refusal or the kind of the fault."""
+    """GetResult answers by `OK`, error code, or kind of fault."""
     max_in_flight: int = 0
-    """The most GetResult calls there were at a time."""
+    """The most GetResult calls at the same time for one api_key."""
     callbacks: Counter[str] = field(default_factory=Counter)
-    """Attempts to post, by kind (`notify`, `forged`), and by what they got (`accepted`, `not_accepted`)."""
+    """Attempts to post, by kind (`notify`, `forged`) and by result (`accepted`, `not_accepted`)."""
     returns: Counter[str] = field(default_factory=Counter)
+    """Browsers sent back, by method."""
 
     def count_read(self, session: Session) -> None:
-        """A call that counts against the limit of its session."""
+        """Count a read of a session's result."""
         session.reads += 1
         self.reads += 1
         self.max_reads = max(self.max_reads, session.reads)
 
-    def count_callback(self, callback: Callback) -> None:
-        """One attempt to post a callback."""
+    def count_callback(self, callback: CallbackAttempt) -> None:
+        """Count an attempt to post a callback."""
         self.callbacks[callback.kind] += 1
         self.callbacks["accepted" if callback.accepted else "not_accepted"] += 1
 
     def totals(self) -> dict[str, int | dict[str, int]]:
-        """All of it by name, for JSON."""
+        """The totals by name, for JSON."""
         return {total.name: getattr(self, total.name) for total in fields(self)}

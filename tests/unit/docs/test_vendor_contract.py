@@ -6,8 +6,8 @@ from typing import Any, Final, get_args
 import pytest
 from pydantic import BaseModel
 
+from deploy.simulator.model.api_errors import HTTP_STATUS
 from deploy.simulator.model.faults import Faults, ResultFaultKind
-from deploy.simulator.model.refusals import HTTP_STATUS
 from deploy.simulator.model.scenarios import COUNTERS, SCENARIOS, Procedure
 from deploy.simulator.model.token_request import CHOICES, MAX_BYTES, REQUIRED, REQUIRED_TO_COMPARE
 from shared.events.alert import AlertKind

@@ -3,11 +3,11 @@
 import pytest
 from pydantic import ValidationError
 
+from deploy.simulator.model.api_errors import ApiError
 from deploy.simulator.model.faults import FaultQueue, Faults, ResultFault
-from deploy.simulator.model.refusals import Refused
 from deploy.simulator.model.sessions import Session, Sessions
 from deploy.simulator.model.settings import SimulatorSettings
-from deploy.simulator.model.token_request import read_order
+from deploy.simulator.model.token_request import parse_token_request
 
 DAY = 86400.0
 
@@ -29,7 +29,7 @@ class Registry:
 
     def create(self, biz_no: str, api_key: str = "key") -> Session:
         fields = {"return_url": "http://a/", "notify_url": "http://a/", "biz_no": biz_no, "comparison_type": "-1"}
-        return self.sessions.create(api_key, read_order(fields, any_port=True))
+        return self.sessions.create(api_key, parse_token_request(fields, any_port=True))
 
     def finished(self, biz_no: str) -> Session:
         session = self.create(biz_no)
@@ -52,7 +52,7 @@ def test_a_biz_no_is_unique_within_its_account() -> None:
     registry = Registry()
     registry.create("1")
     registry.create("1", api_key="another")
-    with pytest.raises(Refused, match=r"^BAD_ARGUMENTS:biz_no$"):
+    with pytest.raises(ApiError, match=r"^BAD_ARGUMENTS:biz_no$"):
         registry.create("1")
 
 

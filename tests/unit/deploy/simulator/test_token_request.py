@@ -4,8 +4,8 @@ from collections import ChainMap
 
 import pytest
 
-from deploy.simulator.model.refusals import Refused
-from deploy.simulator.model.token_request import NOTIFY_PORTS, Order, read_order
+from deploy.simulator.model.api_errors import ApiError
+from deploy.simulator.model.token_request import NOTIFY_PORTS, TokenRequest, parse_token_request
 
 GOOD = {
     "return_url": "https://shop.example/back?x=1#top",
@@ -17,12 +17,12 @@ GOOD = {
 }
 
 
-def order(*changes: dict[str, str], any_port: bool = False) -> Order:
-    return read_order(GOOD | dict(ChainMap(*changes)), any_port=any_port)
+def order(*changes: dict[str, str], any_port: bool = False) -> TokenRequest:
+    return parse_token_request(GOOD | dict(ChainMap(*changes)), any_port=any_port)
 
 
 def refusal(*changes: dict[str, str], any_port: bool = False) -> str:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ApiError) as caught:
         order(*changes, any_port=any_port)
     return caught.value.message
 
@@ -100,7 +100,7 @@ def test_every_wish_reaches_the_documents() -> None:
     wishes = order(
         {"procedure_type": "flash", "comparison_type": "-1"},
         {"fmp_mode": "1", "get_fail_reason": "1", "return_multifaces_tag": "1"},
-    ).subject("1,b")
+    ).document_options("1,b")
     assert (wishes.biz_id, wishes.biz_no, wishes.procedure) == ("1,b", "order-1", "flash")
     assert not wishes.compared
     assert not wishes.attack_fails_liveness

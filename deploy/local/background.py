@@ -1,4 +1,4 @@
-"""A stack that was left running: which processes it is, so that they can be stopped later."""
+"""A stack that keeps running in the background: remember its processes, and stop them later."""
 
 import json
 import os
@@ -9,19 +9,19 @@ from pathlib import Path
 
 from deploy.local.stack import Stack
 
-FILE = "kept.json"
+FILE = "background.json"
 
 
-def keep(stack: Stack) -> None:
-    """Note the stack's processes in its folder."""
+def save_pids(stack: Stack) -> None:
+    """Write the pids of the stack's processes to a file in its folder, in the order of stopping."""
     pids = [program.pid for program in reversed(stack.programs)]
     if stack.redis is not None:
         pids.append(stack.redis.pid)
     (stack.folder / FILE).write_text(json.dumps({"pids": pids}))
 
 
-def running(folder: Path) -> list[int]:
-    """The processes of a kept stack that are alive, in the order of stopping."""
+def running_pids(folder: Path) -> list[int]:
+    """The pids of the stack's processes that are still alive, in the order of stopping."""
     try:
         pids: list[int] = json.loads((folder / FILE).read_text())["pids"]
     except FileNotFoundError:
@@ -30,18 +30,18 @@ def running(folder: Path) -> list[int]:
 
 
 def stop(folder: Path) -> int:
-    """Stop a kept stack, one process after the other; returns how many there were."""
-    pids = running(folder)
+    """Stop the stack of a folder, one process after the other. Returns how many there were."""
+    pids = running_pids(folder)
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-        _await_end(pid)
+        _wait_for_end(pid)
     (folder / FILE).unlink(missing_ok=True)
     return len(pids)
 
 
 def _is_ours(pid: int) -> bool:
-    """Whether the process lives; where /proc tells, also that its number was not given to a stranger."""
+    """Whether the process is alive. On Linux also whether it is ours: a pid may have been reused."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, PermissionError):
@@ -51,9 +51,9 @@ def _is_ours(pid: int) -> bool:
     return any(name in text for name in (b"console.main", b"redis-server", b"valkey"))
 
 
-def _await_end(pid: int, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while _is_ours(pid) and time.monotonic() < end:
+def _wait_for_end(pid: int, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while _is_ours(pid) and time.monotonic() < deadline:
         with suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
         time.sleep(0.02)

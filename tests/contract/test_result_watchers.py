@@ -1,4 +1,4 @@
-"""Whoever counts the results of a demo or a test sees them come, and takes nothing from their consumers."""
+"""The watchers of the demo and the tests: they receive every decision and consume none."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from deploy.local.follower import Follower, can_follow, open_follower
+from deploy.local.result_watcher import ResultWatcher, can_watch, open_watcher
 from tests.support.result_makers import PREFIX, alert, decision, publish
 from tests.support.waiting import eventually
 
@@ -21,30 +21,30 @@ def url(request: pytest.FixtureRequest) -> str:
     return redis if request.param == "streams" else f"stock+{redis}"
 
 
-def numbers(follower: Follower) -> list[str | None]:
-    """Of the decisions that have arrived, but for those that waited for the start."""
-    return [arrived.decision.biz_no for arrived in follower.arrived if arrived.decision.biz_no != "0"]
+def numbers(watcher: ResultWatcher) -> list[str | None]:
+    """The numbers of the received decisions, without those published while waiting for the start."""
+    return [one.decision.biz_no for one in watcher.received if one.decision.biz_no != "0"]
 
 
-async def test_every_follower_receives_each_new_decision_once(url: str) -> None:
+async def test_every_watcher_receives_each_new_decision_once(url: str) -> None:
     started = time.time()
     publish(url, decision(1))
-    first, second = open_follower(url, PREFIX), open_follower(url, PREFIX)
-    following = [asyncio.create_task(one.follow()) for one in (first, second)]
-    while not (first.arrived and second.arrived):  # nothing else tells that they have begun
+    first, second = open_watcher(url, PREFIX), open_watcher(url, PREFIX)
+    watching = [asyncio.create_task(one.watch()) for one in (first, second)]
+    while not (first.received and second.received):  # nothing else tells that they have begun
         await asyncio.to_thread(publish, url, decision(0))
         await asyncio.sleep(0.02)
 
     await asyncio.to_thread(publish, url, alert(), *(decision(number) for number in range(2, 40)))
     await eventually(lambda: all("39" in numbers(one) for one in (first, second)))
 
-    for task, one in zip(following, (first, second), strict=True):
+    for task, one in zip(watching, (first, second), strict=True):
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
         await one.close()
         assert numbers(one) == [f"{number}" for number in range(2, 40)]
-        assert all(started - 1 < arrived.at < time.time() + 1 for arrived in one.arrived)
+        assert all(started - 1 < received.at < time.time() + 1 for received in one.received)
 
 
 @pytest.mark.parametrize(
@@ -58,5 +58,5 @@ async def test_every_follower_receives_each_new_decision_once(url: str) -> None:
         ("sqs://", False),
     ],
 )
-def test_only_engines_that_can_be_read_without_consuming_are_followed(url: str, can: bool) -> None:
-    assert can_follow(url) == can
+def test_only_brokers_that_can_be_read_without_consuming_are_watched(url: str, can: bool) -> None:
+    assert can_watch(url) == can
