@@ -9,7 +9,8 @@ from redis import Redis
 from console.results.decision_scan import ScanCounts, Wanted, scan_decisions
 from shared.events.decision import Decision
 from shared.ledger.case_key import CaseKey, case_key
-from tests.support.decisions import BORN, dumped, made_on, on_answer
+from tests.support.decisions import dumped, made_on, on_answer
+from tests.support.payloads import ISSUED_AT
 from tests.support.redis_clients import open_redis
 
 APPROVED, REJECTED = made_on(on_answer()), made_on(on_answer("liveness-fail"))
@@ -65,9 +66,9 @@ def test_decisions_are_found_by_account_outcome_and_time(redis: "Redis") -> None
     decided(redis, "4", decided_at="2016-05-04T00:00:00.000Z")
     assert found(redis, account="bank")[0] == {"2"}
     assert found(redis, outcome="REJECTED")[0] == {"3"}
-    assert found(redis, since=BORN + 3600)[0] == {"4"}
-    assert found(redis, until=BORN + 3600, outcome="APPROVED")[0] == {"1", "2"}
-    assert found(redis, since=BORN + 3.25, until=BORN + 3.25, account="default")[0] == {"1", "3"}
+    assert found(redis, since=ISSUED_AT + 3600)[0] == {"4"}
+    assert found(redis, until=ISSUED_AT + 3600, outcome="APPROVED")[0] == {"1", "2"}
+    assert found(redis, since=ISSUED_AT + 3.25, until=ISSUED_AT + 3.25, account="default")[0] == {"1", "3"}
 
 
 def test_decisions_are_found_by_biz_id_in_any_account_and_unknown_ids_are_named(redis: "Redis") -> None:

@@ -13,8 +13,8 @@ from shared.ledger.case_key import CaseKey
 from shared.ledger.ledger import Ledger, Limits
 from shared.ledger.message_set import MessageSet
 from shared.messaging.stored_message import StoredMessage
-from tests.support.decisions import BORN, dumped, made_on, on_answer, on_callback
-from tests.support.payloads import BIZ_ID
+from tests.support.decisions import dumped, made_on, on_answer, on_callback
+from tests.support.payloads import BIZ_ID, ISSUED_AT
 from tests.support.redis_clients import open_async_redis, open_redis
 from workers.decisioning.decision_builder import supersede
 
@@ -23,7 +23,7 @@ KEY = f"p:case:{{default}}:{BIZ_ID}"
 WORKERS = 5
 OLD = made_on(on_callback())
 STANDING = dumped(OLD)
-SUPERSEDING = supersede(STANDING, OLD, made_on(on_answer(), now=BORN + 60), by="faceid", note="it came")
+SUPERSEDING = supersede(STANDING, OLD, made_on(on_answer(), now=ISSUED_AT + 60), by="faceid", note="it came")
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ async def late_answer(ledger: Ledger, read_id: str = "late", raw: bytes = b"{}")
 
 async def test_of_many_that_supersede_at_once_one_succeeds(ledgers: list[Ledger], redis: "Redis") -> None:
     await decide(ledgers[0], redis)
-    rivals = [supersede(STANDING, OLD, made_on(on_answer(), now=BORN + n), by=f"w{n}", note="") for n in range(50)]
+    rivals = [supersede(STANDING, OLD, made_on(on_answer(), now=ISSUED_AT + n), by=f"w{n}", note="") for n in range(50)]
     done = await asyncio.gather(
         *(ledgers[n % WORKERS].supersede(CASE, rival) for n, rival in enumerate(rivals)), return_exceptions=True
     )
@@ -192,7 +192,7 @@ async def test_a_decision_based_on_getresult_is_never_reloaded(
 
 async def test_a_provisional_revision_is_reloaded_again(ledger: Ledger, redis: "Redis") -> None:
     await decide(ledger, redis)
-    by_hand = made_on(on_callback("liveness-fail"), now=BORN + 60)
+    by_hand = made_on(on_callback("liveness-fail"), now=ISSUED_AT + 60)
     await ledger.supersede(CASE, supersede(STANDING, OLD, by_hand, by="alice", note="a stricter policy"))
     await late_answer(ledger)
     assert reasons(redis)[-1] == "reclassify"

@@ -1,4 +1,4 @@
-"""For the tests of what reads evidence: a ledger in memory, a clock to be set, a vendor that answers as it is told."""
+"""For tests that read evidence: a ledger in memory, a clock set by hand, and a GetResult with prepared answers."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from shared.ledger.case_key import CaseKey
 from shared.ledger.ledger import Ledger, Limits
 from shared.settings import Account
-from tests.support.payloads import BIZ_ID, SECRET, changed
+from tests.support.payloads import BIZ_ID, ISSUED_AT, SECRET, changed
 from workers.faceid.concurrency_limiter import ConcurrencyLimiter
 from workers.faceid.getresult_client import Answer, Answered
 from workers.faceid.payload import Payload
@@ -19,18 +19,16 @@ from workers.stages.evidence_reader import EvidenceReader, ReadRules
 
 CASE: Final = CaseKey("default", BIZ_ID)
 KEY: Final = f"p:case:{{default}}:{BIZ_ID}"
-BORN: Final = 1462259748.0
-"""When the token of the vectors was issued."""
 ACCOUNT: Final = Account.model_validate(
     {"name": "default", "api_key": "k", "api_secrets": (SECRET,), "base_url": "http://127.0.0.1"}
 )
-TRUSTING: Final = ACCOUNT.model_copy(update={"reconcile": "never"})
+NEVER_RECONCILED: Final = ACCOUNT.model_copy(update={"reconcile": "never"})
 
 
 class Clock:
-    """Unix seconds, moved by hand."""
+    """Unix seconds; `now` is set by hand."""
 
-    def __init__(self, now: float = BORN + 10) -> None:
+    def __init__(self, now: float = ISSUED_AT + 10) -> None:
         self.now = now
 
     def __call__(self) -> float:
@@ -38,31 +36,31 @@ class Clock:
 
 
 class Vendor:
-    """GetResult: answers in turn, the last one for ever; `gate` closed makes it take its time."""
+    """GetResult: gives its answers in turn, and repeats the last one. A read waits while `gate` is not set."""
 
     def __init__(self, *answers: Answer) -> None:
         self._answers = list(answers)
         self.reads: list[str] = []
-        self.at_once = 0
+        self.in_flight = 0
         self.gate = asyncio.Event()
         self.gate.set()
-        self.meanwhile: Callable[[], Any] = lambda: None
-        """What happens elsewhere during a read."""
+        self.during_read: Callable[[], Any] = lambda: None
+        """Called during each read; a coroutine is awaited."""
 
     async def __call__(self, account: Account, biz_id: str) -> Answer:
         assert account is ACCOUNT
         self.reads.append(biz_id)
-        self.at_once += 1
-        assert self.at_once == 1, "single flight"
+        self.in_flight += 1
+        assert self.in_flight == 1, "one read at a time"
         await self.gate.wait()
-        if asyncio.iscoroutine(happening := self.meanwhile()):
-            await happening
-        self.at_once -= 1
+        if asyncio.iscoroutine(pending := self.during_read()):
+            await pending
+        self.in_flight -= 1
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
 
 def new_redis() -> FakeAsyncRedis:
-    """A Redis of the test's own."""
+    """An empty Redis in memory."""
     return FakeAsyncRedis(server=FakeServer())
 
 
@@ -70,10 +68,10 @@ def new_ledger(redis: FakeAsyncRedis) -> Ledger:
     return Ledger(redis, "p", Limits(retention=86_400 * 30.0))
 
 
-def new_reader(ledger: Ledger, vendor: Vendor, *rests: float, budget: int = 3) -> EvidenceReader:
-    """A reader of one worker; `rests` are 0 unless they are given."""
+def new_reader(ledger: Ledger, vendor: Vendor, *spacing: float, budget: int = 3) -> EvidenceReader:
+    """The reader of one worker. `spacing`: seconds between reads, 0 by default."""
     limiters = {"default": ConcurrencyLimiter(100, lambda: 0.0)}
-    return EvidenceReader(ledger, vendor, ReadRules(budget, rests or (0.0,), timeout=10.0), limiters, Clock())
+    return EvidenceReader(ledger, vendor, ReadRules(budget, spacing or (0.0,), timeout=10.0), limiters, Clock())
 
 
 def answered(name: str = "clean-pass", **changes: Any) -> Answered:
@@ -82,11 +80,11 @@ def answered(name: str = "clean-pass", **changes: Any) -> Answered:
 
 
 def verified(name: str = "clean-pass", **changes: Any) -> VerifiedArrival:
-    """A signed callback as `verify` hands it on."""
+    """A signed callback as `verify` forwards it."""
     data = json.dumps(changed(name, **changes))
     return VerifiedArrival(BIZ_ID, Payload.from_json(data), data, 0)
 
 
 def unsigned(biz_id: str = BIZ_ID) -> VerifiedArrival:
-    """A GET return as `verify` hands it on."""
+    """An unsigned return as `verify` forwards it."""
     return VerifiedArrival(biz_id, None, "", None)

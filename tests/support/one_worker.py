@@ -1,4 +1,4 @@
-"""A worker with all its stages, a vendor and a Redis in this process: time is turned by hand, nothing is waited for."""
+"""A worker with all stages, GetResult and Redis in this process. The clock is set by hand: nothing waits."""
 
 import asyncio
 import json
@@ -31,19 +31,19 @@ from workers.stages.reconcile import Reconcile as ReconcileStage
 from workers.stages.verify import Verify
 
 PREFIX = "faceid"
-HINT, TOKEN_LIFE = 60.0, 3900.0
+UNSIGNED_DELAY, TOKEN_LIFETIME = 60.0, 3900.0
 LIMITS = Limits(retention=86_400.0, breaker_pause=0.001)
-TURNS = 500
-"""Rounds of retries after which something goes round in circles."""
+MAX_RETRIES = 500
+"""Retries of delayed messages after which they are taken to be endless."""
 
 
 class OneWorker:
-    """What it has published and shelved can be asked at any time."""
+    """Runs messages through all stages, and keeps what they publish and store."""
 
     def __init__(
         self, get_result: Callable[[Account, str], Awaitable[Answer]], reconcile: Reconcile = "always", now: float = 0
     ) -> None:
-        """`now`: unix seconds of its clock, which is turned forward to whatever is due next."""
+        """`now`: unix seconds at the start; `run_until_idle` moves the clock to whatever is due next."""
         server = FakeServer()
         self.redis: Redis = FakeRedis(server=server)
         self._async_redis = FakeAsyncRedis(server=server)
@@ -64,64 +64,72 @@ class OneWorker:
         rules = ReadRules(budget=3, spacing=(0.0,), timeout=1.0)
         limiters = {account.name: ConcurrencyLimiter(8, self._clock)}
         reader = EvidenceReader(ledger, get_result, rules, limiters, self._clock)
-        accounts, looks = {account.name: account}, RecheckTimes(HINT, TOKEN_LIFE)
+        accounts, recheck_times = {account.name: account}, RecheckTimes(UNSIGNED_DELAY, TOKEN_LIFETIME)
         return {
             "verify": Verify({account.name: [SECRET]}),
-            "reconcile": ReconcileStage(accounts, ledger, reader, looks, self._clock),
+            "reconcile": ReconcileStage(accounts, ledger, reader, recheck_times, self._clock),
             "classify": Classify({account.name: Policy.load()}, self._clock),
             "publish": Publish(ledger, PREFIX),
         }
 
-    async def take(self, envelope: Envelope, *, deaths: int = 0) -> None:
-        """Work on a message; the worker dies so many times before it can settle, and another one takes it over."""
-        post = envelope.to_message(f"{PREFIX}.callbacks")
+    async def process(self, envelope: Envelope, *, deaths: int = 0) -> None:
+        """Process one message. The first `deaths` workers die before they settle it, and another takes it over."""
+        message = envelope.to_message(f"{PREFIX}.callbacks")
         for count in range(deaths + 1):
             self._number += 1
             delivery = Delivery(
-                str(self._number), "callbacks", post.headers, post.content_type, post.body, delivery_count=count
+                str(self._number),
+                "callbacks",
+                message.headers,
+                message.content_type,
+                message.body,
+                delivery_count=count,
             )
             settlement = await self._runner.run(delivery)
         self._settle(settlement)
 
-    async def take_all(self, envelopes: Sequence[Envelope], *, deaths: Sequence[int] = ()) -> None:
-        """The same for many at a time."""
+    async def process_all(self, envelopes: Sequence[Envelope], *, deaths: Sequence[int] = ()) -> None:
+        """Process many messages at the same time."""
         each = zip(envelopes, [*deaths, *[0] * len(envelopes)], strict=False)
-        await asyncio.gather(*(self.take(envelope, deaths=times) for envelope, times in each))
+        await asyncio.gather(*(self.process(envelope, deaths=times) for envelope, times in each))
 
-    async def rest(self) -> None:
-        """Turn the clock to whatever is due next, and work on it, until nothing is left to be done."""
-        later = MessageSet(self.redis, PREFIX, "delayed")
-        for _ in range(TURNS):
-            waiting = list(later)
+    async def run_until_idle(self) -> None:
+        """Move the clock to the next delayed message and process it, until none is left."""
+        delayed = MessageSet(self.redis, PREFIX, "delayed")
+        for _ in range(MAX_RETRIES):
+            waiting = list(delayed)
             if not waiting:
                 return
             stored = waiting[0]
             self.now = max(self.now, stored.at)
-            later.take([(stored.id, ())])
+            delayed.take([(stored.id, ())])
             assert stored.message is not None
             queue = BY_QUEUE[stored.message.queue.removeprefix(f"{PREFIX}.")].reads
-            post = stored.message
-            self._settle(await self._runner.run(Delivery(stored.id, queue, post.headers, post.content_type, post.body)))
-            await asyncio.sleep(0.0002)  # what the ledger rests by is Redis's own clock
-        raise AssertionError("an item goes round in circles")
+            message = stored.message
+            delivery = Delivery(stored.id, queue, message.headers, message.content_type, message.body)
+            self._settle(await self._runner.run(delivery))
+            await asyncio.sleep(0.0002)  # the ledger's pauses go by Redis's own clock
+        raise AssertionError("a message is delayed again and again")
 
     def committed(self, biz_id: str) -> list[dict[str, Any]]:
-        """The decision that the ledger holds of a case, if it does."""
+        """The decision that the ledger holds for a case, or nothing."""
         decision = self.redis.hget(case_key(PREFIX, CaseKey("default", biz_id)), "decision")
         return [json.loads(decision)] if decision else []
 
     def message_set(self, name: Any) -> list[str]:
-        """The reasons of what lies on a message set."""
+        """The reasons of the messages in a message set."""
         return [stored.reason for stored in MessageSet(self.redis, PREFIX, name)]
 
     def _settle(self, settlement: Settlement) -> None:
-        assert not settlement.messages, "all stages are here"
+        assert not settlement.messages, "every stage runs in this process"
         first = settlement.once is None or self.redis.hsetnx(*settlement.once)
         for command in settlement.writes:
             self.redis.execute_command(*command)
         if first:
             self.decisions += [
-                json.loads(post.body)["data"] for post in settlement.results if post.queue == f"{PREFIX}.decisions"
+                json.loads(message.body)["data"]
+                for message in settlement.results
+                if message.queue == f"{PREFIX}.decisions"
             ]
 
     def _clock(self) -> float:

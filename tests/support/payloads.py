@@ -1,4 +1,4 @@
-"""The vectors, and payloads made from them."""
+"""Payloads and requests made from the test vectors."""
 
 import copy
 import json
@@ -15,20 +15,22 @@ CALLBACKS: Final[dict[str, dict[str, Any]]] = json.loads((VECTORS / "callbacks.j
 OFFICIAL: Final = next(vector for vector in SIGNATURES if vector["name"] == "official-page-example")
 SECRET: Final[str] = OFFICIAL["secret"]
 BIZ_ID: Final = "1462259748,52b13fb5-8dfb-4537-a62b-a641d5e929f1"
+ISSUED_AT: Final = 1462259748.0
+"""Unix seconds, the beginning of `BIZ_ID`."""
 FORM: Final = "application/x-www-form-urlencoded"
 
-GONE: Final[Any] = object()
+REMOVED: Final[Any] = object()
 
 
 def changed(name: str, /, **changes: Any) -> dict[str, Any]:
-    """The vector `name` with parts set; `a__b` is the part b of the part a, and `GONE` takes a part out."""
+    """The payload of the vector `name` with changes: `a__b=1` sets b in the part a, and `a=REMOVED` removes a."""
     payload = copy.deepcopy(CALLBACKS[name])
     for path, value in changes.items():
-        *way, last = path.split("__")
+        *parents, last = path.split("__")
         part = payload
-        for key in way:
+        for key in parents:
             part = part[key]
-        if value is GONE:
+        if value is REMOVED:
             del part[last]
         else:
             part[last] = value
@@ -36,7 +38,7 @@ def changed(name: str, /, **changes: Any) -> dict[str, Any]:
 
 
 def callback(name: str = "clean-pass", /, **changes: Any) -> Payload:
-    """The vector `name`, changed, as it is after parsing."""
+    """The same, parsed."""
     return Payload.from_json(json.dumps(changed(name, **changes)))
 
 
@@ -51,6 +53,6 @@ def returned(query: str) -> Envelope:
 
 
 def signed(data: bytes | str, secret: str = SECRET) -> Envelope:
-    """A notify POST with the right signature, as the vendor sends it."""
+    """A notify POST with a valid signature, as FaceID sends it."""
     raw = data.encode() if isinstance(data, str) else data
     return posted(urlencode({"data": raw, "sign": sign(secret, raw)}).encode())

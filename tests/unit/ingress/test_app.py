@@ -1,4 +1,4 @@
-"""The ingress as an ASGI application: what it stores, and every answer that it gives."""
+"""The ASGI application of the ingress: what it stores, and each of its answers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -18,11 +18,11 @@ NOTIFY = "/callbacks/default/notify"
 RETURN = "/callbacks/default/return"
 SHOP = "https://shop.example/done?shop=7"
 LIMIT = 2000
-HANG_UP: Any = object()
+DISCONNECT: Any = object()
 
 
 class FakeStore:
-    """Keeps envelopes, or refuses them for the reason `refusal`."""
+    """Keeps envelopes, or raises `NotStored` with `refusal`."""
 
     def __init__(self) -> None:
         self.stored: list[Envelope] = []
@@ -63,7 +63,7 @@ class Answered:
 
 @dataclass
 class Client:
-    """Makes requests of the application, in process."""
+    """Sends requests to the application, in process."""
 
     store: FakeStore
     app: Ingress
@@ -72,7 +72,7 @@ class Client:
     async def request(
         self, method: str, path: str, *chunks: bytes, query: str = "", headers: Iterable[tuple[bytes, bytes]] = ()
     ) -> Answered:
-        await self.play(method, path, chunks or (b"",), query, headers)
+        await self.send_request(method, path, chunks or (b"",), query, headers)
         start, body = self.sent
         assert start["type"] == "http.response.start"
         assert body["type"] == "http.response.body"
@@ -82,7 +82,7 @@ class Client:
         assert answer_headers["content-length"] == str(len(body["body"]))
         return Answered(start["status"], answer_headers, body["body"], self.received)
 
-    async def play(
+    async def send_request(
         self, method: str, path: str, chunks: Iterable[bytes], query: str, headers: Iterable[tuple[bytes, bytes]]
     ) -> None:
         scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": [*headers]}
@@ -92,7 +92,7 @@ class Client:
         async def receive() -> dict[str, Any]:
             part = parts.pop(0)
             self.received += 1
-            if part is HANG_UP:
+            if part is DISCONNECT:
                 return {"type": "http.disconnect"}
             return {"type": "http.request", "body": part, "more_body": bool(parts)}
 
@@ -102,7 +102,7 @@ class Client:
         await self.app(scope, receive, send)
 
     async def metric(self, line: str) -> float:
-        """The value of a metric, 0 where it has not been counted yet."""
+        """The value of a metric; 0 when it has no sample yet."""
         text = (await self.request("GET", "/metrics")).body.decode()
         return next((float(found.rpartition(" ")[2]) for found in text.splitlines() if found.startswith(line)), 0.0)
 
@@ -116,83 +116,83 @@ def client(redirect_url: str = SHOP) -> Client:
 # Notify
 
 
-async def test_a_notify_is_stored_whole_and_answered_200() -> None:
-    visitor = client()
-    answer = await visitor.request(
+async def test_a_notify_is_stored_whole_and_answered_with_200() -> None:
+    http = client()
+    answer = await http.request(
         "POST", NOTIFY, b"data=%7B%7D&sign=\xff\x00", query="a=1", headers=[(b"content-type", b"text/odd; x=\xe9")]
     )
     assert answer.status == 200
-    (stored,) = visitor.store.stored
+    (stored,) = http.store.stored
     assert (stored.body, stored.content_type, stored.query) == (b"data=%7B%7D&sign=\xff\x00", "text/odd; x=é", "a=1")
     assert (stored.account, stored.channel, stored.method) == ("default", "notify", "POST")
     assert (stored.received_at, stored.attempts, stored.biz_id) == (1234.5, 0, "")
 
 
 async def test_a_body_in_chunks_is_put_together() -> None:
-    visitor = client()
-    assert (await visitor.request("POST", NOTIFY, b"da", b"", b"ta=", b"1")).status == 200
-    assert visitor.store.stored[0].body == b"data=1"
+    http = client()
+    assert (await http.request("POST", NOTIFY, b"da", b"", b"ta=", b"1")).status == 200
+    assert http.store.stored[0].body == b"data=1"
 
 
 async def test_a_body_without_a_content_type_is_stored() -> None:
-    visitor = client()
-    assert (await visitor.request("POST", NOTIFY, b"x")).status == 200
-    assert visitor.store.stored[0].content_type == ""
+    http = client()
+    assert (await http.request("POST", NOTIFY, b"x")).status == 200
+    assert http.store.stored[0].content_type == ""
 
 
 async def test_each_callback_has_an_id_of_its_own() -> None:
-    visitor = client()
+    http = client()
     for _ in range(100):
-        await visitor.request("POST", NOTIFY, b"the same")
-    ids = {stored.id for stored in visitor.store.stored}
+        await http.request("POST", NOTIFY, b"the same")
+    ids = {stored.id for stored in http.store.stored}
     assert len(ids) == 100
     assert {len(bytes.fromhex(one)) for one in ids} == {16}
 
 
 async def test_each_account_has_its_own_path() -> None:
-    visitor = client()
-    await visitor.request("POST", "/callbacks/jakarta/notify", b"x")
-    assert visitor.store.stored[0].account == "jakarta"
+    http = client()
+    await http.request("POST", "/callbacks/jakarta/notify", b"x")
+    assert http.store.stored[0].account == "jakarta"
 
 
 @pytest.mark.parametrize("refusal", ["backlog", "timeout", "OperationalError"])
-async def test_a_notify_that_is_not_stored_is_answered_503_with_a_time_to_retry(refusal: str) -> None:
-    visitor = client()
-    visitor.store.refusal = refusal
-    before = await visitor.metric('faceid_unstored_total{channel="notify"}')
-    answer = await visitor.request("POST", NOTIFY, b"x")
+async def test_a_notify_that_is_not_stored_is_answered_with_503_and_retry_after(refusal: str) -> None:
+    http = client()
+    http.store.refusal = refusal
+    before = await http.metric('faceid_unstored_total{channel="notify"}')
+    answer = await http.request("POST", NOTIFY, b"x")
     assert answer.status == 503
     assert int(answer.headers["retry-after"]) > 0
-    assert await visitor.metric('faceid_unstored_total{channel="notify"}') == before + 1
+    assert await http.metric('faceid_unstored_total{channel="notify"}') == before + 1
 
 
 # Return
 
 
-async def test_a_posted_return_is_stored_and_the_person_sent_on() -> None:
-    visitor = client()
-    answer = await visitor.request("POST", RETURN, b"data=1&sign=2", query="order=5")
+async def test_a_posted_return_is_stored_and_redirected() -> None:
+    http = client()
+    answer = await http.request("POST", RETURN, b"data=1&sign=2", query="order=5")
     assert (answer.status, answer.headers["location"]) == (303, f"{SHOP}&order=5")
     assert answer.headers["cache-control"] == "no-store"
-    assert (visitor.store.stored[0].channel, visitor.store.stored[0].method) == ("return", "POST")
+    assert (http.store.stored[0].channel, http.store.stored[0].method) == ("return", "POST")
 
 
 async def test_a_return_by_get_is_stored_with_its_query() -> None:
-    visitor = client()
-    answer = await visitor.request("GET", RETURN, query="biz_id=1%2Ca")
+    http = client()
+    answer = await http.request("GET", RETURN, query="biz_id=1%2Ca")
     assert (answer.status, answer.headers["location"]) == (303, f"{SHOP}&biz_id=1%2Ca")
-    stored = visitor.store.stored[0]
+    stored = http.store.stored[0]
     assert (stored.method, stored.query, stored.body) == ("GET", "biz_id=1%2Ca", b"")
 
 
-async def test_a_visit_that_says_nothing_is_sent_on_and_not_stored() -> None:
-    visitor = client()
-    answer = await visitor.request("GET", RETURN)
+async def test_a_return_without_a_query_is_redirected_and_not_stored() -> None:
+    http = client()
+    answer = await http.request("GET", RETURN)
     assert (answer.status, answer.headers["location"]) == (303, SHOP)
-    assert visitor.store.stored == []
+    assert http.store.stored == []
 
 
-async def test_without_a_place_to_send_people_they_see_that_the_check_is_finished() -> None:
+async def test_without_a_redirect_url_a_return_gets_a_page() -> None:
     answer = await client(redirect_url="").request("GET", RETURN, query="biz_id=1")
     assert answer.status == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -200,23 +200,23 @@ async def test_without_a_place_to_send_people_they_see_that_the_check_is_finishe
 
 
 @pytest.mark.parametrize("redirect_url", [SHOP, ""])
-async def test_a_person_goes_on_when_nothing_can_be_stored_and_it_is_counted(redirect_url: str) -> None:
-    visitor = client(redirect_url)
-    expected = await visitor.request("GET", RETURN, query="biz_id=1")
-    visitor.store.refusal = "backlog"
-    before = await visitor.metric('faceid_unstored_total{channel="return"}')
-    answer = await visitor.request("GET", RETURN, query="biz_id=1")
+async def test_a_return_that_is_not_stored_is_redirected_and_counted(redirect_url: str) -> None:
+    http = client(redirect_url)
+    expected = await http.request("GET", RETURN, query="biz_id=1")
+    http.store.refusal = "backlog"
+    before = await http.metric('faceid_unstored_total{channel="return"}')
+    answer = await http.request("GET", RETURN, query="biz_id=1")
     assert (answer.status, answer.headers, answer.body) == (expected.status, expected.headers, expected.body)
-    assert await visitor.metric('faceid_unstored_total{channel="return"}') == before + 1
+    assert await http.metric('faceid_unstored_total{channel="return"}') == before + 1
 
 
 @pytest.mark.parametrize("query", ["data=secret&sign=secret&a=1", "d%61ta=secret&SIGN=secret&a=1"])
-async def test_data_and_sign_never_stand_in_the_location(query: str) -> None:
-    visitor = client()
-    answer = await visitor.request("POST", RETURN, b"data=secret&sign=secret", query=query)
+async def test_data_and_sign_are_never_in_the_location(query: str) -> None:
+    http = client()
+    answer = await http.request("POST", RETURN, b"data=secret&sign=secret", query=query)
     assert parse_qs(urlsplit(answer.headers["location"]).query) == {"shop": ["7"], "a": ["1"]}
     assert "secret" not in str(answer.headers)
-    assert visitor.store.stored[0].query == query
+    assert http.store.stored[0].query == query
 
 
 # Refusals
@@ -240,9 +240,9 @@ async def test_data_and_sign_never_stand_in_the_location(query: str) -> None:
     ],
 )
 async def test_an_unknown_account_or_path_is_404(path: str) -> None:
-    visitor = client()
-    assert (await visitor.request("POST", path, b"x")).status == 404
-    assert visitor.store.stored == []
+    http = client()
+    assert (await http.request("POST", path, b"x")).status == 404
+    assert http.store.stored == []
 
 
 @pytest.mark.parametrize(
@@ -255,30 +255,30 @@ async def test_an_unknown_account_or_path_is_404(path: str) -> None:
         ("/metrics", "GET, HEAD", ["POST"]),
     ],
 )
-async def test_a_wrong_method_is_405_and_told_the_right_ones(path: str, allowed: str, methods: list[str]) -> None:
-    visitor = client()
+async def test_a_wrong_method_is_405_with_the_allowed_ones(path: str, allowed: str, methods: list[str]) -> None:
+    http = client()
     for method in methods:
-        answer = await visitor.request(method, path, b"x", query="biz_id=1")
+        answer = await http.request(method, path, b"x", query="biz_id=1")
         assert (answer.status, answer.headers["allow"]) == (405, allowed)
-    assert visitor.store.stored == []
+    assert http.store.stored == []
 
 
 @pytest.mark.parametrize("path", [NOTIFY, RETURN])
 async def test_an_empty_body_is_400(path: str) -> None:
-    visitor = client()
-    assert (await visitor.request("POST", path, b"", b"")).status == 400
-    assert visitor.store.stored == []
+    http = client()
+    assert (await http.request("POST", path, b"", b"")).status == 400
+    assert http.store.stored == []
 
 
 @pytest.mark.parametrize("path", [NOTIFY, RETURN])
 async def test_a_body_of_exactly_the_limit_is_stored_and_one_byte_more_is_413(path: str) -> None:
-    visitor = client(redirect_url="")
-    assert (await visitor.request("POST", path, b"x" * LIMIT)).status == 200
-    assert (await visitor.request("POST", path, b"x" * (LIMIT + 1))).status == 413
-    assert len(visitor.store.stored) == 1
+    http = client(redirect_url="")
+    assert (await http.request("POST", path, b"x" * LIMIT)).status == 200
+    assert (await http.request("POST", path, b"x" * (LIMIT + 1))).status == 413
+    assert len(http.store.stored) == 1
 
 
-async def test_a_body_that_says_it_is_too_long_is_not_read_at_all() -> None:
+async def test_a_body_declared_as_too_long_is_not_read() -> None:
     answer = await client().request("POST", NOTIFY, b"x", headers=[(b"content-length", b"2001")])
     assert (answer.status, answer.received) == (413, 0)
 
@@ -291,20 +291,20 @@ async def test_a_chunked_body_is_cut_off_at_the_limit_whatever_length_it_claims(
     assert (answer.status, answer.received) == (413, 3)
 
 
-@pytest.mark.parametrize("chunks", [(HANG_UP,), (b"data=", HANG_UP)])
-async def test_who_hangs_up_gets_no_answer_and_leaves_nothing(chunks: tuple[Any, ...]) -> None:
-    visitor = client()
-    await visitor.play("POST", NOTIFY, chunks, "", [])
-    assert visitor.sent == []
-    assert visitor.store.stored == []
+@pytest.mark.parametrize("chunks", [(DISCONNECT,), (b"data=", DISCONNECT)])
+async def test_a_client_that_disconnects_gets_no_answer_and_nothing_is_stored(chunks: tuple[Any, ...]) -> None:
+    http = client()
+    await http.send_request("POST", NOTIFY, chunks, "", [])
+    assert http.sent == []
+    assert http.store.stored == []
 
 
 async def test_answers_are_counted_by_channel_and_status() -> None:
-    visitor = client()
+    http = client()
     counted = 'faceid_requests_total{channel="notify",status="200"}'
-    before = await visitor.metric(counted)
-    await visitor.request("POST", NOTIFY, b"x")
-    assert await visitor.metric(counted) == before + 1
+    before = await http.metric(counted)
+    await http.request("POST", NOTIFY, b"x")
+    assert await http.metric(counted) == before + 1
 
 
 # Pages for operators
@@ -312,46 +312,46 @@ async def test_answers_are_counted_by_channel_and_status() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_a_process_that_can_store_is_healthy_and_ready(method: str) -> None:
-    visitor = client()
-    assert (await visitor.request(method, "/healthz")).status == 200
-    assert (await visitor.request(method, "/readyz")).status == 200
+    http = client()
+    assert (await http.request(method, "/healthz")).status == 200
+    assert (await http.request(method, "/readyz")).status == 200
 
 
 async def test_a_process_that_can_not_store_is_healthy_and_not_ready() -> None:
-    visitor = client()
-    visitor.store.refusal = "OperationalError"
-    assert (await visitor.request("GET", "/healthz")).status == 200
-    assert (await visitor.request("GET", "/readyz")).status == 503
+    http = client()
+    http.store.refusal = "OperationalError"
+    assert (await http.request("GET", "/healthz")).status == 200
+    assert (await http.request("GET", "/readyz")).status == 503
 
 
 async def test_metrics_are_prometheus_text_with_the_backlog() -> None:
-    visitor = client()
-    answer = await visitor.request("GET", "/metrics")
+    http = client()
+    answer = await http.request("GET", "/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
-    assert await visitor.metric("faceid_backlog") == 17
-    assert await visitor.metric('faceid_stage_backlog{stage="verify"}') == 12
-    assert await visitor.metric('faceid_stage_backlog{stage="publish"}') == 5
+    assert await http.metric("faceid_backlog") == 17
+    assert await http.metric('faceid_stage_backlog{stage="verify"}') == 12
+    assert await http.metric('faceid_stage_backlog{stage="publish"}') == 5
 
 
-# Life
+# Lifespan
 
 
 @asynccontextmanager
-async def living(visitor: Client) -> AsyncIterator[None]:
-    """The application from its start-up to its shutdown, as a server sees it."""
+async def running(http: Client) -> AsyncIterator[None]:
+    """Run the application from startup to shutdown, as a server does."""
     events, sent = asyncio.Queue[dict[str, Any]](), asyncio.Queue[Any]()
-    life = asyncio.create_task(visitor.app({"type": "lifespan"}, events.get, sent.put))
+    task = asyncio.create_task(http.app({"type": "lifespan"}, events.get, sent.put))
     events.put_nowait({"type": "lifespan.startup"})
     assert await sent.get() == {"type": "lifespan.startup.complete"}
     yield
     events.put_nowait({"type": "lifespan.shutdown"})
     assert await sent.get() == {"type": "lifespan.shutdown.complete"}
-    await life
+    await task
 
 
-async def test_the_backlog_is_watched_while_the_application_lives() -> None:
-    visitor = client()
-    async with living(visitor):
-        await visitor.store.monitoring.wait()
-    assert visitor.store.closed
-    assert visitor.store.monitoring_ended
+async def test_the_backlog_is_monitored_from_startup_to_shutdown() -> None:
+    http = client()
+    async with running(http):
+        await http.store.monitoring.wait()
+    assert http.store.closed
+    assert http.store.monitoring_ended

@@ -1,4 +1,4 @@
-"""Where the browser goes: the request's parameters go with it, `data` and `sign` never."""
+"""The redirect keeps the request's parameters, but never `data` and `sign`."""
 
 from urllib.parse import parse_qsl, urlsplit
 
@@ -29,7 +29,7 @@ SHOP = "https://shop.example/done"
         (SHOP, "note=data%3D1%26sign%3D2", f"{SHOP}?note=data%3D1%26sign%3D2"),
     ],
 )
-def test_parameters_are_added_before_the_fragment_as_they_came(url: str, query: str, target: str) -> None:
+def test_parameters_are_added_unchanged_before_the_fragment(url: str, query: str, target: str) -> None:
     assert redirect_target(url, query) == target
 
 

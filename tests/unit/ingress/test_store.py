@@ -1,4 +1,4 @@
-"""The store of the ingress: batches, time-outs and the backlog, over a broker that does as it is told."""
+"""The store of the ingress: batches, timeouts and limits, with a controlled broker."""
 
 import asyncio
 import threading
@@ -18,14 +18,14 @@ from tests.support.waiting import eventually
 
 
 class Broker:
-    """A publisher that keeps batches; `gate` closed makes it hang, `fault` makes it fail."""
+    """A publisher that keeps batches. It hangs while `gate` is not set, and fails with `fault` if that is set."""
 
     def __init__(self) -> None:
         self.batches: list[list[Message]] = []
         self.fault = ""
         self.messages = 0
         self.memory = 0.0
-        self.looks = 0
+        self.measurements = 0
         self.asked: list[Sequence[str]] = []
         self.gate = threading.Event()
         self.gate.set()
@@ -37,7 +37,7 @@ class Broker:
         self.batches.append(list(messages))
 
     def depths(self, queues: Sequence[str]) -> list[int]:
-        self.looks += 1
+        self.measurements += 1
         self._pass()
         self.asked.append(queues)
         return [self.messages, *[0] * (len(queues) - 1)]
@@ -79,7 +79,7 @@ async def test_an_envelope_is_on_the_queue_when_put_returns(store: Store, broker
     assert broker.batches == [[sent.to_message("p.callbacks")]]
 
 
-async def test_what_arrives_during_a_round_trip_goes_out_together(store: Store, broker: Broker) -> None:
+async def test_callbacks_that_arrive_during_a_round_trip_are_published_together(store: Store, broker: Broker) -> None:
     await asyncio.gather(*(store.put(envelope(bytes([number]))) for number in range(50)))
     assert sum(len(batch) for batch in broker.batches) == 50
     assert len(broker.batches) <= 2
@@ -90,47 +90,47 @@ async def test_the_broker_is_used_by_one_thread_only(store: Store, broker: Broke
     assert len(broker.threads) == 1
 
 
-async def test_a_broker_that_fails_is_told_at_once(store: Store, broker: Broker) -> None:
+async def test_a_failing_broker_raises_not_stored_at_once(store: Store, broker: Broker) -> None:
     broker.fault = "OperationalError"
     with pytest.raises(NotStored, match="OperationalError"):
         await store.put(envelope())
 
 
-class Picky:
-    """Takes what is not called `bad`."""
+class RefusingPublisher:
+    """Refuses messages with the body `bad`."""
 
     async def publish(self, messages: Sequence[Message]) -> Sequence[NotStored | None]:
         return [NotStored("OutOfMemoryError") if message.body == b"bad" else None for message in messages]
 
 
-async def test_one_that_the_broker_refuses_is_told_alone() -> None:
-    store = Store(cast("AsyncPublisher", Picky()), "p", max_backlog=100, max_memory_share=0.9, timeout=5)
+async def test_a_message_that_the_broker_refuses_fails_alone() -> None:
+    store = Store(cast("AsyncPublisher", RefusingPublisher()), "p", max_backlog=100, max_memory_share=0.9, timeout=5)
     puts = [store.put(envelope(body)) for body in (b"good", b"bad", b"fine")]
     told = await asyncio.gather(*puts, return_exceptions=True)
     assert [str(answer) for answer in told] == ["None", "OutOfMemoryError", "None"]
 
 
-async def test_a_broker_that_hangs_is_told_after_the_timeout(store: Store, broker: Broker) -> None:
+async def test_a_hanging_broker_raises_not_stored_after_the_timeout(store: Store, broker: Broker) -> None:
     broker.gate.clear()
     with pytest.raises(NotStored, match="timeout"):
         await store.put(envelope())
     assert not await store.ready()
 
 
-async def test_what_is_given_up_before_it_is_sent_is_not_stored_later(store: Store, broker: Broker) -> None:
+async def test_a_callback_that_timed_out_before_it_was_sent_is_not_stored_later(store: Store, broker: Broker) -> None:
     broker.gate.clear()
-    on_its_way = asyncio.create_task(store.put(envelope(b"on its way")))
+    sent_already = asyncio.create_task(store.put(envelope(b"sent already")))
     await eventually(lambda: broker.threads)
     waiting = asyncio.create_task(store.put(envelope(b"waiting")))
-    assert [type(answer) for answer in await asyncio.gather(on_its_way, waiting, return_exceptions=True)] == [
+    assert [type(answer) for answer in await asyncio.gather(sent_already, waiting, return_exceptions=True)] == [
         NotStored
     ] * 2
     broker.gate.set()
     await store.put(envelope(b"delayed"))
-    assert [[message.body for message in batch] for batch in broker.batches] == [[b"on its way"], [b"delayed"]]
+    assert [[message.body for message in batch] for batch in broker.batches] == [[b"sent already"], [b"delayed"]]
 
 
-async def test_over_the_backlog_nothing_is_stored_and_the_broker_is_not_asked(store: Store, broker: Broker) -> None:
+async def test_over_the_backlog_limit_nothing_is_stored_and_no_broker_is_asked(store: Store, broker: Broker) -> None:
     broker.messages = 101
     await store.measure()
     with pytest.raises(NotStored, match="backlog"):
@@ -139,7 +139,7 @@ async def test_over_the_backlog_nothing_is_stored_and_the_broker_is_not_asked(st
     assert not await store.ready()
 
 
-async def test_at_the_limit_it_is_still_stored_and_below_it_again(store: Store, broker: Broker) -> None:
+async def test_at_and_below_the_backlog_limit_callbacks_are_stored(store: Store, broker: Broker) -> None:
     for messages in (100, 0):
         broker.messages = messages
         assert await store.ready()
@@ -147,40 +147,38 @@ async def test_at_the_limit_it_is_still_stored_and_below_it_again(store: Store, 
     assert len(broker.batches) == 2
 
 
-async def test_the_backlog_is_that_of_all_inner_queues(store: Store, broker: Broker) -> None:
+async def test_the_backlog_counts_all_inner_queues(store: Store, broker: Broker) -> None:
     await store.measure()
     assert broker.asked == [("p.callbacks", "p.verified", "p.reconciled", "p.decided")]
 
 
-async def test_the_backlog_of_each_stage_is_that_of_the_queue_it_reads(store: Store, broker: Broker) -> None:
+async def test_the_backlog_of_a_stage_counts_the_queue_it_reads(store: Store, broker: Broker) -> None:
     broker.messages = 7
     await store.measure()
     assert store.stage_backlog == {"verify": 7, "reconcile": 0, "classify": 0, "publish": 0}
     assert store.backlog == 7
 
 
-async def test_a_broker_that_goes_and_comes_back_is_logged_once_each(
+async def test_suspending_and_resuming_are_logged_once_each(
     store: Store, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_module, "MEASURE_INTERVAL", 0.001)
     with capture_logs() as lines:
         broker.fault = "OperationalError"
         watch = asyncio.create_task(store.monitor())
-        await eventually(lambda: broker.looks >= 3)
+        await eventually(lambda: broker.measurements >= 3)
         broker.fault = ""
         await eventually(lambda: len(broker.asked) >= 3)
         watch.cancel()
     assert [(line["log_level"], line.get("why")) for line in lines] == [("error", "OperationalError"), ("info", None)]
 
 
-async def test_closing_lets_go_of_the_broker(store: Store, broker: Broker) -> None:
+async def test_close_closes_the_publisher(store: Store, broker: Broker) -> None:
     await store.close()
     assert broker.closed
 
 
-async def test_while_the_broker_is_nearly_full_nothing_is_taken_in_and_then_it_is_again(
-    store: Store, broker: Broker
-) -> None:
+async def test_over_the_memory_limit_nothing_is_stored(store: Store, broker: Broker) -> None:
     broker.memory = 0.95
     assert not await store.ready()
     with pytest.raises(NotStored, match="memory"):

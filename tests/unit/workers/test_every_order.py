@@ -1,6 +1,6 @@
-"""Whatever arrives of a verification, in whatever order and number: one decision, and the right one.
+"""Arrivals of one verification, in any order and number, give exactly one decision with the expected outcome.
 
-What has to come out is worked out here from what arrived and from what FaceID says, by the judgement alone.
+The expected outcome is computed here from the arrivals and GetResult's answer, with the classifier alone.
 """
 
 import json
@@ -23,7 +23,7 @@ from workers.faceid.getresult_client import Answer, Answered, Failed, Refused
 from workers.faceid.payload import is_final
 
 NOW = 1_462_259_800.0
-"""Shortly after the birth of the token of `BIZ_ID`."""
+"""Shortly after the token of `BIZ_ID` was issued."""
 POLICY = Policy.load()
 
 STATUSES = {
@@ -36,21 +36,21 @@ STATUSES = {
     "TIMEOUT": "timeout",
     "ARCHIVED": "unknown-status",
 }
-"""Every status that the vendor names and one that he does not, by the payload that has it."""
+"""Every status on FaceID's callback page and an unknown one, and the vector that has it."""
 OPEN = ("NOT_STARTED", "PROCESSING")
-Vendor = Literal["answers", "goes on", "refuses", "fails"]
+Vendor = Literal["answers", "still open", "refuses", "fails"]
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """One arrival: by a POST with its status, by a GET (`hint`), or forged."""
+    """One arrival: a signed POST with the status `what`, `unsigned` for a GET return, or `forged` for a forged POST."""
 
     what: str
     channel: Channel = "notify"
     deaths: int = 0
 
     def envelope(self, number: int) -> Envelope:
-        if self.what == "hint":
+        if self.what == "unsigned":
             return Envelope(f"item-{number}", "default", "return", "GET", NOW, b"", query=f"biz_id={BIZ_ID}")
         secret = {"secret": "guessed"} if self.what == "forged" else {}
         text = json.dumps(changed(STATUSES.get(self.what, "clean-pass")))
@@ -61,7 +61,7 @@ class Arrived:
 ARRIVALS = st.lists(
     st.builds(
         Arrived,
-        what=st.sampled_from([*STATUSES, "OK", "OK", "hint", "hint", "forged"]),
+        what=st.sampled_from([*STATUSES, "OK", "OK", "unsigned", "unsigned", "forged"]),
         channel=st.sampled_from(get_args(Channel)),
         deaths=st.sampled_from([0, 0, 0, 1, 3]),
     ),
@@ -72,7 +72,7 @@ ARRIVALS = st.lists(
 
 @dataclass
 class FaceID:
-    """GetResult in one of its moods; `truth` is the status it answers with."""
+    """GetResult. `mood` says how it behaves, `truth` the status that it answers with."""
 
     mood: Vendor
     truth: str
@@ -83,7 +83,7 @@ class FaceID:
         match self.mood:
             case "answers":
                 return Answered(json.dumps(changed(STATUSES[self.truth])).encode())
-            case "goes on":
+            case "still open":
                 return Answered(json.dumps(changed("processing")).encode())
             case "refuses":
                 return Refused("DATA_DESTROYED")
@@ -91,28 +91,28 @@ class FaceID:
                 return Failed("INTERNAL_ERROR")
 
 
-def right(deciding: str | None, faceid: FaceID, *, reconciled: bool = True) -> str:
-    """The outcome of a case that this signed status decides; None: that nothing but a hint has come of."""
+def outcome_of(deciding: str | None, faceid: FaceID, *, reconciled: bool = True) -> str:
+    """The outcome of a case that this signed status decides; None for a case with unsigned returns only."""
     posted = callback(STATUSES[deciding]) if deciding else None
     if not reconciled:
         return classify(Evidence(posted, None, reconcile=False), POLICY).outcome
-    refusal = {"goes on": "BUDGET_SPENT", "refuses": "DATA_DESTROYED", "fails": "BUDGET_SPENT"}.get(faceid.mood)
+    refusal = {"still open": "BUDGET_SPENT", "refuses": "DATA_DESTROYED", "fails": "BUDGET_SPENT"}.get(faceid.mood)
     result = callback(STATUSES[faceid.truth]) if faceid.mood == "answers" else None
     return classify(Evidence(posted, result, refusal), POLICY).outcome
 
 
 def expected(arrived: list[Arrived], faceid: FaceID, *, reconciled: bool = True) -> set[str]:
-    """What the case may be decided as; empty: that it must not be."""
+    """The outcomes that the case may get; empty when it must get no decision."""
     final = [one.what for one in arrived if one.what in STATUSES and is_final(one.what)]
     if final:
-        return {right(status, faceid, reconciled=reconciled) for status in final}
+        return {outcome_of(status, faceid, reconciled=reconciled) for status in final}
     started = [one.what for one in arrived if one.what in OPEN]
-    unsigned = any(one.what == "hint" for one in arrived)
-    if not reconciled or faceid.mood == "goes on" or not (started or unsigned):
+    unsigned = any(one.what == "unsigned" for one in arrived)
+    if not reconciled or faceid.mood == "still open" or not (started or unsigned):
         return set()
     if faceid.mood == "answers":
-        return {right(status, faceid) for status in (*started, *([None] if unsigned else []))}
-    return {right(status, faceid) for status in started}
+        return {outcome_of(status, faceid) for status in (*started, *([None] if unsigned else []))}
+    return {outcome_of(status, faceid) for status in started}
 
 
 def first_final(arrived: list[Arrived]) -> str | None:
@@ -120,14 +120,14 @@ def first_final(arrived: list[Arrived]) -> str | None:
 
 
 def conflicts(arrived: list[Arrived]) -> int:
-    """How many things are said that contradict what was said first."""
+    """How many final callbacks differ from the first one, each content counted once."""
     return max(0, len({fingerprint(callback(STATUSES[one.what])) for one in arrived if first_final([one])}) - 1)
 
 
-def check(worker: OneWorker, arrived: list[Arrived], faceid: FaceID, due: set[str]) -> None:
+def check(worker: OneWorker, arrived: list[Arrived], faceid: FaceID, allowed: set[str]) -> None:
     outcomes = [decision["outcome"] for decision in worker.decisions]
-    assert len(outcomes) == bool(due)
-    assert set(outcomes) <= due
+    assert len(outcomes) == bool(allowed)
+    assert set(outcomes) <= allowed
     assert worker.committed(BIZ_ID) == worker.decisions
     assert worker.message_set("unverified") == ["bad_signature"] * sum(one.what == "forged" for one in arrived)
     assert worker.message_set("outbox") == ["evidence_conflict"] * conflicts(arrived)
@@ -137,40 +137,40 @@ def check(worker: OneWorker, arrived: list[Arrived], faceid: FaceID, due: set[st
 
 @settings(max_examples=40, deadline=None)
 @given(ARRIVALS, st.sampled_from(get_args(Vendor)), st.sampled_from([s for s in STATUSES if s not in OPEN]))
-async def test_one_after_the_other_the_first_signed_end_decides(
+async def test_in_sequence_the_first_signed_final_callback_decides(
     arrived: list[Arrived], mood: Vendor, truth: str
 ) -> None:
     faceid = FaceID(mood, truth)
     worker = OneWorker(faceid, now=NOW)
     for number, one in enumerate(arrived):
-        await worker.take(one.envelope(number), deaths=one.deaths)
-    await worker.rest()
+        await worker.process(one.envelope(number), deaths=one.deaths)
+    await worker.run_until_idle()
     first = first_final(arrived)
-    check(worker, arrived, faceid, {right(first, faceid)} if first else expected(arrived, faceid))
+    check(worker, arrived, faceid, {outcome_of(first, faceid)} if first else expected(arrived, faceid))
 
 
 @settings(max_examples=40, deadline=None)
 @given(ARRIVALS, st.sampled_from(get_args(Vendor)), st.sampled_from([s for s in STATUSES if s not in OPEN]))
-async def test_all_at_once_one_of_them_decides(arrived: list[Arrived], mood: Vendor, truth: str) -> None:
+async def test_at_once_exactly_one_arrival_decides(arrived: list[Arrived], mood: Vendor, truth: str) -> None:
     faceid = FaceID(mood, truth)
     worker = OneWorker(faceid, now=NOW)
     envelopes = [one.envelope(number) for number, one in enumerate(arrived)]
-    await worker.take_all(envelopes, deaths=[one.deaths for one in arrived])
-    await worker.rest()
+    await worker.process_all(envelopes, deaths=[one.deaths for one in arrived])
+    await worker.run_until_idle()
     check(worker, arrived, faceid, expected(arrived, faceid))
 
 
 @settings(max_examples=25, deadline=None)
 @given(ARRIVALS, st.randoms())
-async def test_where_callbacks_alone_are_trusted_nothing_is_read_and_hints_decide_nothing(
+async def test_without_reconciling_nothing_is_read_and_unsigned_returns_decide_nothing(
     arrived: list[Arrived], random: Random
 ) -> None:
     faceid = FaceID("answers", "OK")
     worker = OneWorker(faceid, reconcile="never", now=NOW)
     envelopes = [one.envelope(number) for number, one in enumerate(arrived)]
     random.shuffle(envelopes)
-    await worker.take_all(envelopes)
-    await worker.rest()
+    await worker.process_all(envelopes)
+    await worker.run_until_idle()
     check(worker, arrived, faceid, expected(arrived, faceid, reconciled=False))
     assert faceid.reads == []
 
@@ -182,29 +182,29 @@ NAMED: dict[str, tuple[list[Arrived], Vendor, str, str | None, int]] = {
     "a return before its notify": ([Arrived("OK", "return"), Arrived("OK")], "answers", "OK", "APPROVED", 1),
     "a notify only": ([Arrived("OK")], "answers", "OK", "APPROVED", 1),
     "a posted return only": ([Arrived("OK", "return")], "answers", "OK", "APPROVED", 1),
-    "a GET return only": ([Arrived("hint")], "answers", "OK", "APPROVED", 1),
-    "a GET return, then its notify": ([Arrived("hint"), Arrived("OK")], "answers", "OK", "APPROVED", 1),
-    "a GET return of a cancelled flow": ([Arrived("hint")], "answers", "CANCELLED", "INCOMPLETE", 1),
+    "a GET return only": ([Arrived("unsigned")], "answers", "OK", "APPROVED", 1),
+    "a GET return, then its notify": ([Arrived("unsigned"), Arrived("OK")], "answers", "OK", "APPROVED", 1),
+    "a GET return of a cancelled flow": ([Arrived("unsigned")], "answers", "CANCELLED", "INCOMPLETE", 1),
     "a flow that never ends": ([Arrived("PROCESSING")], "answers", "TIMEOUT", "INCOMPLETE", 1),
-    "a flow that nobody knows to have ended": ([Arrived("PROCESSING")], "goes on", "OK", None, 1),
-    "a made-up id": ([Arrived("hint")] * 5, "refuses", "OK", None, 1),
-    "a hint that can't be read": ([Arrived("hint")] * 5, "fails", "OK", None, 2),
-    "a hint, then the notify, unreadable": ([Arrived("hint"), Arrived("OK")], "fails", "OK", "REVIEW", 3),
+    "a flow that never becomes final": ([Arrived("PROCESSING")], "still open", "OK", None, 1),
+    "a made-up biz_id": ([Arrived("unsigned")] * 5, "refuses", "OK", None, 1),
+    "an unsigned return whose reads fail": ([Arrived("unsigned")] * 5, "fails", "OK", None, 2),
+    "an unsigned return, a notify, reads fail": ([Arrived("unsigned"), Arrived("OK")], "fails", "OK", "REVIEW", 3),
     "evidence lost": ([Arrived("OK")], "refuses", "OK", "REVIEW", 1),
     "a forgery before the notify": ([Arrived("forged"), Arrived("CANCELLED")], "answers", "CANCELLED",
                                     "INCOMPLETE", 1),
-    "a flow told to have failed that was passed": ([Arrived("FAILED")], "answers", "OK", "REVIEW", 1),
+    "a FAILED callback, but GetResult says OK": ([Arrived("FAILED")], "answers", "OK", "REVIEW", 1),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("arrived", "mood", "truth", "outcome", "reads"), NAMED.values(), ids=NAMED)
-async def test_a_named_order_is_decided_as_it_should_be(
+async def test_a_named_order_gets_its_expected_outcome(
     arrived: list[Arrived], mood: Vendor, truth: str, outcome: str | None, reads: int
 ) -> None:
     faceid = FaceID(mood, truth)
     worker = OneWorker(faceid, now=NOW)
     for number, one in enumerate(arrived):
-        await worker.take(one.envelope(number))
-    await worker.rest()
+        await worker.process(one.envelope(number))
+    await worker.run_until_idle()
     assert [decision["outcome"] for decision in worker.decisions] == ([outcome] if outcome else [])
     assert len(faceid.reads) == reads

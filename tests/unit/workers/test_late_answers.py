@@ -1,4 +1,4 @@
-"""An answer of GetResult that comes when nobody waits for it any more: revision 2, once, whatever dies on the way."""
+"""An answer of GetResult after the case was decided without it: revision 2, published once, even if workers die."""
 
 import asyncio
 import json
@@ -25,11 +25,11 @@ TEXT = json.dumps(CALLBACKS["clean-pass"])
 PASS = Answered(TEXT.encode())
 
 
-class Sleeper:
-    """GetResult: the first read takes until it is woken, all others fail."""
+class SlowFirstRead:
+    """GetResult: the first read waits for `release`, all others fail."""
 
     def __init__(self, answer: Answer = PASS) -> None:
-        self.woken = asyncio.Event()
+        self.release = asyncio.Event()
         self.reads = 0
         self._answer = answer
 
@@ -37,14 +37,14 @@ class Sleeper:
         self.reads += 1
         if self.reads > 1:
             return Failed("TIMEOUT")
-        await self.woken.wait()
+        await self.release.wait()
         return self._answer
 
 
 class Bench(OneWorker):
-    """A worker whose outbox is emptied by hand; what it sends is kept."""
+    """A worker whose outbox is emptied by hand. It keeps what the outbox sends."""
 
-    def __init__(self, vendor: Sleeper) -> None:
+    def __init__(self, vendor: SlowFirstRead) -> None:
         super().__init__(vendor, now=NOW)
         self.inner: list[Message] = []
         self.results: list[dict[str, Any]] = []
@@ -59,17 +59,19 @@ class Bench(OneWorker):
                 self.inner.append(message)
 
     async def empty(self, *, deaths: int = 0) -> None:
-        """Empty the outbox and work on what it recalls; workers die over that so many times before they can settle."""
+        """Empty the outbox and process the cases that it sends; the first `deaths` workers die before they settle."""
         self._outbox.run()
         messages, self.inner = self.inner, []
         for message in messages:
             for _ in range(deaths + 1):
                 queue = message.queue.removeprefix(f"{PREFIX}.")
-                await self._runner.run(Delivery("recalled", queue, message.headers, message.content_type, message.body))
+                await self._runner.run(
+                    Delivery("reclassified", queue, message.headers, message.content_type, message.body)
+                )
         self._outbox.run()
 
-    def decided(self) -> list[dict[str, Any]]:
-        """What the outbox has sent of decisions."""
+    def superseding(self) -> list[dict[str, Any]]:
+        """The decisions that the outbox has sent."""
         return [event["data"] for event in self.results if event["type"] == "faceid.decision.v1"]
 
     def current(self) -> dict[str, Any]:
@@ -77,108 +79,108 @@ class Bench(OneWorker):
         return decision
 
 
-async def given_up(vendor: Sleeper, text: str = TEXT) -> tuple[Bench, "asyncio.Task[None]"]:
-    """A case that is decided by its callback alone while its first read sleeps; and the worker that sleeps over it."""
+async def decided_without_answer(vendor: SlowFirstRead, text: str = TEXT) -> tuple[Bench, "asyncio.Task[None]"]:
+    """A case that is decided by its callback alone while its first read still waits; and the task of that read."""
     bench, envelope = Bench(vendor), signed(text)
-    sleeping = asyncio.create_task(bench.take(envelope))
+    slow_read = asyncio.create_task(bench.process(envelope))
     await eventually(lambda: vendor.reads == 1)
-    bench.redis.hset(KEY, "read_until", 1)  # its longest life is over
-    await bench.take(envelope)  # somebody else has the item by now
-    await bench.rest()
-    return bench, sleeping
+    bench.redis.hset(KEY, "read_until", 1)  # the read has timed out
+    await bench.process(envelope)  # another worker takes the message over
+    await bench.run_until_idle()
+    return bench, slow_read
 
 
-async def wake(vendor: Sleeper, sleeping: "asyncio.Task[None]") -> None:
-    vendor.woken.set()
-    await sleeping
+async def finish_slow_read(vendor: SlowFirstRead, slow_read: "asyncio.Task[None]") -> None:
+    vendor.release.set()
+    await slow_read
 
 
 def revisions(bench: Bench) -> list[tuple[int, str]]:
-    """Of everything that went out."""
-    return [(decision["revision"], decision["outcome"]) for decision in (*bench.decisions, *bench.decided())]
+    """Revision and outcome of every published decision."""
+    return [(decision["revision"], decision["outcome"]) for decision in (*bench.decisions, *bench.superseding())]
 
 
 async def test_an_answer_after_the_budget_is_spent_supersedes_the_decision() -> None:
-    vendor = Sleeper()
-    bench, sleeping = await given_up(vendor)
+    vendor = SlowFirstRead()
+    bench, slow_read = await decided_without_answer(vendor)
     assert revisions(bench) == [(1, "REVIEW")]
     assert [reason["code"] for reason in bench.current()["reasons"]] == ["FACE_MATCHED", "NOT_RECONCILED"]
-    await wake(vendor, sleeping)
-    await bench.rest()
+    await finish_slow_read(vendor, slow_read)
+    await bench.run_until_idle()
     await bench.empty()
     assert revisions(bench) == [(1, "REVIEW"), (2, "APPROVED")]
-    (second,) = bench.decided()
+    (second,) = bench.superseding()
     assert (second["supersedes"], second["reconciled"]) == (decision_id("default", BIZ_ID, 1), True)
     assert [event["data"]["kind"] for event in bench.results[1:]] == ["decision_superseded"]
     assert vendor.reads == 3
 
 
 @pytest.mark.parametrize("deaths", [1, 3])
-async def test_workers_that_die_over_it_double_nothing(deaths: int) -> None:
-    vendor = Sleeper()
-    bench, sleeping = await given_up(vendor)
-    await wake(vendor, sleeping)
+async def test_workers_that_die_while_superseding_publish_no_revision_twice(deaths: int) -> None:
+    vendor = SlowFirstRead()
+    bench, slow_read = await decided_without_answer(vendor)
+    await finish_slow_read(vendor, slow_read)
     await bench.empty(deaths=deaths)
     await bench.empty(deaths=deaths)
     assert revisions(bench) == [(1, "REVIEW"), (2, "APPROVED")]
 
 
-async def test_the_worker_that_slept_need_not_live_on() -> None:
-    vendor = Sleeper()
-    bench, sleeping = await given_up(vendor)
-    vendor.woken.set()
+async def test_a_late_answer_supersedes_even_if_its_worker_dies_after_storing_it() -> None:
+    vendor = SlowFirstRead()
+    bench, slow_read = await decided_without_answer(vendor)
+    vendor.release.set()
     await eventually(lambda: bench.redis.hexists(KEY, "raw"))
-    sleeping.cancel()
-    await asyncio.wait([sleeping])
+    slow_read.cancel()
+    await asyncio.wait([slow_read])
     await bench.empty()
     assert revisions(bench) == [(1, "REVIEW"), (2, "APPROVED")]
 
 
-async def test_an_answer_that_says_that_the_flow_goes_on_changes_nothing() -> None:
-    vendor = Sleeper(Answered(json.dumps(changed("processing")).encode()))
-    bench, sleeping = await given_up(vendor)
-    await wake(vendor, sleeping)
+async def test_a_late_answer_that_is_not_final_changes_nothing() -> None:
+    vendor = SlowFirstRead(Answered(json.dumps(changed("processing")).encode()))
+    bench, slow_read = await decided_without_answer(vendor)
+    await finish_slow_read(vendor, slow_read)
     await bench.empty()
     assert revisions(bench) == [(1, "REVIEW")]
     assert bench.message_set("outbox") == bench.message_set("dead") == []
 
 
 @pytest.mark.parametrize("raw", [b"<html>", b"", b"\xff\xfe", b'{"status": "OK", "status": "OK"}'])
-async def test_an_answer_that_can_not_be_read_changes_nothing(raw: bytes) -> None:
-    vendor = Sleeper(Answered(raw))
-    bench, sleeping = await given_up(vendor)
-    await wake(vendor, sleeping)
+async def test_a_late_answer_that_can_not_be_parsed_changes_nothing(raw: bytes) -> None:
+    vendor = SlowFirstRead(Answered(raw))
+    bench, slow_read = await decided_without_answer(vendor)
+    await finish_slow_read(vendor, slow_read)
     await bench.empty()
     assert revisions(bench) == [(1, "REVIEW")]
     assert bench.message_set("outbox") == bench.message_set("dead") == []
 
 
-async def test_the_same_outcome_on_better_evidence_is_a_revision_without_an_alert() -> None:
+async def test_a_late_answer_with_the_same_outcome_is_a_revision_without_an_alert() -> None:
     text = json.dumps(CALLBACKS["liveness-fail"])
-    vendor = Sleeper(Answered(text.encode()))
-    bench, sleeping = await given_up(vendor, text)
-    await wake(vendor, sleeping)
+    vendor = SlowFirstRead(Answered(text.encode()))
+    bench, slow_read = await decided_without_answer(vendor, text)
+    await finish_slow_read(vendor, slow_read)
     await bench.empty()
     assert revisions(bench) == [(1, "REJECTED"), (2, "REJECTED")]
     assert [event["type"] for event in bench.results] == ["faceid.decision.v1"]
 
 
-async def test_what_arrives_after_that_changes_nothing() -> None:
-    vendor = Sleeper()
-    bench, sleeping = await given_up(vendor)
-    await wake(vendor, sleeping)
+async def test_arrivals_after_the_second_revision_change_nothing() -> None:
+    vendor = SlowFirstRead()
+    bench, slow_read = await decided_without_answer(vendor)
+    await finish_slow_read(vendor, slow_read)
     await bench.empty()
-    await bench.take_all([signed(TEXT), signed(json.dumps(changed("liveness-fail"))), signed(TEXT)])
-    await bench.rest()
+    await bench.process_all([signed(TEXT), signed(json.dumps(changed("liveness-fail"))), signed(TEXT)])
+    await bench.run_until_idle()
     await bench.empty()
     assert revisions(bench) == [(1, "REVIEW"), (2, "APPROVED")]
     assert bench.results[-1]["data"]["kind"] == "evidence_conflict"
 
 
-async def test_a_case_that_is_forgotten_meanwhile_is_not_decided_anew() -> None:
-    vendor = Sleeper()
-    bench, sleeping = await given_up(vendor)
-    await wake(vendor, sleeping)
+async def test_a_case_that_expired_meanwhile_is_not_decided_again() -> None:
+    vendor = SlowFirstRead()
+    bench, slow_read = await decided_without_answer(vendor)
+    await finish_slow_read(vendor, slow_read)
     bench.redis.delete(KEY)
     await bench.empty()
     assert revisions(bench) == [(1, "REVIEW")]
@@ -189,10 +191,10 @@ def envelope_ids(messages: Sequence[Message]) -> list[str]:
     return [Envelope.read(message.headers, message.content_type, message.body).id for message in messages]
 
 
-async def test_a_recalled_case_goes_by_the_queue_of_the_stage_that_classifies() -> None:
-    vendor = Sleeper()
-    bench, sleeping = await given_up(vendor)
-    await wake(vendor, sleeping)
+async def test_the_outbox_sends_a_case_with_a_late_answer_to_classify() -> None:
+    vendor = SlowFirstRead()
+    bench, slow_read = await decided_without_answer(vendor)
+    await finish_slow_read(vendor, slow_read)
     bench._outbox.run()
     assert [message.queue for message in bench.inner] == ["faceid.reconciled"]
     assert envelope_ids(bench.inner) == [f"reclassify-{decision_id('default', BIZ_ID, 1)}"]

@@ -9,7 +9,8 @@ from shared.events.cloudevent import to_event
 from shared.events.decision import Decision
 from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
-from tests.support.decisions import BORN, made_on, on_answer
+from tests.support.decisions import made_on, on_answer
+from tests.support.payloads import ISSUED_AT
 
 APPROVED = made_on(on_answer())
 
@@ -28,7 +29,7 @@ class Broker:
 
 
 def many(count: int) -> list[Decision]:
-    return [Decision.model_validate(dict(APPROVED) | {"biz_id": f"{BORN:.0f},{n}"}) for n in range(count)]
+    return [Decision.model_validate(dict(APPROVED) | {"biz_id": f"{ISSUED_AT:.0f},{n}"}) for n in range(count)]
 
 
 def test_decisions_are_published_in_batches_and_unchanged() -> None:
@@ -63,9 +64,9 @@ def test_messages_stored_before_a_failure_are_counted() -> None:
         (Wanted(outcome="REVIEW"), False),
         (Wanted(ids=frozenset({APPROVED.id, "another"})), True),
         (Wanted(ids=frozenset({"another"})), False),
-        (Wanted(since=BORN + 3.25, until=BORN + 3.25), True),
-        (Wanted(since=BORN + 3.26), False),
-        (Wanted(until=BORN + 3.24), False),
+        (Wanted(since=ISSUED_AT + 3.25, until=ISSUED_AT + 3.25), True),
+        (Wanted(since=ISSUED_AT + 3.26), False),
+        (Wanted(until=ISSUED_AT + 3.24), False),
         (Wanted(ids=frozenset({APPROVED.id}), outcome="REVIEW"), False),
     ],
 )

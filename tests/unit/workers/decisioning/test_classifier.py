@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.events.decision import Effect, Outcome, ReasonCode
-from tests.support.payloads import BIZ_ID, CALLBACKS, GONE, SIGNATURES, callback
+from tests.support.payloads import BIZ_ID, CALLBACKS, REMOVED, SIGNATURES, callback
 from workers.decisioning.classifier import Verdict, classify
 from workers.decisioning.evidence import Evidence
 from workers.decisioning.policy import Effects, Faces, Policy, Rate, Scores
@@ -59,24 +59,24 @@ EXPECTED: dict[str, tuple[str, list[str]]] = {
 }
 
 
-def test_every_vector_has_its_verdict_here() -> None:
+def test_every_vector_has_an_expected_verdict() -> None:
     assert set(EXPECTED) == set(CALLBACKS)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_vector_is_decided_as_the_policy_says(name: str) -> None:
+def test_a_vector_gets_its_expected_verdict(name: str) -> None:
     verdict = judged(callback(name))
     assert (verdict.outcome, codes(verdict)) == EXPECTED[name]
 
 
-def test_the_official_example_is_refused_and_says_why() -> None:
+def test_the_official_example_is_rejected_with_its_reasons() -> None:
     attack, face = judged(callback("official-page-example")).reasons
     assert (attack.field, attack.value, attack.limit) == (f"{SCORES}.synthetic_face_confidence", 0.88, 0.5)
     assert (face.field, face.value, face.limit) == ("verify_result.result_ref1.confidence", 68.918, (64.0, 69.0))
     assert (attack.effect, face.effect) == (Effect.REJECT, Effect.REVIEW)
 
 
-def test_a_sibling_products_callback_is_not_decided_as_if_it_were_ours() -> None:
+def test_a_sibling_products_callback_is_undetermined() -> None:
     text = next(vector["data"] for vector in SIGNATURES if vector["name"] == "wire-capture-2016")
     verdict = judged(Payload.from_json(text))
     assert (verdict.outcome, codes(verdict)) == (Outcome.UNDETERMINED, ["EVIDENCE_INCOMPLETE"])
@@ -84,14 +84,14 @@ def test_a_sibling_products_callback_is_not_decided_as_if_it_were_ours() -> None
 
 
 @pytest.mark.parametrize("ok", ["ok", "Ok", "OK ", "PASS", "", "SUCCESS"])
-def test_a_status_that_is_not_known_decides_nothing(ok: str) -> None:
+def test_an_unknown_status_is_undetermined(ok: str) -> None:
     verdict = judged(callback(status=ok))
     assert (verdict.outcome, codes(verdict)) == (Outcome.UNDETERMINED, ["UNKNOWN_STATUS"])
     assert verdict.reasons[0].value == ok
 
 
-@pytest.mark.parametrize("status", [GONE, None, ["OK"]])
-def test_a_missing_status_is_missing_evidence(status: Any) -> None:
+@pytest.mark.parametrize("status", [REMOVED, None, ["OK"]])
+def test_a_missing_status_is_incomplete_evidence(status: Any) -> None:
     verdict = judged(callback(status=status))
     assert (codes(verdict), verdict.reasons[0].field) == (["EVIDENCE_INCOMPLETE"], "status")
 
@@ -103,12 +103,12 @@ def test_an_unsupported_browser_comes_with_its_reason(reason: str) -> None:
 
 
 def test_an_unsupported_browser_may_come_without_reason() -> None:
-    (found,) = judged(callback("webrtc-unsupported", fail_reason=GONE)).reasons
+    (found,) = judged(callback("webrtc-unsupported", fail_reason=REMOVED)).reasons
     assert (found.code, found.field, found.value) == ("WEBRTC_UNSUPPORTED", "status", "WEBRTC_UNSUPPORTED")
 
 
 @pytest.mark.parametrize("status", ["CANCELLED", "TIMEOUT", "FAILED", "WEBRTC_UNSUPPORTED"])
-def test_a_flow_that_broke_off_is_begun_anew_whatever_else_it_says(status: str) -> None:
+def test_a_flow_that_ended_early_is_incomplete_whatever_its_other_fields_say(status: str) -> None:
     verdict = judged(callback("official-page-example", status=status))
     assert verdict.outcome is Outcome.INCOMPLETE
     assert len(verdict.reasons) == 1
@@ -167,40 +167,40 @@ def test_a_margin_raises_both_face_thresholds(confidence: float, code: str) -> N
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({CONFIDENCE: GONE}, "verify_result.result_ref1.confidence"),
+        ({CONFIDENCE: REMOVED}, "verify_result.result_ref1.confidence"),
         ({CONFIDENCE: None}, "verify_result.result_ref1.confidence"),
         ({CONFIDENCE: True}, "verify_result.result_ref1.confidence"),
         ({CONFIDENCE: 101}, "verify_result.result_ref1.confidence"),
-        ({"verify_result__result_ref1__thresholds": GONE}, "verify_result.result_ref1.thresholds.1e-4"),
-        ({"verify_result__result_ref1__thresholds__1e-4": GONE}, "verify_result.result_ref1.thresholds.1e-4"),
+        ({"verify_result__result_ref1__thresholds": REMOVED}, "verify_result.result_ref1.thresholds.1e-4"),
+        ({"verify_result__result_ref1__thresholds__1e-4": REMOVED}, "verify_result.result_ref1.thresholds.1e-4"),
         ({"verify_result__result_ref1__thresholds__1e-4": None}, "verify_result.result_ref1.thresholds.1e-4"),
         ({"verify_result__result_ref1__thresholds__1e-4": 0}, "verify_result.result_ref1.thresholds.1e-4"),
         ({"verify_result__result_ref1__thresholds__1e-4": "high"}, "verify_result.result_ref1.thresholds.1e-4"),
-        ({"verify_result__result_ref1__thresholds__1e-3": GONE}, "verify_result.result_ref1.thresholds.1e-3"),
+        ({"verify_result__result_ref1__thresholds__1e-3": REMOVED}, "verify_result.result_ref1.thresholds.1e-3"),
         ({"verify_result__result_ref1__thresholds__1e-3": 70}, "verify_result.result_ref1.thresholds"),
-        ({"verify_result__result_ref1": GONE}, "verify_result"),
+        ({"verify_result__result_ref1": REMOVED}, "verify_result"),
         ({"verify_result__result_ref1": None}, "verify_result"),
         ({"verify_result": {}}, "verify_result"),
         ({"verify_result": None}, "verify_result"),
-        ({"verify_result": GONE}, "verify_result"),
+        ({"verify_result": REMOVED}, "verify_result"),
         ({"verify_result": []}, "verify_result"),
         ({"verify_result__error_message": "A_NEW_ERROR"}, "verify_result.error_message"),
         ({"verify_result__error_message": False}, "verify_result.error_message"),
-        ({"liveness_result": GONE}, "liveness_result"),
+        ({"liveness_result": REMOVED}, "liveness_result"),
         ({"liveness_result": "PASS"}, "liveness_result"),
-        ({"liveness_result__result": GONE}, "liveness_result.result"),
+        ({"liveness_result__result": REMOVED}, "liveness_result.result"),
         ({"liveness_result__result": "success"}, "liveness_result.result"),
         ({"liveness_result__result": True}, "liveness_result.result"),
         ({"multifaces_tag": True}, "multifaces_tag"),
     ],
 )
-def test_missing_numbers_are_no_verdict(changes: dict[str, Any], field: str) -> None:
+def test_missing_numbers_are_undetermined(changes: dict[str, Any], field: str) -> None:
     verdict = judged(callback(**changes))
     assert verdict.outcome is Outcome.UNDETERMINED
     assert [reason.field for reason in verdict.reasons if reason.code == "EVIDENCE_INCOMPLETE"] == [field]
 
 
-def test_a_score_that_can_not_be_read_is_both_missing_and_incomplete() -> None:
+def test_an_invalid_score_is_missing_and_incomplete() -> None:
     verdict = judged(callback(liveness_result__face_genuineness__mask_confidence=True))
     assert codes(verdict) == ["FACE_MATCHED", "GENUINENESS_MISSING", "EVIDENCE_INCOMPLETE"]
     relaxed = Policy(version="1", genuineness=Scores(required=False))
@@ -218,7 +218,7 @@ def test_a_score_that_can_not_be_read_is_both_missing_and_incomplete() -> None:
         {"time_used": {}},
     ],
 )
-def test_a_part_that_decides_nothing_may_be_garbled(changes: dict[str, Any]) -> None:
+def test_an_invalid_part_that_no_rule_reads_does_not_matter(changes: dict[str, Any]) -> None:
     assert judged(callback(**changes)).outcome is Outcome.APPROVED
 
 
@@ -232,7 +232,7 @@ class TestSpoofScores:
         assert (verdict.outcome, codes(verdict)) == (Outcome.REJECTED, ["FACE_MATCHED", code])
         assert (verdict.reasons[1].value, verdict.reasons[1].limit) == (0.500001, 0.5)
 
-    def test_a_score_equal_to_its_threshold_is_none(self, kind: str, code: str) -> None:
+    def test_a_score_equal_to_its_threshold_is_no_attack(self, kind: str, code: str) -> None:
         assert codes(judged(callback(**{f"liveness_result__face_genuineness__{kind}_confidence": "0.50"}))) == [
             "FACE_MATCHED"
         ]
@@ -245,8 +245,8 @@ class TestSpoofScores:
         assert codes(judged(callback(**{**low, path: 0.401}), policy)) == ["FACE_MATCHED", code]
 
     @pytest.mark.parametrize("part", ["confidence", "threshold"])
-    def test_a_missing_score_has_to_be_looked_at(self, kind: str, code: str, part: str) -> None:
-        verdict = judged(callback(**{f"liveness_result__face_genuineness__{kind}_{part}": GONE}))
+    def test_a_missing_score_is_reviewed(self, kind: str, code: str, part: str) -> None:
+        verdict = judged(callback(**{f"liveness_result__face_genuineness__{kind}_{part}": REMOVED}))
         assert (verdict.outcome, codes(verdict)) == (Outcome.REVIEW, ["FACE_MATCHED", "GENUINENESS_MISSING"])
         assert verdict.reasons[1].field == f"{SCORES}.{kind}_{part}"
 
@@ -285,9 +285,9 @@ def test_an_attack_counts_although_liveness_passed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tag", "several"), [("0", False), (0, False), (0.0, False), (GONE, False), ("1", True), (1, True), ("2", True)]
+    ("tag", "several"), [("0", False), (0, False), (0.0, False), (REMOVED, False), ("1", True), (1, True), ("2", True)]
 )
-def test_several_faces_have_to_be_looked_at(tag: Any, several: bool) -> None:
+def test_several_faces_are_reviewed(tag: Any, several: bool) -> None:
     assert ("MULTIPLE_FACES" in codes(judged(callback(multifaces_tag=tag)))) is several
 
 
@@ -306,7 +306,7 @@ def test_only_the_comparisons_that_the_policy_names_must_match() -> None:
     ]
 
 
-def test_a_comparison_that_the_policy_names_must_be_there() -> None:
+def test_a_missing_comparison_that_the_policy_names_is_incomplete_evidence() -> None:
     policy = Policy(version="1", faces=Faces(required=("result_ref1", "result_ref2")))
     verdict = judged(callback(), policy)
     assert (verdict.outcome, codes(verdict)) == (Outcome.UNDETERMINED, ["FACE_MATCHED", "EVIDENCE_INCOMPLETE"])
@@ -320,12 +320,12 @@ def test_liveness_alone_approves_only_where_the_policy_says_so(name: str) -> Non
     assert judged(callback(name)).outcome is Outcome.UNDETERMINED
 
 
-def test_liveness_alone_does_not_excuse_a_bad_comparison() -> None:
+def test_a_liveness_only_policy_still_rejects_a_bad_comparison() -> None:
     assert judged(callback("below-1e-3"), ALONE).outcome is Outcome.REJECTED
     assert judged(callback(verify_result={}), ALONE).outcome is Outcome.UNDETERMINED
     assert judged(callback(verify_result=[]), ALONE).outcome is Outcome.UNDETERMINED
     assert codes(judged(callback("liveness-fail"), ALONE)) == ["LIVENESS_FAILED"]
-    assert codes(judged(callback("liveness-only", liveness_result=GONE), ALONE)) == ["EVIDENCE_INCOMPLETE"]
+    assert codes(judged(callback("liveness-only", liveness_result=REMOVED), ALONE)) == ["EVIDENCE_INCOMPLETE"]
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ def test_liveness_alone_does_not_excuse_a_bad_comparison() -> None:
         ("A_NEW_ERROR", "EVIDENCE_INCOMPLETE", "UNDETERMINED"),
     ],
 )
-def test_an_error_of_the_comparison_outweighs_a_match(message: str, code: str, outcome: str) -> None:
+def test_an_error_of_the_comparison_takes_precedence_over_a_match(message: str, code: str, outcome: str) -> None:
     verdict = judged(callback(verify_result__error_message=message))
     assert (verdict.outcome, codes(verdict)) == (outcome, ["FACE_MATCHED", code])
     assert (verdict.reasons[1].field, verdict.reasons[1].value) == ("verify_result.error_message", message)
@@ -348,7 +348,7 @@ def test_no_error_message_is_no_error(message: str | None) -> None:
     assert judged(callback(verify_result__error_message=message)).outcome is Outcome.APPROVED
 
 
-def test_all_reasons_are_told_in_the_fixed_order() -> None:
+def test_all_reasons_are_listed_in_the_fixed_order() -> None:
     payload = callback(
         "two-refs",
         liveness_result__result="FAIL",
@@ -369,7 +369,7 @@ def test_all_reasons_are_told_in_the_fixed_order() -> None:
 
 
 @pytest.mark.parametrize("refusal", ["RESULT_NOT_FOUND", "DATA_DESTROYED", "BUDGET_SPENT"])
-def test_a_signed_callback_alone_has_to_be_looked_at(refusal: str) -> None:
+def test_a_signed_callback_alone_is_reviewed(refusal: str) -> None:
     verdict = classify(Evidence(callback(), None, refusal), POLICY)
     assert (verdict.outcome, codes(verdict)) == (Outcome.REVIEW, ["FACE_MATCHED", "NOT_RECONCILED"])
     assert (verdict.reconciled, verdict.reasons[1].field, verdict.reasons[1].value) == (False, "get_result", refusal)
@@ -382,7 +382,7 @@ def test_a_policy_may_trust_the_signed_callback_alone() -> None:
     assert codes(verdict) == ["FACE_MATCHED", "NOT_RECONCILED"]
 
 
-def test_where_nothing_is_reconciled_that_is_no_finding() -> None:
+def test_without_reconciling_a_missing_answer_is_no_finding() -> None:
     verdict = classify(Evidence(callback(), None, reconcile=False), POLICY)
     assert (verdict.outcome, codes(verdict), verdict.reconciled) == (Outcome.APPROVED, ["FACE_MATCHED"], False)
 
@@ -393,17 +393,17 @@ def test_a_cancelled_flow_needs_no_confirmation() -> None:
 
 
 @pytest.mark.parametrize("refusal", ["RESULT_NOT_FOUND", "DATA_DESTROYED", "BUDGET_SPENT", None])
-def test_lost_evidence_is_never_a_failure(refusal: str | None) -> None:
+def test_lost_evidence_is_undetermined(refusal: str | None) -> None:
     verdict = classify(Evidence(None, None, refusal), POLICY)
     assert (verdict.outcome, codes(verdict)) == (Outcome.UNDETERMINED, ["EVIDENCE_LOST"])
     assert (verdict.reasons[0].value, verdict.reconciled, verdict.status) == (refusal, False, None)
 
 
-def test_a_getresult_that_fails_to_the_end_is_the_vendors_error() -> None:
+def test_an_internal_error_of_getresult_is_undetermined() -> None:
     assert codes(classify(Evidence(None, None, "INTERNAL_ERROR"), POLICY)) == ["VENDOR_INTERNAL_ERROR"]
 
 
-def test_getresults_answer_is_the_evidence() -> None:
+def test_getresults_answer_is_classified_rather_than_the_callback() -> None:
     verdict = classify(Evidence(callback("clean-pass"), callback("mask-attack")), POLICY)
     assert (verdict.outcome, verdict.reconciled) == (Outcome.REJECTED, True)
     assert codes(verdict) == ["FACE_MATCHED", "ATTACK_MASK", "EVIDENCE_MISMATCH"]
@@ -418,12 +418,12 @@ def test_evidence_that_disagrees_is_never_approved() -> None:
     assert verdict.reasons[1].value is None
 
 
-def test_a_hint_is_decided_on_getresults_answer() -> None:
+def test_an_unsigned_return_is_classified_by_getresults_answer() -> None:
     verdict = classify(Evidence(None, callback()), POLICY)
     assert (verdict.outcome, verdict.reconciled, codes(verdict)) == (Outcome.APPROVED, True, ["FACE_MATCHED"])
 
 
-def test_an_answer_that_says_the_flow_goes_on_is_no_evidence() -> None:
+def test_an_answer_that_is_not_final_is_not_classified() -> None:
     verdict = classify(Evidence(callback(), callback("processing")), POLICY)
     assert (verdict.reconciled, codes(verdict)) == (False, ["FACE_MATCHED", "NOT_RECONCILED"])
     assert verdict.reasons[1].value == "PROCESSING"
@@ -434,7 +434,7 @@ def test_an_early_callback_does_not_contradict_the_answer() -> None:
     assert (verdict.outcome, codes(verdict)) == (Outcome.APPROVED, ["FACE_MATCHED"])
 
 
-def test_a_flow_that_never_ends_is_no_verdict() -> None:
+def test_a_flow_that_never_ends_is_undetermined() -> None:
     verdict = classify(Evidence(None, callback("processing")), POLICY)
     assert (verdict.outcome, codes(verdict)) == (Outcome.UNDETERMINED, ["EVIDENCE_INCOMPLETE"])
     assert (verdict.reasons[0].field, verdict.reasons[0].value) == ("status", "PROCESSING")
@@ -453,12 +453,12 @@ def test_the_strongest_effect_decides(effects: tuple[Any, Any, Any], outcome: st
     policy = Policy(
         version="1", effects=Effects(ATTACK_MASK=mask, EVIDENCE_INCOMPLETE=incomplete, MULTIPLE_FACES=several)
     )
-    verdict = judged(callback("mask-attack", verify_result=GONE, multifaces_tag="1"), policy)
+    verdict = judged(callback("mask-attack", verify_result=REMOVED, multifaces_tag="1"), policy)
     assert codes(verdict) == ["ATTACK_MASK", "MULTIPLE_FACES", "EVIDENCE_INCOMPLETE"]
     assert verdict.outcome == outcome
 
 
-def test_what_was_judged_is_shown() -> None:
+def test_a_verdict_shows_the_classified_payload() -> None:
     verdict = judged(callback("two-refs"))
     assert verdict.status == "OK"
     assert verdict.liveness is not None
@@ -470,12 +470,12 @@ def test_what_was_judged_is_shown() -> None:
     assert (verdict.biz_no, verdict.biz_extra_data) == ("cc47190f-502-44a2-ab74-ea4f0f649f61", "...")
 
 
-def test_what_is_absent_is_shown_as_absent() -> None:
+def test_a_verdict_shows_absent_parts_as_absent() -> None:
     verdict = judged(callback("cancelled"))
     assert (verdict.liveness, verdict.genuineness, verdict.faces) == (None, None, ())
 
 
-def test_the_echo_is_the_callbacks_where_there_is_one() -> None:
+def test_the_customers_ids_come_from_the_callback_if_there_is_one() -> None:
     result = callback(biz_info={"biz_id": BIZ_ID})
     assert classify(Evidence(callback(), result), POLICY).biz_no == "cc47190f-502-44a2-ab74-ea4f0f649f61"
 

@@ -18,7 +18,7 @@ def faults(file: Path, text: str) -> list[str]:
     return raised.value.faults
 
 
-def test_the_default_file_spells_out_the_defaults() -> None:
+def test_the_default_file_equals_the_built_in_defaults() -> None:
     assert Policy.load() == Policy.load(DEFAULT) == Policy(version="default-1")
 
 
@@ -58,7 +58,7 @@ def test_a_file_may_leave_out_what_it_does_not_change(file: Path) -> None:
     assert policy.effects == Effects()
 
 
-def test_all_faults_are_told_at_once_and_in_words(file: Path) -> None:
+def test_all_faults_are_listed_in_plain_sentences(file: Path) -> None:
     told = faults(
         file,
         """
@@ -132,12 +132,12 @@ CONTRADICTIONS = [
 
 
 @pytest.mark.parametrize(("code", "effect"), CONTRADICTIONS)
-def test_an_effect_that_makes_no_sense_is_refused(file: Path, code: str, effect: str) -> None:
+def test_an_unsafe_effect_is_refused(file: Path, code: str, effect: str) -> None:
     (fault,) = faults(file, f'version = "1"\n[effects]\n{code} = "{effect}"\n')
     assert fault.startswith(f"effects.{code}: must be ")
 
 
-def test_a_worse_face_may_not_fare_better(file: Path) -> None:
+def test_a_worse_face_may_not_get_a_better_outcome(file: Path) -> None:
     table = 'version = "1"\n[effects]\nFACE_BELOW_THRESHOLD = "review"\nFACE_BETWEEN_THRESHOLDS = "reject"\n'
     assert faults(file, table) == [
         "effects.FACE_BETWEEN_THRESHOLDS: a face between the thresholds would be rejected,"
@@ -192,7 +192,7 @@ def test_any_change_of_the_content_changes_the_digest(policy: Policy) -> None:
     assert policy.digest != Policy.load().digest
 
 
-def test_a_policy_explains_itself() -> None:
+def test_a_policy_is_described_in_sentences() -> None:
     assert explain(Policy.load())[:5] == [
         "At or above FaceID's 1e-4 threshold, a face matches.",
         "Below that, down to the 1e-3 threshold, a face is between the thresholds.",
@@ -202,7 +202,7 @@ def test_a_policy_explains_itself() -> None:
     ]
 
 
-def test_the_explanation_names_margins_and_exceptions() -> None:
+def test_the_description_names_margins_and_exceptions() -> None:
     faces = Faces(approve_rate="1e-5", review_rate="1e-5", margin=1.5, required=("result_ref2",), liveness_only=True)
     lines = explain(Policy(version="1", faces=faces, genuineness=Scores(required=False, margin=0.1)))
     assert lines[:6] == [
@@ -215,6 +215,6 @@ def test_the_explanation_names_margins_and_exceptions() -> None:
     ]
 
 
-def test_the_explanation_names_every_reason_once() -> None:
+def test_the_description_names_every_reason_once() -> None:
     words = " ".join(explain(Policy.load())[7:]).replace(",", " ").replace(".", " ").split()
     assert all(words.count(code) == 1 for code in ReasonCode)

@@ -26,7 +26,7 @@ async def in_flight(limiter: ConcurrencyLimiter, calls: int) -> AsyncIterator[No
         yield
 
 
-async def test_no_more_than_its_size_are_in_flight() -> None:
+async def test_no_more_calls_than_the_limit_are_in_flight() -> None:
     limiter, most, now = ConcurrencyLimiter(3, Clock()), 0, 0
 
     async def call() -> None:
@@ -41,7 +41,7 @@ async def test_no_more_than_its_size_are_in_flight() -> None:
     assert (most, now) == (3, 0)
 
 
-async def test_a_crowd_of_refusals_halves_it_once() -> None:
+async def test_many_refusals_together_halve_the_limit_once() -> None:
     clock = Clock()
     limiter = ConcurrencyLimiter(64, clock)
     async with in_flight(limiter, 64):
@@ -53,14 +53,14 @@ async def test_a_crowd_of_refusals_halves_it_once() -> None:
         assert limiter.size == 16
 
 
-async def test_places_that_nobody_has_taken_do_not_count_when_it_is_halved() -> None:
+async def test_halving_starts_from_the_calls_in_flight() -> None:
     limiter = ConcurrencyLimiter(512, Clock())
     async with in_flight(limiter, 10):
         limiter.on_limit_exceeded()
     assert limiter.size == 5
 
 
-def test_it_never_falls_below_one_and_climbs_by_one_a_round() -> None:
+def test_the_limit_stays_above_zero_and_grows_by_one_a_round() -> None:
     clock = Clock()
     limiter = ConcurrencyLimiter(8, clock)
     for _ in range(9):
@@ -74,7 +74,7 @@ def test_it_never_falls_below_one_and_climbs_by_one_a_round() -> None:
     assert limiter.size == 8
 
 
-async def test_a_caller_who_leaves_the_queue_takes_no_place() -> None:
+async def test_a_waiting_caller_that_is_cancelled_takes_no_place() -> None:
     limiter = ConcurrencyLimiter(1, Clock())
     release = asyncio.Event()
 
@@ -93,7 +93,7 @@ async def test_a_caller_who_leaves_the_queue_takes_no_place() -> None:
         assert second.cancelled()
 
 
-async def test_a_place_given_to_a_caller_who_is_cancelled_goes_on_to_the_next() -> None:
+async def test_the_place_of_a_cancelled_caller_goes_to_the_next() -> None:
     limiter = ConcurrencyLimiter(1, Clock())
     release = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""What an answer of GetResult means, by its message and not by its code."""
+"""What an answer of GetResult means: its error message decides, not its HTTP status."""
 
 import json
 
@@ -32,7 +32,7 @@ TABLE: list[tuple[int, bytes, Answer]] = [
 
 
 @pytest.mark.parametrize(("status", "body", "meaning"), TABLE)
-def test_every_row_of_the_vendors_table(status: int, body: bytes, meaning: Answer) -> None:
+def test_every_row_of_getresults_table_is_interpreted(status: int, body: bytes, meaning: Answer) -> None:
     assert interpret(status, body) == meaning
 
 
@@ -42,7 +42,7 @@ def test_the_message_may_stand_under_another_name(key: str, status: int, body: b
     assert interpret(status, body.replace(b"error_message", key.encode())) == meaning
 
 
-def test_an_empty_message_gives_way_to_one_that_says_something() -> None:
+def test_an_empty_error_message_is_skipped() -> None:
     assert interpret(403, b'{"error_message": "", "error": null, "ERROR": "DATA_DESTROYED"}') == Refused(
         "DATA_DESTROYED"
     )
@@ -60,11 +60,11 @@ def test_a_404_without_a_message_is_a_wrong_base_url() -> None:
     assert interpret(404, b"<html>nginx</html>") == Unread("API_NOT_FOUND")
 
 
-def test_a_200_is_kept_byte_for_byte_whatever_it_is() -> None:
+def test_the_body_of_a_200_is_kept_byte_for_byte() -> None:
     assert interpret(200, b"\xff not json") == Answered(b"\xff not json")
 
 
-def test_a_200_with_a_message_is_what_the_message_says() -> None:
+def test_a_200_with_an_error_message_is_that_error() -> None:
     assert interpret(200, answer("CONCURRENCY_LIMIT_EXCEEDED")) == Unread("CONCURRENCY_LIMIT_EXCEEDED")
     assert interpret(200, answer("DATA_DESTROYED", "ERROR")) == Refused("DATA_DESTROYED")
 
@@ -74,7 +74,7 @@ def test_a_200_whose_comparison_failed_is_a_result() -> None:
     assert interpret(200, result) == Answered(result)
 
 
-def test_an_answer_beyond_all_bounds_is_not_kept() -> None:
+def test_an_answer_over_the_size_limit_is_a_failure() -> None:
     assert interpret(200, b"x" * (MAX_ANSWER_BYTES + 1)) == Failed("TOO_LARGE")
     assert isinstance(interpret(200, b"x" * MAX_ANSWER_BYTES), Answered)
 
@@ -94,19 +94,19 @@ def test_an_answer_beyond_all_bounds_is_not_kept() -> None:
         ("٣", 3),
     ],
 )
-def test_the_vendors_own_rest_is_kept_as_far_as_it_can_be_read(header: str | None, seconds: float) -> None:
+def test_retry_after_is_read_in_whole_seconds(header: str | None, seconds: float) -> None:
     assert interpret(403, answer("CONCURRENCY_LIMIT_EXCEEDED"), header) == Unread("CONCURRENCY_LIMIT_EXCEEDED", seconds)
 
 
 @pytest.mark.parametrize(
     "body", [b"[]", b"7", b'"DATA_DESTROYED"', b"\xff", b"[" * 100_000, b'{"error_message": ["DATA_DESTROYED"]}']
 )
-def test_a_message_in_the_wrong_place_says_nothing(body: bytes) -> None:
+def test_an_error_message_elsewhere_in_the_answer_is_ignored(body: bytes) -> None:
     assert interpret(500, body) == Failed("HTTP_500")
 
 
 @given(st.text())
-def test_a_code_is_a_word_so_that_no_value_gets_into_logs(message: str) -> None:
+def test_an_error_code_that_is_no_word_is_dropped(message: str) -> None:
     verdict = interpret(500, answer(message))
     assert not isinstance(verdict, Answered)
     assert verdict.code.replace("_", "").isalnum()
@@ -114,5 +114,5 @@ def test_a_code_is_a_word_so_that_no_value_gets_into_logs(message: str) -> None:
 
 
 @given(st.integers(100, 599), st.binary(), st.none() | st.text())
-def test_no_answer_makes_it_raise(status: int, body: bytes, retry_after: str | None) -> None:
+def test_no_answer_raises(status: int, body: bytes, retry_after: str | None) -> None:
     interpret(status, body, retry_after)

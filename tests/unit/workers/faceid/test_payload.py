@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.payloads import BIZ_ID, CALLBACKS, GONE, SIGNATURES, callback, changed
+from tests.support.payloads import BIZ_ID, CALLBACKS, REMOVED, SIGNATURES, callback, changed
 from workers.faceid.payload import (
     FaceGenuineness,
     InvalidPayload,
@@ -77,7 +77,7 @@ def test_the_counters_of_every_procedure_are_read(procedure: str, counters: list
     assert (found.procedure_type, found.details) == (procedure, details)
 
 
-def test_the_vendors_misprinted_counter_is_read_under_its_right_name() -> None:
+def test_the_misspelt_counter_is_read_under_its_right_name() -> None:
     found = liveness(callback(liveness_result__details={"VIDOE_FORMAT_UNSUPPORTED": 3}))
     assert found.details == {"VIDEO_FORMAT_UNSUPPORTED": 3}
 
@@ -104,9 +104,11 @@ def test_the_time_and_the_error_of_a_comparison_are_read() -> None:
     assert (found.verify_time, found.error_message, found.refs) == (1462259763, "NO_FACE_FOUND", {})
 
 
-@pytest.mark.parametrize("message", [None, GONE, ""])
+@pytest.mark.parametrize("message", [None, REMOVED, ""])
 def test_no_error_message_is_an_empty_one(message: Any) -> None:
-    assert comparison(callback(verify_result={} if message is GONE else {"error_message": message})).error_message == ""
+    assert (
+        comparison(callback(verify_result={} if message is REMOVED else {"error_message": message})).error_message == ""
+    )
 
 
 def test_the_extras_of_a_getresult_answer_are_read() -> None:
@@ -144,11 +146,11 @@ def test_a_numeric_biz_no_is_read_as_text() -> None:
         "verify_result__result_ref1__thresholds__1e-6",
     ],
 )  # fmt: skip
-def test_null_is_as_good_as_absent(path: str) -> None:
+def test_null_means_absent(path: str) -> None:
     assert callback(**{path: None}).unreadable == ()
 
 
-def test_unknown_fields_are_carried_on() -> None:
+def test_unknown_fields_are_kept() -> None:
     payload = callback("unknown-fields")
     assert payload.model_extra == {"risk_score": {"v": 1}}
     assert liveness(payload).model_extra == {"shiny_new": True}
@@ -207,13 +209,13 @@ WRONG: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("path", "value"), WRONG)
-def test_a_part_of_a_wrong_kind_is_named_and_taken_out(path: str, value: Any) -> None:
+def test_an_invalid_part_is_removed_and_named(path: str, value: Any) -> None:
     payload = callback(**{path.replace(".", "__"): value})
     assert payload.unreadable == (path,)
     assert payload.biz_id == BIZ_ID
 
 
-def test_all_unreadable_parts_are_named_at_once() -> None:
+def test_all_invalid_parts_are_named_together() -> None:
     payload = callback(status=1.5, multifaces_tag=[], verify_result__result_ref1__confidence=True, liveness_result=0)
     assert set(payload.unreadable) == {"multifaces_tag", "verify_result.result_ref1.confidence", "liveness_result"}
     assert payload.status == "1.5"
@@ -222,12 +224,12 @@ def test_all_unreadable_parts_are_named_at_once() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"biz_info": GONE},
+        {"biz_info": REMOVED},
         {"biz_info": None},
         {"biz_info": "1462259748,52b1"},
         {"biz_info": []},
         {"biz_info": {}},
-        {"biz_info__biz_id": GONE},
+        {"biz_info__biz_id": REMOVED},
         {"biz_info__biz_id": None},
         {"biz_info__biz_id": ""},
         {"biz_info__biz_id": 1462259748},
@@ -240,18 +242,18 @@ def test_all_unreadable_parts_are_named_at_once() -> None:
         {"biz_info__biz_id": "x" * 129},
     ],
 )
-def test_without_a_usable_biz_id_it_is_no_callback(changes: dict[str, Any]) -> None:
+def test_without_a_valid_biz_id_a_payload_is_invalid(changes: dict[str, Any]) -> None:
     with pytest.raises(InvalidPayload):
         callback(**changes)
 
 
 @pytest.mark.parametrize("text", ["[]", '"x"', "1", "null", "true"])
-def test_what_is_no_object_is_no_callback(text: str) -> None:
+def test_a_document_that_is_no_object_is_invalid(text: str) -> None:
     with pytest.raises(InvalidPayload):
         Payload.from_json(text)
 
 
-def test_what_is_no_strict_json_is_no_callback() -> None:
+def test_a_text_that_is_no_strict_json_raises_not_strict_json() -> None:
     with pytest.raises(NotStrictJson):
         Payload.from_json('{"biz_info": {"biz_id": "1"}, "biz_info": {"biz_id": "2"}}')
 
@@ -262,25 +264,25 @@ def test_the_flat_ids_of_a_sibling_product_are_read() -> None:
     assert (info.biz_id, info.biz_no) == ("1469257536,9a135c16-51ac-4971-87b7-1c98fc6d11cd", "123")
 
 
-def test_the_nested_ids_win_over_flat_ones() -> None:
+def test_nested_ids_take_precedence_over_flat_ones() -> None:
     assert callback(biz_id="another").biz_id == BIZ_ID
 
 
-def test_an_answer_that_does_not_say_whose_it_is_belongs_to_the_id_asked_for() -> None:
-    text = json.dumps(changed("clean-pass", biz_info=GONE))
+def test_an_answer_without_a_biz_id_gets_the_id_asked_for() -> None:
+    text = json.dumps(changed("clean-pass", biz_info=REMOVED))
     assert Payload.from_json(text, biz_id="1,asked").biz_id == "1,asked"
 
 
-def test_an_answer_may_tell_the_other_ids_alone() -> None:
+def test_an_answer_may_have_only_the_other_ids() -> None:
     info = Payload.from_json('{"biz_info": {"biz_no": "7"}}', biz_id="1,asked").biz_info
     assert (info.biz_id, info.biz_no) == ("1,asked", "7")
 
 
-def test_an_answer_that_says_whose_it_is_keeps_its_own_id() -> None:
+def test_an_answer_with_a_biz_id_keeps_it() -> None:
     assert Payload.from_json(json.dumps(CALLBACKS["clean-pass"]), biz_id="1,asked").biz_id == BIZ_ID
 
 
-def test_a_payload_can_not_set_what_was_unreadable() -> None:
+def test_a_payload_can_not_set_the_list_of_invalid_parts() -> None:
     assert callback(unreadable=["status"]).unreadable == ()
 
 
@@ -313,7 +315,7 @@ PATHS = [path.replace(".", "__") for path in dict.fromkeys(path for path, _ in W
 
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.sampled_from(PATHS), PARTS, max_size=4))
-def test_no_garbled_part_loses_the_callback(parts: dict[str, Any]) -> None:
+def test_an_invalid_part_never_loses_the_callback(parts: dict[str, Any]) -> None:
     payload = changed("clean-pass")
     for path, value in parts.items():
         *way, last = path.split("__")

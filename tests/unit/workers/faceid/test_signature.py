@@ -8,21 +8,21 @@ from workers.faceid.verification import match_secret, sign
 
 
 @pytest.mark.parametrize("vector", SIGNATURES, ids=lambda vector: vector["name"])
-def test_a_vector_matches_just_when_it_is_valid(vector: dict[str, Any]) -> None:
+def test_the_signature_of_a_vector_matches_if_it_is_valid(vector: dict[str, Any]) -> None:
     assert (match_secret([vector["secret"]], vector["data"].encode(), vector["sign"]) == 0) is vector["valid"]
 
 
-def test_a_signature_is_made_as_the_vendor_makes_it() -> None:
+def test_sign_makes_the_signature_of_the_official_example() -> None:
     assert sign(SECRET, OFFICIAL["data"].encode()) == OFFICIAL["sign"]
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
-def test_the_secret_that_matched_is_told(index: int) -> None:
+def test_the_index_of_the_secret_that_matched_is_returned(index: int) -> None:
     secrets = ["newest", "middle", "oldest"]
     assert match_secret(secrets, b"{}", sign(secrets[index], b"{}")) == index
 
 
-def test_of_two_equal_secrets_the_newer_one_is_told() -> None:
+def test_of_two_equal_secrets_the_newer_one_is_returned() -> None:
     assert match_secret(["other", "same", "same"], b"{}", sign("same", b"{}")) == 1
 
 
@@ -48,12 +48,12 @@ def test_a_secret_beyond_ascii_signs_as_utf8() -> None:
 
 
 def padding(length: int) -> bytes:
-    """What SHA-1 puts behind a message of `length` bytes."""
+    """The padding that SHA-1 appends to a message of `length` bytes."""
     return b"\x80" + b"\x00" * ((55 - length) % 64) + struct.pack(">Q", length * 8)
 
 
 def extended(signature: str, length: int, tail: bytes) -> str:
-    """The signature of a message of `length` bytes, its padding and `tail`, from the message's signature alone."""
+    """The signature of a message, its padding and `tail`, made from the message's signature and `length` alone."""
     state = list(struct.unpack(">5I", bytes.fromhex(signature)))
     whole = tail + padding(length + len(padding(length)) + len(tail))
     for block in range(0, len(whole), 64):
@@ -88,7 +88,7 @@ def rotated(word: int, bits: int) -> int:
 
 @pytest.mark.parametrize("length", [1, 8, 20, 32, 44, 64, 100])
 def test_a_signature_can_be_extended_without_the_secret(length: int) -> None:
-    """Why the text has to be parsed strictly: here the forger's signature is right."""
+    """The forged signature is valid, so the text must be parsed strictly as well."""
     secret, data, tail = "s" * length, b'{"a": 1}', b'{"status": "OK"}'
     forged = data + padding(length + len(data)) + tail
     assert match_secret([secret], forged, extended(sign(secret, data), length + len(data), tail)) == 0

@@ -13,7 +13,7 @@ from workers.faceid.strict_json import MAX_BYTES, MAX_DEPTH, MAX_NUMBER, NotStri
 
 
 @pytest.mark.parametrize("vector", SIGNATURES, ids=lambda vector: vector["name"])
-def test_the_vendors_texts_parse_as_any_parser_reads_them(vector: dict[str, Any]) -> None:
+def test_the_texts_of_the_vectors_parse_as_json_loads_parses_them(vector: dict[str, Any]) -> None:
     assert parse(vector["data"].encode()) == parse(vector["data"]) == json.loads(vector["data"])
 
 
@@ -76,7 +76,7 @@ REFUSED: dict[str, bytes | str] = {
 
 
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
-def test_what_is_not_strict_json_is_refused(text: bytes | str) -> None:
+def test_a_text_that_is_not_strict_json_is_refused(text: bytes | str) -> None:
     with pytest.raises(NotStrictJson):
         parse(text)
 
@@ -101,7 +101,7 @@ ACCEPTED: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("text", ACCEPTED.values(), ids=ACCEPTED)
-def test_what_is_strict_json_is_read_as_any_parser_reads_it(text: bytes) -> None:
+def test_strict_json_parses_as_json_loads_parses_it(text: bytes) -> None:
     assert parse(text) == json.loads(text)
 
 
@@ -118,14 +118,14 @@ def test_what_is_strict_json_is_read_as_any_parser_reads_it(text: bytes) -> None
     ],
     ids=["integer", "integers", "fraction", "many numbers", "backslashes", "false alarms", "quotes"],
 )
-def test_no_text_burns_the_cpu(text: bytes) -> None:
+def test_no_text_takes_long_to_parse(text: bytes) -> None:
     started = time.process_time()
     with suppress(NotStrictJson):
         parse(text)
     assert time.process_time() - started < 0.5
 
 
-def test_the_error_shows_nothing_of_the_text() -> None:
+def test_the_error_quotes_nothing_of_the_text() -> None:
     with pytest.raises(NotStrictJson) as raised:
         parse(b'{"hunter2": 1, "hunter2": 2}')
     assert "hunter2" not in repr(raised.value)
@@ -143,7 +143,7 @@ def finite(value: object) -> bool:
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200))
-def test_nothing_but_the_one_error_escapes(text: bytes | str) -> None:
+def test_no_other_exception_is_raised(text: bytes | str) -> None:
     try:
         value = parse(text)
     except NotStrictJson:
@@ -159,7 +159,7 @@ def test_nothing_but_the_one_error_escapes(text: bytes | str) -> None:
     st.sampled_from(["", "e", "e+", "e-", "E"]),
     st.integers(1, 41),
 )
-def test_a_number_is_refused_by_its_length_and_its_size_alone(
+def test_a_number_is_refused_only_for_its_length_or_size(
     minus: str, whole: int, fraction: int, power: str, exponent: int
 ) -> None:
     number = minus + "1" * whole + (f".{'1' * fraction}" if fraction else "") + (power and power + "1" * exponent)
@@ -179,7 +179,7 @@ JSON = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(JSON, st.booleans())
-def test_any_finite_document_is_read_exactly(document: object, ascii_only: bool) -> None:
+def test_any_finite_document_is_parsed_exactly(document: object, ascii_only: bool) -> None:
     text = json.dumps(document, ensure_ascii=ascii_only)
     if finite(document):
         assert parse(text) == document
@@ -190,7 +190,7 @@ def test_any_finite_document_is_read_exactly(document: object, ascii_only: bool)
 
 @settings(max_examples=200, deadline=None)
 @given(JSON, st.binary(min_size=1, max_size=80))
-def test_no_tail_passes_that_is_not_whitespace(document: object, tail: bytes) -> None:
+def test_a_tail_other_than_whitespace_is_refused(document: object, tail: bytes) -> None:
     text = json.dumps(document).encode()
     if tail.strip(b" \t\r\n") and isinstance(document, dict | list):
         with pytest.raises(NotStrictJson):

@@ -55,15 +55,15 @@ def test_a_post_is_signed_on_either_channel(channel: Any) -> None:
     assert refused(envelope, ["another secret"]).reason == "bad_signature"
 
 
-def test_the_secret_that_signed_is_told() -> None:
+def test_the_index_of_the_matching_secret_is_kept() -> None:
     assert verify(signed(OFFICIAL["data"], "old"), ["new", "old"]).secret == 1
 
 
-def test_another_accounts_secret_does_not_open_a_callback() -> None:
+def test_another_accounts_secret_does_not_verify_a_callback() -> None:
     assert refused(signed(OFFICIAL["data"], "theirs"), ["ours"]).reason == "bad_signature"
 
 
-def test_no_secret_at_all_opens_nothing() -> None:
+def test_without_secrets_nothing_is_verified() -> None:
     assert refused(signed(OFFICIAL["data"], ""), [""]).reason == "bad_signature"
     assert refused(signed(OFFICIAL["data"]), []).reason == "bad_signature"
 
@@ -75,7 +75,7 @@ def test_no_secret_at_all_opens_nothing() -> None:
         b"data=%&sign=1", b"\x1f\x8b\x08\x00" + b"\x00" * 20, b'{"data": "{}", "sign": "x"}',
     ],
 )  # fmt: skip
-def test_what_is_no_form_is_malformed(body: bytes) -> None:
+def test_a_body_that_is_no_form_is_malformed(body: bytes) -> None:
     assert refused(posted(body), [SECRET]).reason == "malformed"
 
 
@@ -100,7 +100,7 @@ def test_what_is_no_form_is_malformed(body: bytes) -> None:
         b'{"biz_info": {"biz_id": "1,a"}, "x": "\\ud800"}',
     ],
 )
-def test_a_signed_text_that_is_no_callback_is_malformed(data: bytes) -> None:
+def test_a_signed_text_that_is_no_payload_is_malformed(data: bytes) -> None:
     assert refused(signed(data), [SECRET]).reason == "malformed"
 
 
@@ -123,7 +123,7 @@ TAILS = [
 @pytest.mark.parametrize("length", [1, 8, 16, 20, 32, 35, 36, 64, 100])
 @pytest.mark.parametrize("tail", TAILS)
 @pytest.mark.parametrize("coding", ["urlencoded", "multipart"])
-def test_a_length_extended_callback_never_passes(length: int, tail: bytes, coding: str) -> None:
+def test_a_length_extended_callback_is_never_verified(length: int, tail: bytes, coding: str) -> None:
     secret, data = "s" * length, OFFICIAL["data"].encode()
     forged = data + padding(length + len(data)) + tail
     signature = extended(sign(secret, data), length + len(data), tail)
@@ -153,11 +153,11 @@ def test_a_length_extended_callback_never_passes(length: int, tail: bytes, codin
         f"data=forged&sign=forged&biz_id={BIZ_ID}",
     ],
 )
-def test_a_get_return_is_a_hint_about_its_biz_id(query: str) -> None:
+def test_a_get_return_is_an_unsigned_return_of_its_biz_id(query: str) -> None:
     assert verify(returned(query), [SECRET]) == VerifiedArrival(BIZ_ID, None, "", None)
 
 
-def test_a_hint_is_decoded_once() -> None:
+def test_the_biz_id_of_a_get_return_is_decoded_once() -> None:
     assert verify(returned("biz_id=1%252C2"), []).biz_id == "1%2C2"
 
 
@@ -170,19 +170,19 @@ def test_a_hint_is_decoded_once() -> None:
         "biz_id=" + "x" * 100_000, "biz_id=" + "%41" * 129,
     ],
 )  # fmt: skip
-def test_a_get_return_without_one_sound_biz_id_is_malformed(query: str) -> None:
+def test_a_get_return_without_exactly_one_valid_biz_id_is_malformed(query: str) -> None:
     assert refused(returned(query), [SECRET]).reason == "malformed"
 
 
 @pytest.mark.parametrize(
     "envelope", [posted(OFFICIAL["body"].encode()), returned(f"biz_id={BIZ_ID}"), signed('{"biz_id": "1", "x": "é"}')]
 )
-def test_what_is_verified_survives_the_way_through_a_queue(envelope: Envelope) -> None:
+def test_a_verified_arrival_survives_a_message(envelope: Envelope) -> None:
     verified = verify(envelope, [SECRET])
     assert VerifiedArrival.load(verified.dump()) == verified
 
 
-def test_nothing_of_the_callback_shows() -> None:
+def test_a_verified_arrival_shows_no_personal_data() -> None:
     text = json.dumps({"biz_info": {"biz_id": "1,a", "biz_extra_data": "hunter2"}})
     assert "hunter2" not in repr(verify(signed(text), [SECRET]))
     for envelope in (signed(text, "hunter2"), signed(text + "hunter2"), posted(b"data=hunter2%&sign=hunter2")):
@@ -204,7 +204,7 @@ PIECES = [
     st.sampled_from(["POST", "GET"]),
     st.text(max_size=60) | st.text(max_size=20).map("biz_id=".__add__),
 )
-def test_nothing_but_unverified_escapes(pieces: list[bytes], content_type: str, method: Any, query: str) -> None:
+def test_verify_raises_only_unverified(pieces: list[bytes], content_type: str, method: Any, query: str) -> None:
     envelope = Envelope.arrived("default", "return", method, b"".join(pieces), content_type, query, 0.0)
     try:
         verified = verify(envelope, [SECRET])
@@ -230,7 +230,7 @@ JSON = st.recursive(
 
 @settings(max_examples=250, deadline=None)
 @given(JSON.map(json.dumps).map(str.encode) | st.binary(max_size=100))
-def test_nothing_but_unverified_escapes_from_a_signed_text(data: bytes) -> None:
+def test_verify_raises_only_unverified_for_a_signed_text(data: bytes) -> None:
     try:
         verified = verify(signed(data), [SECRET])
     except Unverified:
@@ -240,7 +240,7 @@ def test_nothing_but_unverified_escapes_from_a_signed_text(data: bytes) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, len(OFFICIAL["data"]) - 1), st.characters(max_codepoint=126))
-def test_no_changed_character_passes(position: int, character: str) -> None:
+def test_a_changed_character_is_a_bad_signature(position: int, character: str) -> None:
     text = OFFICIAL["data"]
     garbled = text[:position] + character + text[position + 1 :]
     if garbled != text:

@@ -1,4 +1,4 @@
-"""Reading evidence: counted before it is read, stored before it is looked into, and never more often than allowed."""
+"""Reading evidence: counted before the call, stored before it is parsed, and never over the budget."""
 
 import asyncio
 from typing import Any
@@ -44,10 +44,10 @@ PASS = answered("clean-pass")
 PROCESSING = answered("clean-pass", status="PROCESSING")
 
 
-# What an answer leads to
+# Answers
 
 
-async def test_an_answer_is_stored_raw_and_found(redis: FakeAsyncRedis, ledger: Ledger) -> None:
+async def test_an_answer_is_stored_raw_and_returned(redis: FakeAsyncRedis, ledger: Ledger) -> None:
     found = await read(new_reader(ledger, Vendor(PASS)))
     assert isinstance(found, EvidenceFound)
     assert (found.raw, found.result.status) == (PASS.raw, "OK")
@@ -66,7 +66,7 @@ async def test_a_stored_answer_is_used_instead_of_another_read(ledger: Ledger) -
 
 
 @pytest.mark.parametrize("code", ["RESULT_NOT_FOUND", "DATA_DESTROYED", "BAD_ARGUMENTS", "MISSING_ARGUMENTS"])
-async def test_a_refusal_is_final_and_costs_no_read(code: str, redis: FakeAsyncRedis, ledger: Ledger) -> None:
+async def test_a_permanent_refusal_is_stored_and_not_counted(code: str, redis: FakeAsyncRedis, ledger: Ledger) -> None:
     vendor = Vendor(Refused(code))
     for _ in range(3):
         assert await read(new_reader(ledger, vendor)) == EvidenceUnavailable(code)
@@ -75,7 +75,7 @@ async def test_a_refusal_is_final_and_costs_no_read(code: str, redis: FakeAsyncR
 
 
 @pytest.mark.parametrize("code", ["NO_CONNECTION", "CONCURRENCY_LIMIT_EXCEEDED", "AUTHENTICATION_ERROR"])
-async def test_a_call_that_can_not_have_read_is_given_back_each_time(
+async def test_a_call_that_did_not_read_the_result_is_not_counted(
     code: str, redis: FakeAsyncRedis, ledger: Ledger
 ) -> None:
     vendor = Vendor(*[Unread(code)] * 5, PASS)
@@ -86,13 +86,11 @@ async def test_a_call_that_can_not_have_read_is_given_back_each_time(
     assert isinstance(await read(new_reader(ledger, vendor)), EvidenceFound)
 
 
-async def test_the_vendors_own_rest_is_kept(ledger: Ledger) -> None:
+async def test_retry_after_of_an_answer_is_respected(ledger: Ledger) -> None:
     assert await read(new_reader(ledger, Vendor(Unread("NO_CONNECTION", 90.0)))) == RetryLater(90.0, "NO_CONNECTION")
 
 
-async def test_a_read_that_failed_stays_counted_and_is_followed_by_a_rest(
-    redis: FakeAsyncRedis, ledger: Ledger
-) -> None:
+async def test_a_failed_read_stays_counted_and_the_next_one_waits(redis: FakeAsyncRedis, ledger: Ledger) -> None:
     vendor = Vendor(Failed("TIMEOUT"), PASS)
     waiting = await read(new_reader(ledger, vendor, 60.0))
     assert isinstance(waiting, RetryLater)
@@ -106,7 +104,7 @@ async def test_a_read_that_failed_stays_counted_and_is_followed_by_a_rest(
 
 
 @pytest.mark.parametrize(("signed", "reads"), [(True, 3), (False, 2)])
-async def test_reads_that_fail_spend_the_budget_and_only_a_signed_arrival_the_last_one(
+async def test_failed_reads_use_up_the_budget_and_only_a_signed_callback_uses_the_last_one(
     signed: bool, reads: int, ledger: Ledger
 ) -> None:
     vendor = Vendor(Failed("TIMEOUT"))
@@ -115,20 +113,20 @@ async def test_reads_that_fail_spend_the_budget_and_only_a_signed_arrival_the_la
     assert len(vendor.reads) == reads
 
 
-async def test_a_signed_arrival_still_has_the_read_that_a_hint_left(ledger: Ledger) -> None:
+async def test_a_signed_callback_may_use_the_read_that_an_unsigned_return_left(ledger: Ledger) -> None:
     vendor = Vendor(Failed("TIMEOUT"), Failed("TIMEOUT"), PASS)
     assert await read(new_reader(ledger, vendor), signed=False) == EvidenceUnavailable("BUDGET_SPENT")
     assert isinstance(await read(new_reader(ledger, vendor), signed=True), EvidenceFound)
 
 
 @pytest.mark.parametrize(("budget", "signed", "reads"), [(1, True, 1), (1, False, 0), (2, True, 2), (2, False, 1)])
-async def test_a_smaller_budget_is_kept_as_well(budget: int, signed: bool, reads: int, ledger: Ledger) -> None:
+async def test_a_smaller_budget_is_respected(budget: int, signed: bool, reads: int, ledger: Ledger) -> None:
     vendor = Vendor(Failed("HTTP_502"))
     assert await read(new_reader(ledger, vendor, budget=budget), signed=signed) == EvidenceUnavailable("BUDGET_SPENT")
     assert len(vendor.reads) == reads
 
 
-async def test_a_worker_that_dies_in_a_read_has_spent_it(redis: FakeAsyncRedis, ledger: Ledger) -> None:
+async def test_a_read_during_which_the_worker_dies_stays_counted(redis: FakeAsyncRedis, ledger: Ledger) -> None:
     vendor = Vendor(PASS)
     vendor.gate.clear()
     dying = asyncio.create_task(read(new_reader(ledger, vendor)))
@@ -141,7 +139,7 @@ async def test_a_worker_that_dies_in_a_read_has_spent_it(redis: FakeAsyncRedis, 
     assert 30 < waiting.seconds <= 40
 
 
-async def test_many_workers_make_one_read_and_the_others_wait_for_it(ledger: Ledger, redis: FakeAsyncRedis) -> None:
+async def test_of_many_workers_one_reads_and_the_others_wait(ledger: Ledger, redis: FakeAsyncRedis) -> None:
     vendor = Vendor(PASS)
     vendor.gate.clear()
     readers = [new_reader(new_ledger(redis), vendor) for _ in range(20)]
@@ -154,7 +152,7 @@ async def test_many_workers_make_one_read_and_the_others_wait_for_it(ledger: Led
     assert len(vendor.reads) == 1
 
 
-# Answers that decide nothing
+# Answers that are not final
 
 
 @pytest.mark.parametrize(
@@ -170,9 +168,19 @@ async def test_many_workers_make_one_read_and_the_others_wait_for_it(ledger: Led
         Answered(b"\xff\xfe"),
         Answered(b""),
     ],
-    ids=["processing", "not started", "no status", "another's", "html", "error", "doubled", "no text", "empty"],
+    ids=[
+        "processing",
+        "not started",
+        "no status",
+        "another case's",
+        "html",
+        "error",
+        "doubled key",
+        "not UTF-8",
+        "empty",
+    ],
 )
-async def test_an_answer_that_decides_nothing_is_set_aside_for_another_read(
+async def test_an_answer_that_is_not_final_is_set_aside_and_read_again(
     answer: Answered, redis: FakeAsyncRedis, ledger: Ledger
 ) -> None:
     vendor = Vendor(answer, PASS)
@@ -183,7 +191,7 @@ async def test_an_answer_that_decides_nothing_is_set_aside_for_another_read(
     assert await reads_counted(redis) == 2
 
 
-async def test_an_answer_that_was_stored_by_a_dead_worker_is_looked_into_by_the_next(
+async def test_an_answer_that_a_dead_worker_stored_is_parsed_by_the_next_worker(
     redis: FakeAsyncRedis, ledger: Ledger
 ) -> None:
     vendor = Vendor(PASS)
@@ -192,33 +200,33 @@ async def test_an_answer_that_was_stored_by_a_dead_worker_is_looked_into_by_the_
     assert isinstance(await read(new_reader(ledger, vendor)), EvidenceFound)
 
 
-async def test_an_answer_without_ids_is_that_of_the_case_it_was_asked_for(ledger: Ledger) -> None:
+async def test_an_answer_without_a_biz_id_belongs_to_the_case_it_was_read_for(ledger: Ledger) -> None:
     found = await read(new_reader(ledger, Vendor(Answered(b'{"status": "CANCELLED"}'))))
     assert isinstance(found, EvidenceFound)
     assert (found.result.biz_id, found.result.status) == (CASE.biz_id, "CANCELLED")
 
 
-async def test_an_unknown_status_is_an_end(ledger: Ledger) -> None:
+async def test_an_unknown_status_is_final(ledger: Ledger) -> None:
     assert isinstance(await read(new_reader(ledger, Vendor(answered(status="EXPLODED")))), EvidenceFound)
 
 
-async def test_channels_heard_from_during_the_read_are_told(ledger: Ledger) -> None:
+async def test_arrivals_during_the_read_are_in_its_channels(ledger: Ledger) -> None:
     async def arrive(channel: str) -> None:
         await ledger.arrive(CASE, channel, channel, fingerprint="g", data="", biz_no="", received_at=1.0, secret="0")
 
     vendor = Vendor(PASS)
     await arrive("notify")
-    vendor.meanwhile = lambda: arrive("return")
+    vendor.during_read = lambda: arrive("return")
     found = await read(new_reader(ledger, vendor))
     assert isinstance(found, EvidenceFound)
     assert found.channels == ("notify", "return")
 
 
-# A ledger that is away
+# An unavailable ledger
 
 
-class Cut:
-    """A ledger whose next replies to one method are lost, after it has done what it was asked."""
+class LossyLedger:
+    """A ledger that loses its next `times` replies to one method, after it has done the work."""
 
     def __init__(self, ledger: Ledger, method: str, times: int) -> None:
         self._ledger = ledger
@@ -230,53 +238,51 @@ class Cut:
         if name != self._method:
             return method
 
-        async def cut(*args: Any, **kwargs: Any) -> Any:
+        async def lose_reply(*args: Any, **kwargs: Any) -> Any:
             reply = await method(*args, **kwargs)
             if self.left:
                 self.left -= 1
                 raise RedisConnectionError("cut")
             return reply
 
-        return cut
+        return lose_reply
 
 
-async def test_a_lost_reply_to_a_reservation_burns_no_read(redis: FakeAsyncRedis, ledger: Ledger) -> None:
-    cut: Any = Cut(ledger, "reserve_read", 2)
+async def test_a_lost_reply_to_reserve_read_uses_no_read(redis: FakeAsyncRedis, ledger: Ledger) -> None:
+    lossy: Any = LossyLedger(ledger, "reserve_read", 2)
     vendor = Vendor(PASS)
-    assert isinstance(await read(new_reader(cut, vendor)), EvidenceFound)
+    assert isinstance(await read(new_reader(lossy, vendor)), EvidenceFound)
     assert await reads_counted(redis) == len(vendor.reads) == 1
 
 
-async def test_a_ledger_that_stays_away_is_told_and_nothing_is_read(ledger: Ledger) -> None:
-    cut: Any = Cut(ledger, "reserve_read", 1000)
+async def test_an_unavailable_ledger_raises_and_nothing_is_read(ledger: Ledger) -> None:
+    lossy: Any = LossyLedger(ledger, "reserve_read", 1000)
     vendor = Vendor(PASS)
     with pytest.raises(RedisConnectionError):
-        await read(new_reader(cut, vendor))
+        await read(new_reader(lossy, vendor))
     assert vendor.reads == []
 
 
 @pytest.mark.parametrize(("answer", "reads"), [(PASS, 1), (Refused("DATA_DESTROYED"), 0), (Unread("NO_CONNECTION"), 0)])
-async def test_an_answer_that_was_paid_for_is_told_until_the_ledger_is_back(
+async def test_the_end_of_a_read_is_recorded_once_the_ledger_is_back(
     answer: Answer, reads: int, redis: FakeAsyncRedis, ledger: Ledger
 ) -> None:
-    cut: Any = Cut(ledger, "finish_read", 3)
+    lossy: Any = LossyLedger(ledger, "finish_read", 3)
     vendor = Vendor(answer)
-    await read(new_reader(cut, vendor))
-    assert cut.left == 0
+    await read(new_reader(lossy, vendor))
+    assert lossy.left == 0
     assert len(vendor.reads) == 1
     assert await reads_counted(redis) == reads
     assert await redis.hget(KEY, "raw") == (PASS.raw if answer is PASS else None)
 
 
-async def test_a_worker_that_slept_through_its_read_decides_nothing_itself(
-    redis: FakeAsyncRedis, ledger: Ledger
-) -> None:
-    async def be_taken_for_dead() -> None:
+async def test_a_worker_whose_read_was_taken_over_does_not_decide(redis: FakeAsyncRedis, ledger: Ledger) -> None:
+    async def take_over() -> None:
         await redis.hset(KEY, "read_until", "0")
         assert await read(new_reader(ledger, Vendor(PASS), budget=1)) == EvidenceUnavailable("BUDGET_SPENT")
 
     vendor = Vendor(PASS)
-    vendor.meanwhile = be_taken_for_dead
+    vendor.during_read = take_over
     assert await read(new_reader(ledger, vendor)) == READ_TAKEN_OVER
     assert isinstance(await read(new_reader(ledger, vendor)), EvidenceFound)
     assert len(vendor.reads) == 1

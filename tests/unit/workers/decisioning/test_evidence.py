@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.payloads import CALLBACKS, GONE, callback, changed
+from tests.support.payloads import CALLBACKS, REMOVED, callback, changed
 from workers.decisioning.evidence import differences, fingerprint
 from workers.faceid.payload import FaceGenuineness, Payload
 
@@ -40,23 +40,23 @@ def test_the_form_of_numbers_does_not_matter(name: str) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"verify_result": GONE},
+        {"verify_result": REMOVED},
         {"verify_result": None},
-        {"liveness_result": GONE},
-        {"multifaces_tag": GONE},
-        {"biz_info__biz_no": GONE},
-        {"liveness_result__face_genuineness": GONE},
-        {"liveness_result__face_genuineness__mask_confidence": GONE},
+        {"liveness_result": REMOVED},
+        {"multifaces_tag": REMOVED},
+        {"biz_info__biz_no": REMOVED},
+        {"liveness_result__face_genuineness": REMOVED},
+        {"liveness_result__face_genuineness__mask_confidence": REMOVED},
         {"liveness_result__procedure_type": None},
-        {"verify_result__result_ref1": GONE},
-        {"verify_result__result_ref1__thresholds__1e-6": GONE},
+        {"verify_result__result_ref1": REMOVED},
+        {"verify_result__result_ref1__thresholds__1e-6": REMOVED},
         {"verify_result__result_ref2": {"confidence": 3}},
         {"verify_result__error_message": None},
         {"request_id": "1", "time_used": 7, "images": {"image_best": "aGk="}},
         {"risk_score": 7},
     ],
 )
-def test_what_only_one_of_them_has_does_not_matter(changes: dict[str, Any]) -> None:
+def test_a_field_that_only_one_payload_has_is_not_compared(changes: dict[str, Any]) -> None:
     one, other = callback(), callback(**changes)
     assert differences(one, other) == differences(other, one) == ()
 
@@ -69,7 +69,7 @@ def test_what_only_one_of_them_has_does_not_matter(changes: dict[str, Any]) -> N
         {"biz_info__biz_extra_data": "other"},
     ],
 )
-def test_what_no_decision_rests_on_does_not_matter(changes: dict[str, Any]) -> None:
+def test_a_field_that_no_decision_uses_is_not_compared(changes: dict[str, Any]) -> None:
     assert differences(callback(), callback(**changes)) == ()
 
 
@@ -127,17 +127,17 @@ def test_the_last_digit_of_a_float_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("status", ["NOT_STARTED", "PROCESSING"])
-def test_a_flow_that_goes_on_contradicts_nothing(status: str) -> None:
+def test_an_open_flow_is_not_compared(status: str) -> None:
     early = Payload.from_json(json.dumps(changed("processing", status=status)))
     assert differences(early, callback()) == differences(callback(), early) == ()
 
 
-def test_no_value_is_told() -> None:
+def test_differences_hold_no_value() -> None:
     assert "hunter2" not in str(differences(callback(), callback(biz_info__biz_no="hunter2")))
 
 
 @pytest.mark.parametrize("name", CALLBACKS)
-def test_the_gist_is_the_same_in_whatever_order_and_form_it_is_said(name: str) -> None:
+def test_the_fingerprint_does_not_depend_on_order_and_form(name: str) -> None:
     other = Payload.from_json(json.dumps(shuffled(rewritten(CALLBACKS[name]))))
     assert fingerprint(other) == fingerprint(callback(name))
 
@@ -158,11 +158,11 @@ def test_the_gist_is_the_same_in_whatever_order_and_form_it_is_said(name: str) -
         "verify_result__result_ref2",
     ],
 )
-def test_whatever_a_decision_rests_on_changes_the_gist(path: str) -> None:
+def test_a_field_that_decisions_use_changes_the_fingerprint(path: str) -> None:
     value = {"confidence": 1} if path.endswith("ref2") else "0.001"
     assert fingerprint(callback(**{path: value})) != fingerprint(callback())
 
 
 @pytest.mark.parametrize("path", ["biz_info__biz_extra_data", "request_id", "time_used", "verify_result__verify_time"])
-def test_what_no_decision_rests_on_leaves_the_gist_alone(path: str) -> None:
+def test_a_field_that_no_decision_uses_leaves_the_fingerprint(path: str) -> None:
     assert fingerprint(callback(**{path: "0.001"})) == fingerprint(callback())
