@@ -38,7 +38,7 @@ def show(name: CaseName, account: InAccount = None, json: OneJson = False, revea
     if record is None:
         raise NotFound(
             f"The ledger has no case {name} in {', '.join(accounts)}.",
-            f"No callback of it got that far. Look among the dead letters: faceid dead list --biz-id {name}",
+            f"No verified callback has reached it. Look among the dead letters: faceid dead list --biz-id {name}",
         )
     timeline = build_timeline(record, settings.getresult_budget, time.time())
     if json:
