@@ -31,7 +31,7 @@ WORKERS ?= 4
 BROKER ?= redis
 
 .PHONY: chaos
-chaos: $(STAMP) ## Strike real processes and count what is lost: BROKER=redis|rabbitmq SESSIONS=5000 SEED=1 FAULTS=all|each|... WORKERS=4
+chaos: $(STAMP) ## Inject faults into real processes and check every promise: BROKER=redis|rabbitmq SESSIONS=5000 SEED=1 FAULTS=all|each|... WORKERS=4
 	$(BIN)/python -m tests.chaos.run --broker $(BROKER) --sessions $(SESSIONS) --seed $(SEED) --faults $(FAULTS) --workers $(WORKERS)
 
 .PHONY: engines
