@@ -38,7 +38,7 @@ def verify(account: OfAccount = "default") -> None:
     Example: [cyan]faceid sign < data.json | faceid verify[/]
     """
     secrets = secrets_of(load_settings(), account)
-    envelope = Envelope.arrived(account, "notify", "POST", _read_stdin(), FORM, "", time.time())
+    envelope = Envelope("stdin", account, "notify", "POST", time.time(), _read_stdin(), FORM)
     try:
         verified = verification.verify(envelope, secrets)
     except Unverified as reason:

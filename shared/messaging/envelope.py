@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, Final, Literal, Self, get_args
-from uuid import uuid4
 
 from shared.messaging.message import Message
 
@@ -42,13 +41,6 @@ class Envelope:
     """Failed attempts of the current stage."""
     biz_id: str = ""
     """Empty before `verify` has read it."""
-
-    @classmethod
-    def arrived(
-        cls, account: str, channel: Channel, method: Method, body: bytes, content_type: str, query: str, now: float
-    ) -> Self:
-        """A new envelope with an id of its own."""
-        return cls(uuid4().hex, account, channel, method, now, body, content_type, query)
 
     @classmethod
     def read(cls, headers: Mapping[str, Any], content_type: str, body: bytes) -> Self:

@@ -11,10 +11,10 @@ from urllib.parse import quote_plus
 from uuid import UUID
 
 from deploy.local.stack import DEMO_SECRET
-from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
 from tests.bench.work import FORM
 from tests.support.load import CALLBACKS
+from tests.support.payloads import new_envelope
 
 BODY_BYTES: Final = 1200
 _BIRTH: Final = "1462259748"
@@ -41,7 +41,7 @@ def bodies(count: int, first: int = 1) -> Iterator[str]:
 
 def stored(queue: str, form: str) -> Message:
     """A callback as the ingress stores it in the queue of this full name."""
-    return Envelope.arrived("default", "notify", "POST", form.encode(), FORM, "", time.time()).to_message(queue)
+    return new_envelope("default", "notify", "POST", form.encode(), FORM, "", time.time()).to_message(queue)
 
 
 def answer_around() -> tuple[bytes, bytes]:

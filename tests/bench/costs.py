@@ -28,11 +28,10 @@ from ingress.serve import build
 from shared.brokers.factory import open_publisher
 from shared.ledger.redis_client import open_redis
 from shared.logs import configure
-from shared.messaging.envelope import Envelope
 from shared.messaging.topology import INNER_QUEUES, STAGES, Stage
 from shared.settings import Settings, load_accounts
 from tests.support.load import bodies
-from tests.support.payloads import CALLBACKS, FORM
+from tests.support.payloads import CALLBACKS, FORM, new_envelope
 from workers.bootstrap import make_ledger, make_stages
 from workers.decisioning.policy import Policy
 from workers.faceid.getresult_client import Answer, Answered
@@ -143,7 +142,7 @@ def _store(settings: Settings) -> Callable[[Sequence[bytes]], None]:
     publisher = open_publisher(settings.broker_url, 5.0, prefix=settings.prefix, queues=INNER_QUEUES)
 
     def store(batch: Sequence[bytes]) -> None:
-        envelopes = [Envelope.arrived("default", "notify", "POST", body, FORM, "", NOW) for body in batch]
+        envelopes = [new_envelope("default", "notify", "POST", body, FORM, "", NOW) for body in batch]
         publisher.publish([envelope.to_message(f"{settings.prefix}.callbacks") for envelope in envelopes])
 
     return store

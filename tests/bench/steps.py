@@ -22,7 +22,7 @@ from shared.events.decision import decision_id
 from shared.messaging.envelope import Envelope
 from tests.bench import callbacks, work
 from tests.support.load import bodies
-from tests.support.payloads import FORM
+from tests.support.payloads import FORM, new_envelope
 from workers.decisioning.classifier import classify
 from workers.decisioning.decision_builder import DecidedCase, decide
 from workers.decisioning.evidence import Evidence, ReconciledCase, fingerprint
@@ -42,7 +42,7 @@ Step = tuple[str, Callable[[], object]]
 
 def steps() -> Iterator[Step]:
     """In the order in which a callback comes to them; an indented one is part of the one before."""
-    envelope = Envelope.arrived("default", "notify", "POST", bodies(1)[0], FORM, "", NOW)
+    envelope = new_envelope("default", "notify", "POST", bodies(1)[0], FORM, "", NOW)
     post, policy = envelope.to_message("faceid.callbacks"), Policy.load()
     signed, verified = form.parse(FORM, envelope.body), verify(envelope, SECRETS)
     assert verified.callback is not None

@@ -14,6 +14,7 @@ from redis import asyncio as redis_asyncio
 from deploy.local.stack import DEMO_KEY, DEMO_SECRET
 from shared.events.cloudevent import to_event
 from shared.messaging.envelope import Envelope
+from tests.support.payloads import new_envelope
 from workers.decisioning.classifier import classify
 from workers.decisioning.decision_builder import decide
 from workers.decisioning.evidence import ReconciledCase
@@ -47,7 +48,7 @@ async def reconciled(body: str, get: Get) -> bytes | None:
 
 
 def _verified(body: str) -> tuple[Envelope, VerifiedArrival] | None:
-    envelope = Envelope.arrived("default", "notify", "POST", body.encode(), FORM, "", time.time())
+    envelope = new_envelope("default", "notify", "POST", body.encode(), FORM, "", time.time())
     try:
         verified = verify(envelope, [DEMO_SECRET])
     except Unverified:

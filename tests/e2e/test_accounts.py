@@ -18,11 +18,10 @@ from deploy.simulator.driver.browser import Browser, Token, get_token, http_clie
 from shared.brokers.factory import open_publisher
 from shared.events.cloudevent import from_event
 from shared.ledger.message_set import MessageSet
-from shared.messaging.envelope import Envelope
 from shared.messaging.stored_message import StoredMessage
 from tests.support.commands import Faceid
 from tests.support.load import CALLBACKS, biz_id, bodies, decisions, post, signed
-from tests.support.payloads import FORM
+from tests.support.payloads import FORM, new_envelope
 from tests.support.planted import KEYS, OLD_SOUTH, SECRETS
 from tests.support.redis_clients import open_redis
 from tests.support.stacks import new_stack
@@ -201,7 +200,7 @@ def test_an_account_that_nobody_set_is_404_at_the_door(stack: Stack) -> None:
 
 def test_an_account_that_the_worker_does_not_know_is_a_dead_letter(stack: Stack, redis: "Redis") -> None:
     """As when an ingress has newer settings than a worker."""
-    envelope = Envelope.arrived("west", "notify", "POST", bodies(1, first=20)[0], FORM, "", time.time())
+    envelope = new_envelope("west", "notify", "POST", bodies(1, first=20)[0], FORM, "", time.time())
     publisher = open_publisher(stack.redis_url, 5.0)
     publisher.publish([envelope.to_message("faceid.callbacks")])
     publisher.close()

@@ -20,10 +20,10 @@ from deploy.local.program import Program
 from deploy.local.stack import DEMO_SECRET, Stack
 from shared.brokers.factory import open_publisher
 from shared.ledger.message_set import MessageSet, put_commands
-from shared.messaging.envelope import Envelope
 from shared.messaging.stored_message import StoredMessage
 from tests.support.commands import Faceid
 from tests.support.load import CALLBACKS, biz_id, bodies, decisions, post_all, signed
+from tests.support.payloads import new_envelope
 from tests.support.redis_clients import open_redis
 from tests.support.stacks import new_stack
 from tests.support.waiting import until
@@ -122,7 +122,7 @@ def test_a_waiting_case_says_what_it_waits_for(stack: Stack, redis: "Redis", fac
 def test_a_replayed_dead_letter_is_decided_and_its_case_shows_the_replay(
     stack: Stack, redis: "Redis", faceid: Faceid
 ) -> None:
-    envelope = Envelope.arrived("default", "notify", "POST", callback(103), FORM, "", time.time())
+    envelope = new_envelope("default", "notify", "POST", callback(103), FORM, "", time.time())
     stored = StoredMessage(envelope.id, "verify", "error", "KeyError at verify.py:1 in run", time.time())
     stored = replace(stored, account="default", biz_id=biz_id(103), message=envelope.to_message("faceid.callbacks"))
     for command in put_commands("faceid", "dead", stored):
@@ -141,7 +141,7 @@ def test_messages_that_workers_can_not_read_can_be_listed_and_replayed(
     stack: Stack, redis: "Redis", faceid: Faceid
 ) -> None:
     redis.xadd("faceid.callbacks", {"who": "a third party", "body": "x", "headers": "no JSON"})
-    unknown = Envelope.arrived("unknown", "notify", "POST", b"x", FORM, "", time.time())
+    unknown = new_envelope("unknown", "notify", "POST", b"x", FORM, "", time.time())
     open_publisher(stack.redis_url, 5).publish([unknown.to_message("faceid.callbacks")])
     until(lambda: len(message_set(redis)) == 2, what="the dead letters")
 
@@ -237,7 +237,7 @@ def test_results_that_can_not_be_tailed_are_an_error_that_says_why(
 
 def test_the_status_counts_stored_messages_and_results(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
     open_publisher(stack.redis_url, 5).publish(
-        [Envelope.arrived("ghost", "notify", "POST", b"x", FORM, "", time.time()).to_message("faceid.callbacks")]
+        [new_envelope("ghost", "notify", "POST", b"x", FORM, "", time.time()).to_message("faceid.callbacks")]
     )
     until(lambda: len(message_set(redis)) == 1, what="the dead letter")
 

@@ -11,10 +11,10 @@ import pytest
 from deploy.local.rabbit_server import RabbitServer
 from deploy.local.stack import Stack
 from shared.ledger.message_set import put_commands
-from shared.messaging.envelope import Envelope
 from shared.messaging.stored_message import StoredMessage
 from tests.support.commands import Faceid
 from tests.support.load import biz_id, bodies, post_all
+from tests.support.payloads import new_envelope
 from tests.support.redis_clients import open_redis
 from tests.support.stacks import new_stack
 from tests.support.waiting import until
@@ -98,7 +98,7 @@ def test_earlier_decisions_can_not_be_tailed(faceid: Faceid, option: str) -> Non
 
 def test_a_replayed_dead_letter_is_decided_and_its_case_shows_the_replay(stack: Stack, faceid: Faceid) -> None:
     (body,) = bodies(1, first=300)
-    envelope = Envelope.arrived("default", "notify", "POST", body, FORM, "", time.time())
+    envelope = new_envelope("default", "notify", "POST", body, FORM, "", time.time())
     stored = StoredMessage(envelope.id, "verify", "error", "KeyError at verify.py:1 in run", time.time())
     stored = replace(stored, account="default", biz_id=biz_id(300), message=envelope.to_message("faceid.callbacks"))
     with open_redis(stack.redis_url) as redis:

@@ -30,7 +30,7 @@ from tests.support.commands import Faceid
 from tests.support.hostile_bodies import sign
 from tests.support.leaks import in_logs, search, spellings
 from tests.support.load import CALLBACKS, biz_id, decisions
-from tests.support.payloads import FORM
+from tests.support.payloads import FORM, new_envelope
 from tests.support.planted import EXTRA, NAME, NEEDLES, USED
 from tests.support.redis_clients import open_redis
 from tests.support.stacks import new_stack
@@ -142,7 +142,7 @@ class Run:
         """Put into the queues what no stage can work on."""
         publisher = open_publisher(self.url, 5.0)
         body = form(payload(20), SECRET)
-        stranger = Envelope.arrived("stranger", "notify", "POST", body, FORM, "", time.time())
+        stranger = new_envelope("stranger", "notify", "POST", body, FORM, "", time.time())
         gc_tuning = Envelope(
             "garbage", "default", "notify", "POST", time.time(), payload(21).encode(), biz_id=biz_id(21)
         )

@@ -2,10 +2,11 @@
 
 import copy
 import json
+from secrets import token_hex
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from shared.messaging.envelope import Envelope
+from shared.messaging.envelope import Channel, Envelope, Method
 from tests.support.paths import VECTORS
 from workers.faceid.payload import Payload
 from workers.faceid.verification import sign
@@ -42,14 +43,21 @@ def callback(name: str = "clean-pass", /, **changes: Any) -> Payload:
     return Payload.from_json(json.dumps(changed(name, **changes)))
 
 
+def new_envelope(
+    account: str, channel: Channel, method: Method, body: bytes, content_type: str, query: str, received_at: float
+) -> Envelope:
+    """An envelope with a new id, as the ingress makes it."""
+    return Envelope(token_hex(16), account, channel, method, received_at, body, content_type, query)
+
+
 def posted(body: bytes, content_type: str = FORM) -> Envelope:
     """A notify POST as the ingress stores it."""
-    return Envelope.arrived("default", "notify", "POST", body, content_type, "", 1_700_000_000.0)
+    return new_envelope("default", "notify", "POST", body, content_type, "", 1_700_000_000.0)
 
 
 def returned(query: str) -> Envelope:
     """A return GET as the ingress stores it."""
-    return Envelope.arrived("default", "return", "GET", b"", "", query, 1_700_000_000.0)
+    return new_envelope("default", "return", "GET", b"", "", query, 1_700_000_000.0)
 
 
 def signed(data: bytes | str, secret: str = SECRET) -> Envelope:

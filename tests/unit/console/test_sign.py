@@ -5,8 +5,8 @@ import pytest
 from console.sign import FORM, describe, signed_form
 from console.terminal.accounts import policy_of, secrets_of
 from console.terminal.errors import UsageError
-from shared.messaging.envelope import Envelope
 from shared.settings import Settings
+from tests.support.payloads import new_envelope
 from workers.faceid.verification import VerifiedArrival, verify
 
 DATA = json.dumps({"status": "OK", "biz_info": {"biz_id": "1795334000,é+ &", "biz_no": 'a"b'}}).encode()
@@ -14,7 +14,7 @@ DATA_ASCII = DATA.replace(b"\\u00e9+ &", b"abc")
 
 
 def verified(body: str, *secrets: str) -> VerifiedArrival:
-    return verify(Envelope.arrived("default", "notify", "POST", body.encode(), FORM, "", 0.0), secrets)
+    return verify(new_envelope("default", "notify", "POST", body.encode(), FORM, "", 0.0), secrets)
 
 
 def test_signed_data_is_verified_whatever_it_contains() -> None:

@@ -14,6 +14,7 @@ from shared.messaging.async_publisher import AsyncPublisher, ThreadedPublisher
 from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored, Publisher
+from tests.support.payloads import new_envelope
 from tests.support.waiting import eventually
 
 
@@ -70,7 +71,7 @@ async def store(broker: Broker) -> AsyncIterator[Store]:
 
 
 def envelope(body: bytes = b"x") -> Envelope:
-    return Envelope.arrived("default", "notify", "POST", body, "", "", 1.0)
+    return new_envelope("default", "notify", "POST", body, "", "", 1.0)
 
 
 async def test_an_envelope_is_on_the_queue_when_put_returns(store: Store, broker: Broker) -> None:

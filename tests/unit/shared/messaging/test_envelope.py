@@ -40,12 +40,6 @@ def test_an_envelope_survives_a_message_unchanged(envelope: Envelope) -> None:
     assert travelled(message) == envelope
 
 
-def test_what_arrives_gets_an_id_of_its_own() -> None:
-    one, other = (Envelope.arrived("a", "notify", "POST", b"x", "", "", 1.0) for _ in range(2))
-    assert one.id != other.id
-    assert (one.attempts, one.biz_id) == (0, "")
-
-
 def test_the_next_stage_gets_a_new_body_and_no_failed_attempts() -> None:
     before = Envelope("i", "a", "return", "POST", 1.0, b"form", "text/plain", "q=1", attempts=3)
     after = before.advanced(b"{}", "1,a")

@@ -10,9 +10,9 @@ import pytest
 
 from ingress.store import Store
 from shared.messaging.async_publisher import AsyncPublisher
-from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
 from shared.messaging.topology import BY_QUEUE, BY_STAGE, INNER_QUEUES, RESULT_QUEUES, STAGES, TOPOLOGY, Row, queue_name
+from tests.support.payloads import new_envelope
 from workers.runtime import runner as runner_module
 from workers.stages import classify, publish, reconcile, verify
 
@@ -35,7 +35,7 @@ class Remembering:
 def queues_of_the_ingress() -> set[str]:
     publisher = Remembering()
     store = Store(cast("AsyncPublisher", publisher), "p", max_backlog=1, max_memory_share=1.0, timeout=1.0)
-    asyncio.run(store.put(Envelope.arrived("default", "notify", "POST", b"body", "", "", 0.0)))
+    asyncio.run(store.put(new_envelope("default", "notify", "POST", b"body", "", "", 0.0)))
     return {message.queue for message in publisher.messages}
 
 

@@ -7,7 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.messaging.envelope import Envelope
-from tests.support.payloads import BIZ_ID, CALLBACKS, FORM, OFFICIAL, SECRET, SIGNATURES, posted, returned, signed
+from tests.support.payloads import (
+    BIZ_ID,
+    CALLBACKS,
+    FORM,
+    OFFICIAL,
+    SECRET,
+    SIGNATURES,
+    new_envelope,
+    posted,
+    returned,
+    signed,
+)
 from tests.unit.workers.faceid.test_form import BOUNDARY, MULTIPART, multipart
 from tests.unit.workers.faceid.test_signature import extended, padding
 from workers.faceid.verification import Unverified, VerifiedArrival, sign, verify
@@ -50,7 +61,7 @@ def test_a_multipart_callback_is_verified() -> None:
 
 @pytest.mark.parametrize("channel", ["notify", "return"])
 def test_a_post_is_signed_on_either_channel(channel: Any) -> None:
-    envelope = Envelope.arrived("default", channel, "POST", OFFICIAL["body"].encode(), FORM, "biz_id=other", 0.0)
+    envelope = new_envelope("default", channel, "POST", OFFICIAL["body"].encode(), FORM, "biz_id=other", 0.0)
     assert verify(envelope, [SECRET]).biz_id == BIZ_ID
     assert refused(envelope, ["another secret"]).reason == "bad_signature"
 
@@ -205,7 +216,7 @@ PIECES = [
     st.text(max_size=60) | st.text(max_size=20).map("biz_id=".__add__),
 )
 def test_verify_raises_only_unverified(pieces: list[bytes], content_type: str, method: Any, query: str) -> None:
-    envelope = Envelope.arrived("default", "return", method, b"".join(pieces), content_type, query, 0.0)
+    envelope = new_envelope("default", "return", method, b"".join(pieces), content_type, query, 0.0)
     try:
         verified = verify(envelope, [SECRET])
     except Unverified:
