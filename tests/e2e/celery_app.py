@@ -10,7 +10,7 @@ app = Celery(
     "tests",
     broker_url=os.environ["STREAMS_TEST_URL"],
     broker_transport="shared.streams:Transport",
-    broker_transport_options={"lease_seconds": 5},
+    broker_transport_options={"lease_seconds": 60},
     worker_prefetch_multiplier=8,
     task_acks_late=True,
 )

@@ -1,4 +1,4 @@
-"""Several accounts through real processes: each with its own key, secrets, base URL, policy and way to reconcile."""
+"""Several accounts through real processes: each has its own key, secrets, base URL, policy and `reconcile`."""
 
 import asyncio
 import copy
@@ -16,11 +16,10 @@ from redis import Redis
 from deploy.local.stack import Stack
 from deploy.simulator.driver.browser import Browser, Token, get_token, http_client
 from shared.brokers.factory import open_publisher
-from shared.events.cloudevent import from_event
 from shared.ledger.message_set import MessageSet
 from shared.messaging.stored_message import StoredMessage
 from tests.support.commands import Faceid
-from tests.support.load import CALLBACKS, biz_id, bodies, decisions, post, signed
+from tests.support.load import CALLBACKS, alerts, biz_id, bodies, decisions, post, signed
 from tests.support.payloads import FORM, new_envelope
 from tests.support.planted import KEYS, OLD_SOUTH, SECRETS
 from tests.support.redis_clients import open_redis
@@ -33,7 +32,7 @@ LENIENT = 'version = "lenient-1"\n[faces]\napprove_rate = "1e-3"\nreview_rate = 
 
 
 def accounts_file(folder: Path, base_url: str) -> Path:
-    """North reads every result, south trusts its callbacks alone, east has a wrong base URL."""
+    """North reconciles always, south never. East has a wrong base URL."""
     (folder / "lenient.toml").write_text(LENIENT)
     tables = {
         "north": {"base_url": base_url, "api_secrets": SECRETS["north"]},
@@ -86,7 +85,7 @@ def send(stack: Stack, account: str, body: bytes) -> int:
 
 
 def verified(stack: Stack, account: str) -> Token:
-    """A session of this account, played to its end by its user at FaceID."""
+    """Play one verification of this account. Returns its token."""
     order = {
         "api_key": KEYS[account],
         "api_secret": SECRETS[account],
@@ -107,10 +106,10 @@ def verified(stack: Stack, account: str) -> Token:
     return asyncio.run(verify())
 
 
-def decided(redis: "Redis", biz_id: str) -> dict[str, Any]:
-    """The decision on a case, waited for."""
-    until(lambda: any(one["biz_id"] == biz_id for one in decisions(redis)), what=f"a decision on {biz_id}")
-    return next(one for one in decisions(redis) if one["biz_id"] == biz_id)
+def decided(stack: Stack, redis: "Redis", biz_id: str) -> dict[str, Any]:
+    """Wait for the decision on a case."""
+    until(lambda: bool(decisions(redis, biz_id)), what=f"a decision on {biz_id}", of=stack.programs)
+    return decisions(redis, biz_id)[0]
 
 
 def payload(name: str, number: int) -> dict[str, Any]:
@@ -123,16 +122,16 @@ def stored(redis: "Redis", name: Any, account: str) -> list[StoredMessage]:
     return [item for item in MessageSet(redis, "faceid", name) if item.account == account]
 
 
-def test_each_reads_results_with_its_own_key_and_secret(stack: Stack, redis: "Redis") -> None:
-    decision = decided(redis, verified(stack, "north").biz_id)
+def test_each_account_reads_results_with_its_own_key_and_secret(stack: Stack, redis: "Redis") -> None:
+    decision = decided(stack, redis, verified(stack, "north").biz_id)
     assert (decision["account"], decision["outcome"], decision["reconciled"]) == ("north", "APPROVED", True)
 
 
-def test_each_judges_by_its_own_policy_and_reconciles_in_its_own_way(stack: Stack, redis: "Redis") -> None:
+def test_each_account_has_its_own_policy_and_reconcile_setting(stack: Stack, redis: "Redis") -> None:
     between = "between-1e-3-and-1e-4"
     assert send(stack, "south", signed(payload(between, 1), SECRETS["south"])) == 200
     assert send(stack, "north", signed(payload(between, 2), SECRETS["north"])) == 200
-    south, north = decided(redis, biz_id(1)), decided(redis, biz_id(2))
+    south, north = decided(stack, redis, biz_id(1)), decided(stack, redis, biz_id(2))
     assert (south["outcome"], south["policy"]["version"]) == ("APPROVED", "lenient-1")
     assert (north["outcome"], north["policy"]["version"]) == ("REVIEW", "default-1")
     assert [reason["code"] for reason in south["reasons"]] == ["FACE_MATCHED"]
@@ -140,34 +139,29 @@ def test_each_judges_by_its_own_policy_and_reconciles_in_its_own_way(stack: Stac
 
 
 @pytest.mark.parametrize(("account", "other"), list(permutations(KEYS, 2)))
-def test_no_accounts_secret_opens_anothers_callback(stack: Stack, redis: "Redis", account: str, other: str) -> None:
+def test_another_accounts_secret_verifies_no_callback(stack: Stack, redis: "Redis", account: str, other: str) -> None:
     body = signed(payload("clean-pass", 3), SECRETS[other])
     before = len(stored(redis, "unverified", account))
     assert send(stack, account, body) == 200
-    until(lambda: len(stored(redis, "unverified", account)) == before + 1)
+    until(lambda: len(stored(redis, "unverified", account)) == before + 1, of=stack.programs)
     (found,) = [item for item in stored(redis, "unverified", account) if item.message and item.message.body == body]
     assert found.reason == "bad_signature"
-    assert not any(one["biz_id"] == biz_id(3) for one in decisions(redis))
+    assert decisions(redis, biz_id(3)) == []
 
 
-def test_the_same_biz_id_is_another_case_for_another_account(stack: Stack, redis: "Redis") -> None:
+def test_the_same_biz_id_is_a_separate_case_for_each_account(stack: Stack, redis: "Redis") -> None:
     for account, name in (("south", "clean-pass"), ("north", "liveness-fail")):
         assert send(stack, account, signed(payload(name, 4), SECRETS[account])) == 200
-    until(lambda: sum(one["biz_id"] == biz_id(4) for one in decisions(redis)) == 2)
-    found = {one["account"]: one["outcome"] for one in decisions(redis) if one["biz_id"] == biz_id(4)}
+    until(lambda: len(decisions(redis, biz_id(4))) == 2, what="both decisions", of=stack.programs)
+    found = {one["account"]: one["outcome"] for one in decisions(redis, biz_id(4))}
     assert found == {"south": "APPROVED", "north": "REJECTED"}
 
 
-def test_a_wrong_base_url_pauses_its_own_account_and_no_other(stack: Stack, redis: "Redis") -> None:
+def test_a_wrong_base_url_pauses_only_its_own_account(stack: Stack, redis: "Redis") -> None:
     waiting = [verified(stack, "east").biz_id for _ in range(4)]
-
-    def paused() -> list[Any]:
-        entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange("faceid.alerts"))
-        return [from_event(fields[b"body"]) for _, fields in entries]
-
-    until(lambda: bool(paused()))
-    other = decided(redis, verified(stack, "north").biz_id)
-    (alert,) = paused()
+    until(lambda: bool(alerts(redis)), what="the alert", of=stack.programs)
+    other = decided(stack, redis, verified(stack, "north").biz_id)
+    (alert,) = alerts(redis)
     assert (alert.kind, alert.account, alert.detail) == ("breaker_opened", "east", {"cause": "API_NOT_FOUND"})
     assert other["outcome"] == "APPROVED"
     assert not {one["biz_id"] for one in decisions(redis)} & set(waiting)
@@ -179,12 +173,12 @@ def test_a_wrong_base_url_pauses_its_own_account_and_no_other(stack: Stack, redi
     ("secret", "index", "words"),
     [(SECRETS["south"], 0, "signed with the newest secret"), (OLD_SOUTH, 1, "signed with secret 2 of the list")],
 )
-def test_which_of_two_live_secrets_signed_stands_on_the_case(
+def test_a_case_shows_which_of_two_secrets_signed_its_callback(
     stack: Stack, redis: "Redis", secret: str, index: int, words: str
 ) -> None:
     number = 10 + index
     assert send(stack, "south", signed(payload("clean-pass", number), secret)) == 200
-    assert decided(redis, biz_id(number))["outcome"] == "APPROVED"
+    assert decided(stack, redis, biz_id(number))["outcome"] == "APPROVED"
     case = cast("dict[bytes, bytes]", redis.hgetall(f"faceid:case:{{south}}:{biz_id(number)}"))
     (arrival,) = [value for name, value in case.items() if name.startswith(b"arrival:")]
     assert arrival.split(b"|")[-1] == str(index).encode()
@@ -194,17 +188,17 @@ def test_which_of_two_live_secrets_signed_stands_on_the_case(
     assert secret not in ran.out
 
 
-def test_an_account_that_nobody_set_is_404_at_the_door(stack: Stack) -> None:
+def test_the_ingress_answers_404_for_an_unknown_account(stack: Stack) -> None:
     assert send(stack, "west", bodies(1)[0]) == 404
 
 
-def test_an_account_that_the_worker_does_not_know_is_a_dead_letter(stack: Stack, redis: "Redis") -> None:
-    """As when an ingress has newer settings than a worker."""
+def test_an_account_unknown_to_the_worker_makes_a_dead_letter(stack: Stack, redis: "Redis") -> None:
+    """This happens when an ingress has newer settings than a worker."""
     envelope = new_envelope("west", "notify", "POST", bodies(1, first=20)[0], FORM, "", time.time())
     publisher = open_publisher(stack.redis_url, 5.0)
     publisher.publish([envelope.to_message("faceid.callbacks")])
     publisher.close()
-    until(lambda: bool(stored(redis, "dead", "west")))
+    until(lambda: bool(stored(redis, "dead", "west")), what="the dead letter", of=stack.programs)
     (letter,) = stored(redis, "dead", "west")
     assert (letter.stage, letter.reason, letter.id) == ("verify", "unknown_account", envelope.id)
     assert letter.message is not None

@@ -1,42 +1,38 @@
 """Celery itself runs over the Streams transport."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import pytest
 
+from deploy.local.program import Program
 from tests.support.redis_clients import open_redis
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
+TASKS = 150
 
 
 @pytest.fixture
-def worker(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
+def worker(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
     monkeypatch.setenv("STREAMS_TEST_URL", redis_url)
     command = [sys.executable, "-m", "celery", "--app", "tests.e2e.celery_app", "worker", "--concurrency", "2"]
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen([*command, "--loglevel", "WARNING"], stdout=log, stderr=log, env=os.environ)
-        yield process
-        process.terminate()
-        assert process.wait(timeout=20) == 0, (tmp_path / "log").read_text()
-    assert "Traceback" not in (tmp_path / "log").read_text()
+    worker = Program("celery", [*command, "--loglevel", "WARNING"], os.environ, tmp_path)
+    worker.start()
+    yield worker
+    assert worker.stop(90) == 0, worker.log_file.read_text()
+    assert not worker.logged("Traceback")
 
 
-def test_a_celery_worker_runs_every_task_once(worker: subprocess.Popen[bytes], redis_url: str) -> None:
+def test_a_celery_worker_runs_every_task_once(worker: Program, redis_url: str) -> None:
     from tests.e2e.celery_app import record, record_at_second_try
 
-    for number in range(300):
+    for number in range(TASKS):
         (record_at_second_try if number % 30 == 0 else record).delay(number)
     with open_redis(redis_url) as redis:
-        deadline = monotonic() + 40
-        while redis.xlen("celery") and monotonic() < deadline:
-            assert worker.poll() is None, "the worker ended"
-            sleep(0.05)
+        until(lambda: redis.llen("recorded") >= TASKS and redis.xlen("celery") == 0, what="the last task", of=[worker])
         recorded: Any = redis.lrange("recorded", 0, -1)
-        assert sorted(int(number) for number in recorded) == list(range(300))
-        assert redis.xlen("celery") == 0
+        assert sorted(int(number) for number in recorded) == list(range(TASKS))

@@ -1,11 +1,10 @@
-"""Whatever carries the queues and the results, the same sessions are decided alike: `make engines` plays 2,000."""
+"""The same sessions get the same decisions on every engine. `make engines` plays 2,000 of them."""
 
 import asyncio
 import json
 import os
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -20,33 +19,33 @@ from shared.events.decision import Decision
 from shared.ledger.message_set import MessageSet
 from tests.support.redis_clients import open_redis
 from tests.support.stacks import new_stack
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.server
 SESSIONS = int(os.environ.get("FACEID_TEST_SESSIONS", "100"))
-LONGEST = 60 + SESSIONS / 5
-"""Seconds that one engine may take, on a machine that has other work too."""
-SETTLE = 1.5
-"""Seconds in which nothing may come any more after the last decision."""
+LONGEST = 90 + SESSIONS / 5
+"""Seconds that one engine may take on a busy machine."""
+SETTLE = 0.5
+"""Seconds in which a second decision would come."""
 SETTINGS = {
     "FACEID_READ_SPACING_SECONDS": "0.5,1",
     "FACEID_HINT_DELAY_SECONDS": "1",
     "FACEID_TOKEN_LIFE_SECONDS": "30",
-    "FACEID_GETRESULT_TIMEOUT_SECONDS": "5",
 }
 OF_THE_RUN = {"biz_id", "received_at", "decided_at", "channels", "supersedes"}
-"""What is another in every run: ids, times, and which callback came first."""
+"""Fields that differ between runs: ids, times, and the channels heard from by then."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one choice of engines has made of the sessions."""
+    """The decisions on one choice of engines."""
 
     decisions: dict[int, list[str]]
-    """By the session's number, each decision without what is the run's alone."""
+    """By the session's number, each decision without `OF_THE_RUN`."""
     twice: int
     """Sessions with two decisions of the same revision."""
     repeats: int
-    """Messages under an id that had come before."""
+    """Messages with the id of an earlier one."""
     unverified: int
     reads: int
     seconds: float
@@ -66,18 +65,21 @@ async def play(stack: Stack) -> Run:
     following = asyncio.create_task(watcher.watch())
     played = [one async for one in player.run(draw_sessions(SESSIONS, Random(7)))]
     wanted = {one.biz_id for one in played}
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LONGEST):
-            while wanted - {one.decision.biz_id for one in watcher.received}:  # noqa: ASYNC110 - other processes' work
-                await asyncio.sleep(0.1)
-    seconds = time.monotonic() - started
-    await asyncio.sleep(SETTLE)
-    following.cancel()
-    await watcher.close()
+    forged = sum(one.session.faults.forged is not None for one in played)
     with open_redis(stack.redis_url) as redis:
-        unverified = len(MessageSet(redis, "faceid", "unverified"))
-    decided = [one.decision for one in watcher.received]
-    return counted(played, decided, unverified, await player.max_reads(), seconds)
+        unverified = MessageSet(redis, "faceid", "unverified")
+        await eventually(
+            lambda: wanted <= {one.decision.biz_id for one in watcher.received} and len(unverified) >= forged,
+            LONGEST,
+            what="every decision",
+            of=stack.programs,
+        )
+        seconds = time.monotonic() - started
+        await asyncio.sleep(SETTLE)
+        following.cancel()
+        await watcher.close()
+        decided = [one.decision for one in watcher.received]
+        return counted(played, decided, len(unverified), await player.max_reads(), seconds)
 
 
 def counted(
@@ -93,7 +95,7 @@ def counted(
 
 
 def evidence(decision: Decision) -> str:
-    """The outcome, its reasons, and what it rests on."""
+    """The decision without the fields that differ between runs."""
     told = decision.model_dump(mode="json", exclude=OF_THE_RUN | {"biz_no"})
     return json.dumps(told, sort_keys=True)
 
@@ -125,6 +127,6 @@ def test_the_same_sessions_get_the_same_decisions_on_every_engine(
     print(f"{SESSIONS} sessions, queues on {broker}, results on {results}: {run}")
     assert sorted(run.decisions) == list(range(1, SESSIONS + 1)), "a session was lost"
     assert run.twice == 0
-    assert run.repeats == 0, "nothing was struck, so nothing had to be repeated"
+    assert run.repeats == 0, "no fault was injected"
     assert run.decisions == on_redis.decisions
     assert (run.unverified, run.reads) == (on_redis.unverified, on_redis.reads)

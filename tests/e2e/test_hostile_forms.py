@@ -1,4 +1,4 @@
-"""Broken and hostile forms through real processes: stored, answered, kept byte for byte, replayable once mended."""
+"""Broken and hostile forms through real processes: answered, stored unchanged, and replayed after a fix."""
 
 import asyncio
 import gzip
@@ -40,7 +40,7 @@ def multipart(boundary: str) -> bytes:
 
 @dataclass(frozen=True)
 class Message:
-    """What is posted, and what it has to be set aside for."""
+    """A request body, and the reason for which it is unverified."""
 
     content_type: str
     body: bytes
@@ -64,7 +64,7 @@ POSTS: dict[str, Message] = {
     "a foreign signature": Message(FORM, Genuine(TEXT, sign("guessed", TEXT)).body, "bad_signature"),
 }
 GENUINE = 3
-"""Good callbacks beside them, which a wrong secret sets aside too."""
+"""Good callbacks among them. With a wrong secret they are unverified too."""
 
 
 async def post_all(stack: Stack) -> dict[str, int]:
@@ -95,15 +95,15 @@ def redis(stack: Stack) -> "Iterator[Redis]":
 
 @pytest.fixture(scope="module")
 def statuses(stack: Stack, redis: "Redis") -> dict[str, int]:
-    """The answers, when all of it has been looked at."""
+    """The HTTP statuses, after the worker has judged every callback."""
     answered = asyncio.run(post_all(stack))
-    until(lambda: redis.zcard("faceid:unverified") == len(answered))
+    until(lambda: redis.zcard("faceid:unverified") == len(answered), what="every callback", of=stack.programs)
     return answered
 
 
 @pytest.fixture(scope="module")
 def kept(statuses: dict[str, int], redis: "Redis") -> dict[bytes, StoredMessage]:
-    """What was set aside, by its body."""
+    """The unverified callbacks, by their body."""
     return {item.message.body: item for item in MessageSet(redis, "faceid", "unverified") if item.message}
 
 
@@ -129,21 +129,25 @@ def test_the_listing_counts_them_by_reason(stack: Stack, kept: dict[bytes, Store
     assert {entry["reason"] for entry in listed} == {"bad_signature", "malformed"}
 
 
-def test_once_the_secret_is_mended_a_replay_decides_what_was_good_and_keeps_the_rest(
+def test_once_the_secret_is_fixed_a_replay_decides_what_was_good_and_keeps_the_rest(
     stack: Stack, redis: "Redis", kept: dict[bytes, StoredMessage], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     for worker in stack.workers:
         worker.stop()
-    mended = new_stack(
-        tmp_path_factory.mktemp("mended"),
+    fixed = new_stack(
+        tmp_path_factory.mktemp("fixed"),
         redis_url=stack.redis_url,
         worker_stages=((),),
         settings={"FACEID_RECONCILE": "never"},
     )
-    with mended.running():
-        ran = Faceid(mended.env)("unverified", "replay", "--all")
+    with fixed.running():
+        ran = Faceid(fixed.env)("unverified", "replay", "--all")
         left = {body for body, item in kept.items() if body not in bodies(GENUINE)}
-        until(lambda: len(decisions(redis)) == GENUINE and redis.zcard("faceid:unverified") == len(left))
+        until(
+            lambda: len(decisions(redis)) == GENUINE and redis.zcard("faceid:unverified") == len(left),
+            what="every callback",
+            of=fixed.programs,
+        )
         again = {item.message.body: item for item in MessageSet(redis, "faceid", "unverified") if item.message}
 
     assert ran.code == 0, ran.err

@@ -155,7 +155,7 @@ class Run:
         self.server.kill()
         asyncio.run(self._post_once("503"))
         self.server.start()
-        until(lambda: self._metric("/readyz").startswith(b"ready"))
+        until(lambda: self._metric("/readyz").startswith(b"ready"), of=self.stack.programs)
 
     async def _post_once(self, status: str) -> None:
         async with http_client() as http:
@@ -231,10 +231,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     try:
         with run.stack.running():
             asyncio.run(run.play())
-            until(lambda: len(decisions(run.redis)) == len(SESSIONS) + 1)
+            until(lambda: len(decisions(run.redis)) == len(SESSIONS) + 1, what="every decision", of=run.stack.programs)
             run.break_redis()
             run.spoil()
-            until(lambda: len(MessageSet(run.redis, "faceid", "dead")) == 3)
+            dead = MessageSet(run.redis, "faceid", "dead")
+            until(lambda: len(dead) == 3, what="the dead letters", of=run.stack.programs)
             run.list_everything()
             run.misconfigure(tmp_path_factory.mktemp("misconfigured"))
         run.read_logs()

@@ -1,9 +1,9 @@
-"""Whatever can become of a verification at FaceID, and whatever can happen to its callbacks, played end to end."""
+"""Every end of a verification at FaceID and every fault of its callbacks, played from end to end."""
 
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -13,8 +13,8 @@ from deploy.local.sessions import Session
 from deploy.local.stack import Stack
 from deploy.simulator.model.faults import Faults
 from deploy.simulator.model.scenarios import SCENARIOS
-from shared.events.cloudevent import from_event
-from tests.support.load import decisions
+from tests.support.load import alerts, decisions
+from tests.support.queues import is_idle
 from tests.support.redis_clients import open_redis
 from tests.support.stacks import new_stack
 from tests.support.waiting import until
@@ -30,7 +30,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Case:
-    """What is played, and what has to come of it; no outcome: no decision."""
+    """What is played, and the expected result. An empty `outcome` means that there is no decision."""
 
     scenario: str
     outcome: str = "APPROVED"
@@ -99,7 +99,7 @@ CASES = BY_SCENARIO | BY_FAULT
 
 @dataclass(frozen=True)
 class Ended:
-    """What came of one of them."""
+    """What one session led to."""
 
     decisions: list[dict[str, Any]]
     alerts: list[str]
@@ -107,14 +107,14 @@ class Ended:
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]]:
-    """All of them, played at once and waited for."""
+    """Play all sessions at once and wait for the end."""
     with (
         new_stack(tmp_path_factory.mktemp("scenarios"), worker_stages=((),), settings=SETTINGS).running() as stack,
         open_redis(stack.redis_url) as redis,
     ):
         played = asyncio.run(play(stack))
         due = sum(bool(case.outcome) for case in CASES.values())
-        until(lambda: len(decisions(redis)) >= due and idle(redis))
+        until(lambda: len(decisions(redis)) >= due and is_idle(redis), what="the end", of=stack.programs)
         yield {name: found(redis, one.biz_id) for name, one in played.items()}
 
 
@@ -127,18 +127,8 @@ async def play(stack: Stack) -> dict[str, FinishedSession]:
     return dict(await asyncio.gather(*(one(name, case) for name, case in CASES.items())))
 
 
-def idle(redis: "Redis") -> bool:
-    inner = [redis.xlen(f"faceid.{queue}") for queue in ("callbacks", "verified", "reconciled", "decided")]
-    return not any([*inner, redis.zcard("faceid:delayed"), redis.zcard("faceid:outbox")])
-
-
 def found(redis: "Redis", biz_id: str) -> Ended:
-    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange("faceid.alerts"))
-    alerts = [from_event(fields[b"body"]) for _, fields in entries]
-    return Ended(
-        [decision for decision in decisions(redis) if decision["biz_id"] == biz_id],
-        [alert.kind for alert in alerts if hasattr(alert, "kind") and alert.biz_id == biz_id],
-    )
+    return Ended(decisions(redis, biz_id), [alert.kind for alert in alerts(redis) if alert.biz_id == biz_id])
 
 
 def test_every_scenario_and_every_fault_of_a_callback_is_played() -> None:
@@ -148,7 +138,7 @@ def test_every_scenario_and_every_fault_of_a_callback_is_played() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_it_is_decided_once_and_as_it_should_be(name: str, ended: dict[str, Ended]) -> None:
+def test_each_session_is_decided_once_with_its_outcome(name: str, ended: dict[str, Ended]) -> None:
     case, end = CASES[name], ended[name]
     made = [(one["outcome"], tuple(reason["code"] for reason in one["reasons"])) for one in end.decisions]
     assert made == ([(case.outcome, case.reasons)] if case.outcome else [])
