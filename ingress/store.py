@@ -95,7 +95,7 @@ class Store:
         await self._publisher.close()
 
     def _exceeded_limit(self) -> str:
-        """`backlog`, `memory`, or empty. The workers go on meanwhile, so both fall again."""
+        """`backlog`, `memory`, or empty. Both fall again while the workers process messages."""
         if self.backlog > self._max_backlog:
             return "backlog"
         return "memory" if self.memory_share > self._max_memory_share else ""

@@ -101,7 +101,7 @@ def _decide_again(settings: Settings, case: CaseKey, evidence: StoredEvidence, n
     policy = Policy.load(policy_of(settings, case.account) or DEFAULT)
     verdict = classify(evidence.reconciled.evidence, policy)
     decision = decide(evidence.envelope, evidence.reconciled, verdict, policy, time.time())
-    return supersede(evidence.stored, evidence.decision, decision, by=os_user(), note=note)
+    return supersede(evidence.stored_decision, evidence.decision, decision, by=os_user(), note=note)
 
 
 def _commit(redis: Redis, settings: Settings, case: CaseKey, superseding: Superseding) -> None:

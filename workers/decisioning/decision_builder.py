@@ -87,7 +87,7 @@ def is_provisional(decision: Decision) -> bool:
 
 
 def is_better(new: Decision, old: Decision) -> bool:
-    """Whether the pipeline itself supersedes `old` by `new`: `new` rests on the answer that `old` lacks."""
+    """Whether the pipeline itself supersedes `old` by `new`: `new` is based on the answer that `old` lacks."""
     return new.reconciled and is_provisional(old)
 
 

@@ -21,7 +21,7 @@ NEWEST_SECRET: Final = 0
 class StoredEvidence:
     """A decided case: its current decision, and the evidence that the ledger holds."""
 
-    stored: bytes = field(repr=False)
+    stored_decision: bytes = field(repr=False)
     """The current decision, byte for byte as the ledger holds it."""
     decision: Decision
     """The same, parsed."""

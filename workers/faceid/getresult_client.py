@@ -86,7 +86,7 @@ class GetResultClient:
         self._client: Client = (
             ClientBuilder()
             .timeout(timedelta(seconds=timeout))
-            .connect_timeout(timedelta(seconds=min(timeout / 2, 5.0)))  # below `timeout`, to tell NO_CONNECTION apart
+            .connect_timeout(timedelta(seconds=min(timeout / 2, 5.0)))  # below `timeout`, to recognise NO_CONNECTION
             .max_connections(max_connections)
             .pool_max_idle_per_host(max_connections)
             .follow_redirects(False)  # a redirect would carry the secret to another host
@@ -138,7 +138,7 @@ class GetResultClient:
         return interpret(response.status, body, _retry_after(response))
 
 
-@lru_cache(maxsize=256)  # letting the client encode the query takes as long as the rest of the request
+@lru_cache(maxsize=256)  # letting the client encode the query takes as long as all other work of the request
 def _url_without_biz_id(base_url: str, key: str, secret: str) -> str:
     """The URL of an account's results, up to the value of `biz_id`."""
     query = urlencode({"api_key": key, "api_secret": secret, "return_verify_time": "1", "biz_id": ""})
@@ -193,7 +193,7 @@ def _seconds(retry_after: str | None) -> float:
 
 
 def _interpret_error(error: PyreqwestError) -> Answer:
-    """Tell a connection that was never made from one that broke after the request was sent.
+    """Distinguish a connection that was never made from one that broke after the request was sent.
 
     The library raises the same exception types for both; only the causes differ.
     """

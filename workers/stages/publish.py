@@ -34,8 +34,8 @@ class Publish:
     async def run(self, envelope: Envelope, decided: DecidedCase) -> StageResult:
         """Publish the case's current decision and its alerts, or nothing when they are published already.
 
-        The ledger keeps the first decision that is committed for a case. If this one rests on GetResult's answer and
-        the current one lacks it, this one supersedes it, and the outbox publishes the new revision.
+        The ledger keeps the first decision that is committed for a case. If this one is based on GetResult's answer
+        and the current one lacks it, this one supersedes it, and the outbox publishes the new revision.
         """
         case, decision, dumped = CaseKey(envelope.account, decided.biz_id), decided.decision, decided.dump()
         while True:

@@ -107,8 +107,8 @@ class RefusingPublisher:
 async def test_a_message_that_the_broker_refuses_fails_alone() -> None:
     store = Store(cast("AsyncPublisher", RefusingPublisher()), "p", max_backlog=100, max_memory_share=0.9, timeout=5)
     puts = [store.put(envelope(body)) for body in (b"good", b"bad", b"fine")]
-    told = await asyncio.gather(*puts, return_exceptions=True)
-    assert [str(answer) for answer in told] == ["None", "OutOfMemoryError", "None"]
+    answers = await asyncio.gather(*puts, return_exceptions=True)
+    assert [str(answer) for answer in answers] == ["None", "OutOfMemoryError", "None"]
 
 
 async def test_a_hanging_broker_raises_not_stored_after_the_timeout(store: Store, broker: Broker) -> None:

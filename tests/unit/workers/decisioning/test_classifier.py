@@ -1,3 +1,5 @@
+"""The classifier: which reasons and which outcome the evidence of a case gets."""
+
 import json
 from typing import Any
 
@@ -18,7 +20,7 @@ SCORES = "liveness_result.face_genuineness"
 CONFIDENCE = "verify_result__result_ref1__confidence"
 
 
-def judged(payload: Payload, policy: Policy = POLICY) -> Verdict:
+def classified(payload: Payload, policy: Policy = POLICY) -> Verdict:
     """The verdict on a payload that callback and GetResult agree on."""
     return classify(Evidence(payload, payload), policy)
 
@@ -65,12 +67,12 @@ def test_every_vector_has_an_expected_verdict() -> None:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_vector_gets_its_expected_verdict(name: str) -> None:
-    verdict = judged(callback(name))
+    verdict = classified(callback(name))
     assert (verdict.outcome, codes(verdict)) == EXPECTED[name]
 
 
 def test_the_official_example_is_rejected_with_its_reasons() -> None:
-    attack, face = judged(callback("official-page-example")).reasons
+    attack, face = classified(callback("official-page-example")).reasons
     assert (attack.field, attack.value, attack.limit) == (f"{SCORES}.synthetic_face_confidence", 0.88, 0.5)
     assert (face.field, face.value, face.limit) == ("verify_result.result_ref1.confidence", 68.918, (64.0, 69.0))
     assert (attack.effect, face.effect) == (Effect.REJECT, Effect.REVIEW)
@@ -78,38 +80,38 @@ def test_the_official_example_is_rejected_with_its_reasons() -> None:
 
 def test_a_sibling_products_callback_is_undetermined() -> None:
     text = next(vector["data"] for vector in SIGNATURES if vector["name"] == "wire-capture-2016")
-    verdict = judged(Payload.from_json(text))
+    verdict = classified(Payload.from_json(text))
     assert (verdict.outcome, codes(verdict)) == (Outcome.UNDETERMINED, ["EVIDENCE_INCOMPLETE"])
     assert verdict.reasons[0].field == "status"
 
 
 @pytest.mark.parametrize("ok", ["ok", "Ok", "OK ", "PASS", "", "SUCCESS"])
 def test_an_unknown_status_is_undetermined(ok: str) -> None:
-    verdict = judged(callback(status=ok))
+    verdict = classified(callback(status=ok))
     assert (verdict.outcome, codes(verdict)) == (Outcome.UNDETERMINED, ["UNKNOWN_STATUS"])
     assert verdict.reasons[0].value == ok
 
 
 @pytest.mark.parametrize("status", [REMOVED, None, ["OK"]])
 def test_a_missing_status_is_incomplete_evidence(status: Any) -> None:
-    verdict = judged(callback(status=status))
+    verdict = classified(callback(status=status))
     assert (codes(verdict), verdict.reasons[0].field) == (["EVIDENCE_INCOMPLETE"], "status")
 
 
 @pytest.mark.parametrize("reason", ["NETWORK_ERROR", "PERMISSIONS_ERROR", "SUPPORT_ERROR"])
 def test_an_unsupported_browser_comes_with_its_reason(reason: str) -> None:
-    (found,) = judged(callback("webrtc-unsupported", fail_reason=reason)).reasons
+    (found,) = classified(callback("webrtc-unsupported", fail_reason=reason)).reasons
     assert (found.code, found.field, found.value) == ("WEBRTC_UNSUPPORTED", "fail_reason", reason)
 
 
 def test_an_unsupported_browser_may_come_without_reason() -> None:
-    (found,) = judged(callback("webrtc-unsupported", fail_reason=REMOVED)).reasons
+    (found,) = classified(callback("webrtc-unsupported", fail_reason=REMOVED)).reasons
     assert (found.code, found.field, found.value) == ("WEBRTC_UNSUPPORTED", "status", "WEBRTC_UNSUPPORTED")
 
 
 @pytest.mark.parametrize("status", ["CANCELLED", "TIMEOUT", "FAILED", "WEBRTC_UNSUPPORTED"])
 def test_a_flow_that_ended_early_is_incomplete_whatever_its_other_fields_say(status: str) -> None:
-    verdict = judged(callback("official-page-example", status=status))
+    verdict = classified(callback("official-page-example", status=status))
     assert verdict.outcome is Outcome.INCOMPLETE
     assert len(verdict.reasons) == 1
 
@@ -123,7 +125,7 @@ def test_a_flow_that_ended_early_is_incomplete_whatever_its_other_fields_say(sta
     ],
 )  # fmt: skip
 def test_a_confidence_equal_to_a_threshold_reaches_it(confidence: Any, code: str) -> None:
-    assert codes(judged(callback(**{CONFIDENCE: confidence}))) == [code]
+    assert codes(classified(callback(**{CONFIDENCE: confidence}))) == [code]
 
 
 @pytest.mark.parametrize(
@@ -139,15 +141,15 @@ def test_thresholds_are_those_of_the_payload_and_the_policys_rate(thresholds: di
     policy = Policy(version="1", faces=Faces(approve_rate=rate))
     exact = {"verify_result__result_ref1": {"confidence": thresholds[rate], "thresholds": thresholds}}
     under = {"verify_result__result_ref1": {"confidence": thresholds[rate] - 0.001, "thresholds": thresholds}}
-    (reason,) = judged(callback(**exact), policy).reasons
+    (reason,) = classified(callback(**exact), policy).reasons
     assert (reason.code, reason.limit) == ("FACE_MATCHED", thresholds[rate])
-    assert "FACE_MATCHED" not in codes(judged(callback(**under), policy))
+    assert "FACE_MATCHED" not in codes(classified(callback(**under), policy))
 
 
 def test_between_equal_rates_there_is_no_review() -> None:
     policy = Policy(version="1", faces=Faces(approve_rate="1e-3", review_rate="1e-3"))
-    assert codes(judged(callback(**{CONFIDENCE: 64}), policy)) == ["FACE_MATCHED"]
-    assert codes(judged(callback(**{CONFIDENCE: 63.999}), policy)) == ["FACE_BELOW_THRESHOLD"]
+    assert codes(classified(callback(**{CONFIDENCE: 64}), policy)) == ["FACE_MATCHED"]
+    assert codes(classified(callback(**{CONFIDENCE: 63.999}), policy)) == ["FACE_BELOW_THRESHOLD"]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ def test_between_equal_rates_there_is_no_review() -> None:
 )
 def test_a_margin_raises_both_face_thresholds(confidence: float, code: str) -> None:
     policy = Policy(version="1", faces=Faces(margin=0.3))
-    assert codes(judged(callback(**{CONFIDENCE: confidence}), policy)) == [code]
+    assert codes(classified(callback(**{CONFIDENCE: confidence}), policy)) == [code]
 
 
 @pytest.mark.parametrize(
@@ -195,16 +197,16 @@ def test_a_margin_raises_both_face_thresholds(confidence: float, code: str) -> N
     ],
 )
 def test_missing_numbers_are_undetermined(changes: dict[str, Any], field: str) -> None:
-    verdict = judged(callback(**changes))
+    verdict = classified(callback(**changes))
     assert verdict.outcome is Outcome.UNDETERMINED
     assert [reason.field for reason in verdict.reasons if reason.code == "EVIDENCE_INCOMPLETE"] == [field]
 
 
 def test_an_invalid_score_is_missing_and_incomplete() -> None:
-    verdict = judged(callback(liveness_result__face_genuineness__mask_confidence=True))
+    verdict = classified(callback(liveness_result__face_genuineness__mask_confidence=True))
     assert codes(verdict) == ["FACE_MATCHED", "GENUINENESS_MISSING", "EVIDENCE_INCOMPLETE"]
     relaxed = Policy(version="1", genuineness=Scores(required=False))
-    verdict = judged(callback(liveness_result__face_genuineness="fine"), relaxed)
+    verdict = classified(callback(liveness_result__face_genuineness="fine"), relaxed)
     assert (verdict.outcome, codes(verdict)) == (Outcome.UNDETERMINED, ["FACE_MATCHED", "EVIDENCE_INCOMPLETE"])
 
 
@@ -219,7 +221,7 @@ def test_an_invalid_score_is_missing_and_incomplete() -> None:
     ],
 )
 def test_an_invalid_part_that_no_rule_reads_does_not_matter(changes: dict[str, Any]) -> None:
-    assert judged(callback(**changes)).outcome is Outcome.APPROVED
+    assert classified(callback(**changes)).outcome is Outcome.APPROVED
 
 
 @pytest.mark.parametrize(
@@ -228,12 +230,12 @@ def test_an_invalid_part_that_no_rule_reads_does_not_matter(changes: dict[str, A
 )
 class TestSpoofScores:
     def test_a_score_above_its_threshold_is_an_attack(self, kind: str, code: str) -> None:
-        verdict = judged(callback(**{f"liveness_result__face_genuineness__{kind}_confidence": 0.500001}))
+        verdict = classified(callback(**{f"liveness_result__face_genuineness__{kind}_confidence": 0.500001}))
         assert (verdict.outcome, codes(verdict)) == (Outcome.REJECTED, ["FACE_MATCHED", code])
         assert (verdict.reasons[1].value, verdict.reasons[1].limit) == (0.500001, 0.5)
 
     def test_a_score_equal_to_its_threshold_is_no_attack(self, kind: str, code: str) -> None:
-        assert codes(judged(callback(**{f"liveness_result__face_genuineness__{kind}_confidence": "0.50"}))) == [
+        assert codes(classified(callback(**{f"liveness_result__face_genuineness__{kind}_confidence": "0.50"}))) == [
             "FACE_MATCHED"
         ]
 
@@ -241,18 +243,18 @@ class TestSpoofScores:
         policy = Policy(version="1", genuineness=Scores(margin=0.1))
         path = f"liveness_result__face_genuineness__{kind}_confidence"
         low = {f"liveness_result__face_genuineness__{other}_confidence": 0 for other in ("synthetic_face", "mask")}
-        assert judged(callback(**{**low, path: 0.4}), policy).outcome is Outcome.APPROVED
-        assert codes(judged(callback(**{**low, path: 0.401}), policy)) == ["FACE_MATCHED", code]
+        assert classified(callback(**{**low, path: 0.4}), policy).outcome is Outcome.APPROVED
+        assert codes(classified(callback(**{**low, path: 0.401}), policy)) == ["FACE_MATCHED", code]
 
     @pytest.mark.parametrize("part", ["confidence", "threshold"])
     def test_a_missing_score_is_reviewed(self, kind: str, code: str, part: str) -> None:
-        verdict = judged(callback(**{f"liveness_result__face_genuineness__{kind}_{part}": REMOVED}))
+        verdict = classified(callback(**{f"liveness_result__face_genuineness__{kind}_{part}": REMOVED}))
         assert (verdict.outcome, codes(verdict)) == (Outcome.REVIEW, ["FACE_MATCHED", "GENUINENESS_MISSING"])
         assert verdict.reasons[1].field == f"{SCORES}.{kind}_{part}"
 
     def test_a_missing_score_passes_where_none_is_required(self, kind: str, code: str) -> None:
         policy = Policy(version="1", genuineness=Scores(required=False))
-        verdict = judged(callback(**{f"liveness_result__face_genuineness__{kind}_confidence": None}), policy)
+        verdict = classified(callback(**{f"liveness_result__face_genuineness__{kind}_confidence": None}), policy)
         assert codes(verdict) == ["FACE_MATCHED"]
 
 
@@ -262,25 +264,25 @@ def test_equality_holds_to_the_last_digit(threshold: float) -> None:
     clean = {**CALLBACKS["clean-pass"]["liveness_result"]["face_genuineness"], **scores}
     face = {"confidence": threshold, "thresholds": {"1e-3": threshold, "1e-4": threshold}}
     payload = callback(liveness_result__face_genuineness=clean, verify_result__result_ref1=face)
-    assert codes(judged(payload)) == ["FACE_MATCHED"]
+    assert codes(classified(payload)) == ["FACE_MATCHED"]
 
 
 def test_a_margin_greater_than_a_threshold_still_lets_a_zero_pass() -> None:
     policy = Policy(version="1", genuineness=Scores(margin=1.0))
     zero = {f"liveness_result__face_genuineness__{kind}_confidence": 0 for kind in ("synthetic_face", "mask")}
-    assert judged(callback(**zero), policy).outcome is Outcome.APPROVED
+    assert classified(callback(**zero), policy).outcome is Outcome.APPROVED
 
 
 @pytest.mark.parametrize(("flag", "attacked"), [(0, False), (1, True), ("1", True), (1.0, True), (None, False)])
 def test_a_replaced_face_is_an_attack(flag: Any, attacked: bool) -> None:
-    verdict = judged(callback(liveness_result__face_genuineness__face_replaced=flag))
+    verdict = classified(callback(liveness_result__face_genuineness__face_replaced=flag))
     assert ("ATTACK_FACE_REPLACED" in codes(verdict)) is attacked
     assert (verdict.outcome is Outcome.REJECTED) is attacked
 
 
 def test_an_attack_counts_although_liveness_passed() -> None:
     """With fmp_mode=1 the vendor leaves the scores out of the liveness result."""
-    verdict = judged(callback("mask-attack", liveness_result__result="PASS"))
+    verdict = classified(callback("mask-attack", liveness_result__result="PASS"))
     assert verdict.outcome is Outcome.REJECTED
 
 
@@ -288,19 +290,19 @@ def test_an_attack_counts_although_liveness_passed() -> None:
     ("tag", "several"), [("0", False), (0, False), (0.0, False), (REMOVED, False), ("1", True), (1, True), ("2", True)]
 )
 def test_several_faces_are_reviewed(tag: Any, several: bool) -> None:
-    assert ("MULTIPLE_FACES" in codes(judged(callback(multifaces_tag=tag)))) is several
+    assert ("MULTIPLE_FACES" in codes(classified(callback(multifaces_tag=tag)))) is several
 
 
 def test_the_worst_of_several_comparisons_decides() -> None:
     low = {"confidence": 12.5, "thresholds": {"1e-3": 62.169, "1e-4": 69.315}}
-    verdict = judged(callback("two-refs", verify_result__result_ref2=low))
+    verdict = classified(callback("two-refs", verify_result__result_ref2=low))
     assert (verdict.outcome, codes(verdict)) == (Outcome.REJECTED, ["FACE_MATCHED", "FACE_BELOW_THRESHOLD"])
     assert verdict.reasons[1].field == "verify_result.result_ref2.confidence"
 
 
 def test_only_the_comparisons_that_the_policy_names_must_match() -> None:
     policy = Policy(version="1", faces=Faces(required=("result_ref2",)))
-    verdict = judged(callback("two-refs", verify_result__result_ref1={"confidence": 0}), policy)
+    verdict = classified(callback("two-refs", verify_result__result_ref1={"confidence": 0}), policy)
     assert [(reason.code, reason.field) for reason in verdict.reasons] == [
         ("FACE_MATCHED", "verify_result.result_ref2.confidence")
     ]
@@ -308,24 +310,24 @@ def test_only_the_comparisons_that_the_policy_names_must_match() -> None:
 
 def test_a_missing_comparison_that_the_policy_names_is_incomplete_evidence() -> None:
     policy = Policy(version="1", faces=Faces(required=("result_ref1", "result_ref2")))
-    verdict = judged(callback(), policy)
+    verdict = classified(callback(), policy)
     assert (verdict.outcome, codes(verdict)) == (Outcome.UNDETERMINED, ["FACE_MATCHED", "EVIDENCE_INCOMPLETE"])
     assert verdict.reasons[1].field == "verify_result.result_ref2"
 
 
 @pytest.mark.parametrize("name", ["liveness-only", "verify-null"])
 def test_liveness_alone_approves_only_where_the_policy_says_so(name: str) -> None:
-    verdict = judged(callback(name), ALONE)
+    verdict = classified(callback(name), ALONE)
     assert (verdict.outcome, codes(verdict)) == (Outcome.APPROVED, ["LIVENESS_ONLY"])
-    assert judged(callback(name)).outcome is Outcome.UNDETERMINED
+    assert classified(callback(name)).outcome is Outcome.UNDETERMINED
 
 
 def test_a_liveness_only_policy_still_rejects_a_bad_comparison() -> None:
-    assert judged(callback("below-1e-3"), ALONE).outcome is Outcome.REJECTED
-    assert judged(callback(verify_result={}), ALONE).outcome is Outcome.UNDETERMINED
-    assert judged(callback(verify_result=[]), ALONE).outcome is Outcome.UNDETERMINED
-    assert codes(judged(callback("liveness-fail"), ALONE)) == ["LIVENESS_FAILED"]
-    assert codes(judged(callback("liveness-only", liveness_result=REMOVED), ALONE)) == ["EVIDENCE_INCOMPLETE"]
+    assert classified(callback("below-1e-3"), ALONE).outcome is Outcome.REJECTED
+    assert classified(callback(verify_result={}), ALONE).outcome is Outcome.UNDETERMINED
+    assert classified(callback(verify_result=[]), ALONE).outcome is Outcome.UNDETERMINED
+    assert codes(classified(callback("liveness-fail"), ALONE)) == ["LIVENESS_FAILED"]
+    assert codes(classified(callback("liveness-only", liveness_result=REMOVED), ALONE)) == ["EVIDENCE_INCOMPLETE"]
 
 
 @pytest.mark.parametrize(
@@ -338,14 +340,14 @@ def test_a_liveness_only_policy_still_rejects_a_bad_comparison() -> None:
     ],
 )
 def test_an_error_of_the_comparison_takes_precedence_over_a_match(message: str, code: str, outcome: str) -> None:
-    verdict = judged(callback(verify_result__error_message=message))
+    verdict = classified(callback(verify_result__error_message=message))
     assert (verdict.outcome, codes(verdict)) == (outcome, ["FACE_MATCHED", code])
     assert (verdict.reasons[1].field, verdict.reasons[1].value) == ("verify_result.error_message", message)
 
 
 @pytest.mark.parametrize("message", [None, ""])
 def test_no_error_message_is_no_error(message: str | None) -> None:
-    assert judged(callback(verify_result__error_message=message)).outcome is Outcome.APPROVED
+    assert classified(callback(verify_result__error_message=message)).outcome is Outcome.APPROVED
 
 
 def test_all_reasons_are_listed_in_the_fixed_order() -> None:
@@ -453,13 +455,13 @@ def test_the_strongest_effect_decides(effects: tuple[Any, Any, Any], outcome: st
     policy = Policy(
         version="1", effects=Effects(ATTACK_MASK=mask, EVIDENCE_INCOMPLETE=incomplete, MULTIPLE_FACES=several)
     )
-    verdict = judged(callback("mask-attack", verify_result=REMOVED, multifaces_tag="1"), policy)
+    verdict = classified(callback("mask-attack", verify_result=REMOVED, multifaces_tag="1"), policy)
     assert codes(verdict) == ["ATTACK_MASK", "MULTIPLE_FACES", "EVIDENCE_INCOMPLETE"]
     assert verdict.outcome == outcome
 
 
 def test_a_verdict_shows_the_classified_payload() -> None:
-    verdict = judged(callback("two-refs"))
+    verdict = classified(callback("two-refs"))
     assert verdict.status == "OK"
     assert verdict.liveness is not None
     assert (verdict.liveness.result, verdict.liveness.procedure_type) == ("PASS", "still")
@@ -471,7 +473,7 @@ def test_a_verdict_shows_the_classified_payload() -> None:
 
 
 def test_a_verdict_shows_absent_parts_as_absent() -> None:
-    verdict = judged(callback("cancelled"))
+    verdict = classified(callback("cancelled"))
     assert (verdict.liveness, verdict.genuineness, verdict.faces) == (None, None, ())
 
 
@@ -482,15 +484,15 @@ def test_the_customers_ids_come_from_the_callback_if_there_is_one() -> None:
 
 def test_a_long_value_is_cut_in_a_reason() -> None:
     for changes in ({"status": "X" * 9999}, {"liveness_result__result": "X" * 9999}, {"multifaces_tag": "X" * 9999}):
-        reasons = judged(callback(**changes)).reasons
+        reasons = classified(callback(**changes)).reasons
         assert any(reason.value == "X" * 64 for reason in reasons)
 
 
 def test_every_reason_can_be_reached() -> None:
-    verdicts = [judged(callback(name)) for name in CALLBACKS]
+    verdicts = [classified(callback(name)) for name in CALLBACKS]
     verdicts += [
-        judged(callback("liveness-only"), ALONE),
-        judged(callback(liveness_result__face_genuineness__face_replaced=1)),
+        classified(callback("liveness-only"), ALONE),
+        classified(callback(liveness_result__face_genuineness__face_replaced=1)),
         classify(Evidence(callback(), callback("mask-attack")), POLICY),
         classify(Evidence(callback(), None, "BUDGET_SPENT"), POLICY),
         classify(Evidence(None, None, "DATA_DESTROYED"), POLICY),
@@ -524,7 +526,7 @@ POLICIES = [
 ]
 
 
-def garbled(changes: list[tuple[str, Any]]) -> Payload:
+def with_values(changes: list[tuple[str, Any]]) -> Payload:
     payload = json.loads(json.dumps(CALLBACKS["clean-pass"]))
     for path, value in changes:
         *way, last = path.split("__")
@@ -542,10 +544,12 @@ CHANGES = st.lists(st.tuples(st.sampled_from(PATHS), VALUES), max_size=4)
 @settings(max_examples=300, deadline=None)
 @given(CHANGES, CHANGES, st.sampled_from(["both", "callback", "result"]), st.sampled_from(POLICIES))
 def test_nothing_is_approved_without_a_live_person_and_a_match(
-    told: list[tuple[str, Any]], read: list[tuple[str, Any]], which: str, policy: Policy
+    callback_values: list[tuple[str, Any]], result_values: list[tuple[str, Any]], which: str, policy: Policy
 ) -> None:
     evidence = Evidence(
-        garbled(told) if which != "result" else None, garbled(read) if which != "callback" else None, "BUDGET_SPENT"
+        with_values(callback_values) if which != "result" else None,
+        with_values(result_values) if which != "callback" else None,
+        "BUDGET_SPENT",
     )
     verdict = classify(evidence, policy)
     assert verdict == classify(evidence, policy)

@@ -1,3 +1,5 @@
+"""Which fields of a callback and GetResult's answer are compared, and the fingerprint of those fields."""
+
 import json
 from typing import Any
 

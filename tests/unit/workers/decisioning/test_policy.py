@@ -1,3 +1,5 @@
+"""The policy file: what it accepts, how it reports faults, and how it is described."""
+
 from pathlib import Path
 
 import pytest
@@ -59,7 +61,7 @@ def test_a_file_may_leave_out_what_it_does_not_change(file: Path) -> None:
 
 
 def test_all_faults_are_listed_in_plain_sentences(file: Path) -> None:
-    told = faults(
+    found = faults(
         file,
         """
         version = ""
@@ -79,12 +81,12 @@ def test_all_faults_are_listed_in_plain_sentences(file: Path) -> None:
         NO_SUCH_CODE = "review"
         """,
     )
-    assert [fault.partition(":")[0] for fault in told] == [
+    assert [fault.partition(":")[0] for fault in found] == [
         "version", "faces.review_rate", "faces.margin", "faces.required", "faces.liveness_only", "genuineness.margin",
         "effects.FACE_MATCHED", "effects.ATTACK_MASK", "effects.MULTIPLE_FACES", "effects.NO_SUCH_CODE", "colour",
     ]  # fmt: skip
-    assert "effects.FACE_MATCHED: must be 'approve' or 'review'" in told
-    assert "colour: there is no such setting" in told
+    assert "effects.FACE_MATCHED: must be 'approve' or 'review'" in found
+    assert "colour: there is no such setting" in found
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_the_same_evidence_and_policy_give_the_same_decision(reconciled: Reconci
     assert decide(stored_evidence.envelope, stored_evidence.reconciled, verdict, POLICY, ISSUED_AT + 3.25) == made_on(
         reconciled
     )
-    assert stored_evidence.stored == dumped(made_on(reconciled))
+    assert stored_evidence.stored_decision == dumped(made_on(reconciled))
 
 
 def test_a_late_answer_is_part_of_the_stored_evidence() -> None:

@@ -1,3 +1,5 @@
+"""The limit of GetResult calls in flight: halved by refusals, raised by successes."""
+
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager

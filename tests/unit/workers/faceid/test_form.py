@@ -1,3 +1,5 @@
+"""The posted form: decoded exactly once, and refused unless it has one data and one sign."""
+
 import gzip
 import time
 from typing import Any

@@ -1,3 +1,5 @@
+"""The payload model: every field of FaceID's callback page, in every form that FaceID sends."""
+
 import json
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""The signature: made as FaceID makes it, matched with every live secret."""
+
 import struct
 from typing import Any
 

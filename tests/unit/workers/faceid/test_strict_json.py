@@ -1,3 +1,5 @@
+"""Strict JSON: what is refused, and that everything else is parsed as json.loads parses it."""
+
 import json
 import math
 import time

@@ -1,3 +1,5 @@
+"""Verification: who signed an arrival, which case it belongs to, and what is refused."""
+
 import json
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -253,7 +255,7 @@ def test_verify_raises_only_unverified_for_a_signed_text(data: bytes) -> None:
 @given(st.integers(0, len(OFFICIAL["data"]) - 1), st.characters(max_codepoint=126))
 def test_a_changed_character_is_a_bad_signature(position: int, character: str) -> None:
     text = OFFICIAL["data"]
-    garbled = text[:position] + character + text[position + 1 :]
-    if garbled != text:
-        body = urlencode({"data": garbled, "sign": OFFICIAL["sign"]}).encode()
+    altered = text[:position] + character + text[position + 1 :]
+    if altered != text:
+        body = urlencode({"data": altered, "sign": OFFICIAL["sign"]}).encode()
         assert refused(posted(body), [SECRET]).reason == "bad_signature"
