@@ -15,7 +15,6 @@ from shared.messaging.delivery import POISON_DELIVERIES, Delivery
 from shared.messaging.envelope import Envelope, Undecodable
 from shared.messaging.topology import BY_QUEUE, Stage
 from workers.runtime import stage_result
-from workers.runtime.backoff import full_jitter
 from workers.runtime.settlement import Item, Settlement, Settler
 from workers.runtime.stage_result import NAMES, StageResult
 
@@ -121,3 +120,8 @@ def _log_attempt(item: Item, result: StageResult, started: float) -> None:
         attempt=envelope.attempts + 1,
         elapsed_ms=round((time.perf_counter() - started) * 1000, 2),
     )
+
+
+def full_jitter(attempt: int, base: float, cap: float, random: Random) -> float:
+    """Seconds to wait after failed attempt `attempt` (from 1): a random time up to base * 2^(attempt-1) and `cap`."""
+    return random.uniform(0, min(cap, base * 2.0 ** min(attempt - 1, 62)))

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from workers.runtime.backoff import full_jitter
+from workers.runtime.runner import full_jitter
 
 
 def longest(attempt: int, base: float = 1.0, cap: float = 60.0) -> float:
