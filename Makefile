@@ -8,13 +8,16 @@ STAMP := $(VENV)/.installed
 
 .PHONY: help
 help: ## Show this help
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+.PHONY: install
+install: $(STAMP) ## Install everything into .venv
 
 .PHONY: demo
 demo: $(STAMP) ## Run the whole pipeline on this machine: 300 sessions, counted
@@ -72,6 +75,10 @@ fuzz: $(STAMP) ## Post hostile bodies: 400,000 to the verifier, 20,000 through t
 .PHONY: contract
 contract: $(STAMP) ## Write what consumers rely on: schemas, AsyncAPI document, golden messages
 	$(BIN)/python -m deploy.contract
+
+.PHONY: reference
+reference: $(STAMP) ## Write the generated parts of docs/reference
+	$(BIN)/python -m deploy.reference
 
 .PHONY: fmt
 fmt: $(STAMP) ## Format the code

@@ -1,0 +1,4 @@
+"""Writes the generated parts of `docs/reference/`: `make reference`.
+
+No process of the pipeline imports this.
+"""
