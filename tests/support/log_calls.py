@@ -66,9 +66,9 @@ def _events(call: ast.Call, method: ast.Attribute, names: dict[str, list[ast.exp
     first = call.args[0]
     texts = names.get(first.id, []) if isinstance(first, ast.Name) else [first]
     bound = method.value.keywords if isinstance(method.value, ast.Call) else []
-    fields = {keyword.arg for keyword in (*call.keywords, *bound) if keyword.arg} - {"exc_info"}
-    if method.attr == "exception":
-        fields |= {"error", "where"}
+    fields = {keyword.arg for keyword in (*call.keywords, *bound) if keyword.arg}
+    if method.attr == "exception" or "exc_info" in fields:
+        fields = fields - {"exc_info"} | {"error", "where"}
     for text in texts:
         if not isinstance(text, ast.Constant) or not isinstance(text.value, str):
             raise TypeError(f"{file}:{call.lineno}: the event is not constant")

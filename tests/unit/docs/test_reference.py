@@ -1,10 +1,12 @@
 """The reference pages say what the code says: nothing is missing on a page, and nothing is left from earlier."""
 
+import dataclasses
 import importlib
 import io
 import json
 import pkgutil
 import re
+from typing import Final
 
 import pytest
 import structlog
@@ -14,14 +16,25 @@ from pydantic import SecretStr
 import ingress
 import shared
 import workers
+from console.case.timeline import CaseTimeline, Reads
+from console.dead_letters.rendering import summary
+from console.doctor.checks import Finding
+from console.settings import Row as Setting
+from console.status.snapshot import Breaker, Queue, Reader, Results, SetCounts, Status, Worker
 from deploy.reference.commands import walk
 from deploy.reference.pages import FOLDER, pages
 from deploy.simulator.model.settings import SimulatorSettings
 from shared import logs
+from shared.messaging.stored_message import StoredMessage
 from shared.settings import Account
 from tests.support.log_calls import product_log_calls
 from tests.support.markdown import Row, rows
 from tests.support.redis_keys import product_keys
+
+
+def names(kind: type) -> set[str]:
+    """The fields of a dataclass."""
+    return {field.name for field in dataclasses.fields(kind)}
 
 
 def page(name: str) -> list[Row]:
@@ -118,3 +131,30 @@ def test_every_redis_key_is_on_the_page_and_the_reverse() -> None:
 def pattern(key: str) -> str:
     """A key of the page with `*` for the prefix and for each value: faceid:case:{ACCOUNT}:BIZ_ID is *:case:{*}:*."""
     return re.sub("[A-Z][A-Z_]*", "*", key.replace("faceid", "*", 1))
+
+
+JSON_KEYS: Final[dict[str, set[str]]] = {
+    "faceid status": names(Status) | {"warnings"},
+    "faceid status: queues": names(Queue),
+    "faceid status: message_sets": names(SetCounts),
+    "faceid status: workers": names(Worker),
+    "faceid status: breakers": names(Breaker),
+    "faceid status: results": names(Results) | names(Reader),
+    "faceid settings": names(Setting),
+    "faceid doctor": names(Finding),
+    "faceid case show": names(CaseTimeline),
+    "faceid case show: reads": names(Reads),
+    "faceid dead list": set(summary(StoredMessage("1", "verify", "error", "", 0.0), 0.0)),
+}
+"""The keys of the JSON outputs that the code has as a type, by command, and by key where an object is inside."""
+
+
+@pytest.mark.parametrize("output", JSON_KEYS)
+def test_every_key_of_a_json_output_is_on_the_page_and_the_reverse(output: str) -> None:
+    command, _, inside = output.partition(": ")
+    told = [row for row in page("json-outputs") if f"`{command} --json`" in row.section]
+    if inside:
+        (row,) = [row for row in told if row.first == inside]
+        assert JSON_KEYS[output] <= Row("", ("meaning",), (row["meaning"],)).names
+    else:
+        assert {name for row in told for name in Row("", ("key",), (row.cells[0],)).names} == JSON_KEYS[output]
