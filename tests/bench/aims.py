@@ -1,4 +1,4 @@
-"""What this pipeline is meant to reach beside the others, and whether it does."""
+"""The speed that this pipeline must reach compared with others, and whether it does."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from tests.bench.parts import ingress, latency, queue, whole
 from tests.bench.peer import peers
 
 Speed = Callable[[str], float]
-"""How fast a row is: by the clock, or by the CPU time that it took, which a busy machine disturbs less."""
+"""The speed of a row: by the clock, or by the CPU time, which depends less on other work of the machine."""
 
 
 @dataclass(frozen=True)
 class Aim:
-    """How much faster than others one part should be, at least."""
+    """How many times faster than another one this pipeline must be in one part."""
 
     work: str
     part: str
@@ -23,15 +23,15 @@ class Aim:
     aim: float
 
     def line(self, rows: Rows) -> tuple[str, ...]:
-        """As a row of the table."""
+        """The row of the table."""
         found = self.measured(rows, lambda name: median_of(rows, name, "rate"))
         by_cpu = self.measured(rows, lambda name: 1e6 / median_of(rows, name, "cpu_us"))
         return (self.work, f"{self.aim:g} x", f"{found:.2f} x", f"{by_cpu:.2f} x", "yes" if found >= self.aim else "no")
 
 
 @dataclass(frozen=True)
-class Within:
-    """How many milliseconds 99 of a hundred callbacks should take, at most."""
+class LatencyAim:
+    """The most milliseconds that 99 of 100 callbacks may take."""
 
     work: str
     part: str
@@ -39,7 +39,7 @@ class Within:
     aim: float
 
     def line(self, rows: Rows) -> tuple[str, ...]:
-        """As a row of the table."""
+        """The row of the table."""
         found = median_of(rows, self.row, "p99")
         return (self.work, f"{self.aim:g} ms", f"{found:.1f} ms", "", "yes" if found <= self.aim else "no")
 
@@ -63,7 +63,7 @@ def _best_client(client: str) -> Callable[[Rows, Speed], float]:
     )
 
 
-AIMS: Final[tuple[Aim | Within, ...]] = (
+AIMS: Final[tuple[Aim | LatencyAim, ...]] = (
     Aim("taking callbacks in, beside FastAPI with Celery's .delay()", "ingress", _celery, 10),
     Aim("the same, beside an empty app", "ingress", lambda _, speed: _taken_in(speed, ingress.EMPTY), 0.45),
     Aim("callback to decision without GetResult, beside the best peer", "queue", _best_peer, 6),
@@ -81,12 +81,12 @@ AIMS: Final[tuple[Aim | Within, ...]] = (
         lambda _, speed: speed(whole.OURS + whole.SLOW) / whole.CEILING,
         0.9,
     ),
-    Within("notify to decision at 200/s, p99 beyond GetResult's own time", "latency", latency.row(200), 25),
+    LatencyAim("notify to decision at 200/s, p99 beyond GetResult's own time", "latency", latency.row(200), 25),
 )
 
 
 def table(everything: Mapping[str, Any]) -> Table:
-    """The aims whose part was measured."""
+    """The aims of the parts that were measured."""
     parts = everything["parts"]
     lines = [aim.line(parts[aim.part]["rows"]) for aim in AIMS if aim.part in parts]
     return Table("What was aimed at", ("", "aim", "measured", "by CPU time", "met"), lines)

@@ -1,7 +1,7 @@
-"""The limit: redis-py in a loop that reads a batch, writes a result for each and acknowledges them in one transaction.
+"""The upper limit: redis-py reads a batch, writes a result for each, and acknowledges them in one transaction.
 
-`python -m tests.bench.bare_loop` does no work on what it moves; with the word `work` it judges each callback as
-everybody does. No ledger, no lease, no retry, no shutdown: nobody could run this.
+`python -m tests.bench.bare_loop` only moves the callbacks. With the word `work` it decides each of them, as all
+pipelines do. It has no ledger, no lease, no retry and no shutdown, so it can't be used in production.
 """
 
 import sys
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from redis import Redis
 
-from tests.bench.work import REDIS_URL, RESULTS, judged
+from tests.bench.work import REDIS_URL, RESULTS, decide_callback
 
 CALLBACKS: Final = "bench:callbacks"
 GROUP: Final = "bare"
@@ -17,7 +17,7 @@ BATCH: Final = 200
 
 
 def loop(redis: Any, work: bool) -> None:
-    """For ever."""
+    """Read and move batches for ever."""
     redis.xgroup_create(CALLBACKS, GROUP, id="0", mkstream=True)
     while True:
         for _, entries in redis.xreadgroup(GROUP, "one", {CALLBACKS: ">"}, count=BATCH, block=1000):
@@ -25,11 +25,11 @@ def loop(redis: Any, work: bool) -> None:
 
 
 def move(redis: Any, entries: list[tuple[bytes, dict[bytes, bytes]]], work: bool) -> None:
-    """One batch on."""
+    """Move one batch."""
     ids = [entry for entry, _ in entries]
     bodies = [fields[b"body"] for _, fields in entries]
     with redis.pipeline(transaction=True) as pipe:
-        for result in (judged(body.decode()) for body in bodies) if work else bodies:
+        for result in (decide_callback(body.decode()) for body in bodies) if work else bodies:
             if result is not None:
                 pipe.xadd(RESULTS, {"body": result})
         pipe.xack(CALLBACKS, GROUP, *ids)

@@ -1,4 +1,4 @@
-"""Signed callbacks of 1,200 bytes, each of a case of its own: the payload that everybody is given."""
+"""Signed callbacks of 1,200 bytes, each with its own biz_id: the same for all pipelines."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Everybody does the same work: each one's real worker on the vectors. `make bench` runs this first."""
+"""Every pipeline does the same work: its real workers decide the vectors alike. `make bench` runs this first."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,20 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tests.bench.entrants import ALL_STAGES, EACH_STAGE, BareLoop, Entrant, OfPeer, Ours, redis_server, running
+from tests.bench.measuring import count_repeats
 from tests.bench.parts.queue import QUIET
 from tests.bench.peer import peers
-from tests.bench.watching import repeated
-from tests.bench.work import judged
+from tests.bench.pipelines import (
+    ALL_STAGES,
+    EACH_STAGE,
+    BareLoop,
+    OurPipeline,
+    PeerPipeline,
+    Pipeline,
+    redis_server,
+    running,
+)
+from tests.bench.work import decide_callback
 from tests.support.load import CALLBACKS, bodies
 from tests.support.waiting import until
 
@@ -19,16 +28,16 @@ pytestmark = pytest.mark.server
 TIMES = ("received_at", "decided_at")
 VECTORS = [body.decode() for body in bodies(len(CALLBACKS), list(CALLBACKS))]
 FORGED = VECTORS[0].replace("&sign=", "&sign=0")
-ENTRANTS: dict[str, Entrant] = {
-    "ours": Ours(ALL_STAGES, QUIET),
-    "ours, a process for each stage": Ours(EACH_STAGE, QUIET),
+PIPELINES: dict[str, Pipeline] = {
+    "ours": OurPipeline(ALL_STAGES, QUIET),
+    "ours, a process for each stage": OurPipeline(EACH_STAGE, QUIET),
     "bare loop": BareLoop(work=True),
-    **{peer.name: OfPeer(peer) for peer in (*peers("queue"), *peers("batches"))},
+    **{peer.name: PeerPipeline(peer) for peer in (*peers("queue"), *peers("batches"))},
 }
 
 
 def decision(event: bytes) -> dict[str, Any]:
-    """What an event says, but for the times."""
+    """The decision of an event, without its times."""
     said: dict[str, Any] = json.loads(event)["data"]
     return {name: value for name, value in said.items() if name not in TIMES}
 
@@ -37,13 +46,13 @@ def by_case(events: list[bytes]) -> dict[str, dict[str, Any]]:
     return {said["biz_id"]: said for said in map(decision, events)}
 
 
-@pytest.mark.parametrize("entrant", ENTRANTS.values(), ids=ENTRANTS)
-def test_every_entrant_decides_the_vectors_alike(entrant: Entrant, tmp_path: Path) -> None:
-    expected = by_case([event for event in map(judged, VECTORS) if event])
+@pytest.mark.parametrize("pipeline", PIPELINES.values(), ids=PIPELINES)
+def test_every_pipeline_decides_the_vectors_alike(pipeline: Pipeline, tmp_path: Path) -> None:
+    expected = by_case([event for event in map(decide_callback, VECTORS) if event])
     assert len({said["outcome"] for said in expected.values()}) == 5
     with redis_server(tmp_path, "everysec") as server, Redis.from_url(server.url) as redis:
-        entrant.fill(server.url, [FORGED, *VECTORS])
-        with running(entrant.programs(server.url, tmp_path)):
-            until(lambda: entrant.done(redis) >= len(expected), 60)
-            assert repeated(lambda: entrant.events(redis), len(expected), allowed=False) == 0
-            assert by_case(entrant.events(redis)) == expected
+        pipeline.fill(server.url, [FORGED, *VECTORS])
+        with running(pipeline.programs(server.url, tmp_path)):
+            until(lambda: pipeline.done(redis) >= len(expected), 60)
+            assert count_repeats(lambda: pipeline.events(redis), len(expected), allowed=False) == 0
+            assert by_case(pipeline.events(redis)) == expected

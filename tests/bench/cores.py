@@ -12,17 +12,17 @@ from typing import Final
 TICK: Final = os.sysconf("SC_CLK_TCK")
 _CORES: Final = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 CAN_PIN: Final = len(_CORES) > 1 and shutil.which("taskset") is not None
-"""Without two cores and taskset, nothing is pinned, and the numbers say less."""
+"""Without two cores and taskset nothing is pinned, and the numbers are less reliable."""
 
 
 def take_the_others() -> None:
-    """Leave the core under test, with all children to come."""
+    """Keep this process and its later children off the core under test."""
     if CAN_PIN:
         os.sched_setaffinity(0, _CORES[1:])
 
 
 def under_test(command: Sequence[str]) -> list[str]:
-    """The command line, on the core under test."""
+    """The command line that runs on the core under test."""
     return ["taskset", "--cpu-list", str(_CORES[0]), *command] if CAN_PIN else list(command)
 
 

@@ -1,7 +1,7 @@
-"""What one callback costs in operations, which are the same on every machine: a guard against growing dearer unseen.
+"""Counts the operations of one callback. They are the same on every machine, so a test can hold them.
 
 Counted by the server: commands, those inside scripts too, and those sent. Counted here: calls of functions, and
-memory while a message is in work. `python -m tests.bench.costs` prints them, `--write` makes them the committed ones.
+memory while a message is in work. `python -m tests.bench.costs` prints them, `--write` updates costs.json.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Installs what peers pin, each apart: `python -m tests.bench.install`, by the Python of the bench environment."""
+"""Installs the requirements that peers pin, each in its own folder: `python -m tests.bench.install`."""
 
 import subprocess
 import sys

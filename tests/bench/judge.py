@@ -1,9 +1,9 @@
-"""Judges so many callbacks and does nothing else, for tools that count what that takes.
+"""Decides callbacks and does nothing else, for tools that count instructions.
 
     valgrind --tool=callgrind python -m tests.bench.judge 100
     valgrind --tool=callgrind python -m tests.bench.judge 400
 
-The difference is that of 300 callbacks, without the start; it is the same on every machine.
+The difference is the cost of 300 callbacks without the start. It is the same on every machine.
 """
 
 import sys
@@ -11,7 +11,7 @@ from itertools import cycle, islice
 from typing import Final
 
 from tests.bench.callbacks import bodies
-from tests.bench.work import judged
+from tests.bench.work import decide_callback
 
 CASES: Final = 50
 WARM: Final = 20
@@ -19,7 +19,7 @@ WARM: Final = 20
 
 def main(count: int) -> None:
     for body in islice(cycle(list(bodies(CASES))), WARM + count):
-        judged(body)
+        decide_callback(body)
 
 
 if __name__ == "__main__":

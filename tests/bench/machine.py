@@ -1,4 +1,4 @@
-"""What the numbers were measured on."""
+"""Describes the machine of a measurement."""
 
 import os
 import platform
@@ -36,7 +36,7 @@ def described() -> dict[str, Any]:
 
 
 def busy() -> float:
-    """The share of all cores, 0 to 1, that others use while we do nothing for two seconds."""
+    """The share of all cores, 0 to 1, that other processes use during two seconds."""
     before = _ticks()
     sleep(2)
     idle, every = (after - earlier for after, earlier in zip(_ticks(), before, strict=True))

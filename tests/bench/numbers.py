@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from tests.bench.watching import Measured
+from tests.bench.measuring import Measured
 
 Measure = Callable[[Path], Measured]
 """One measurement in a folder of its own."""

@@ -19,7 +19,7 @@ from tests.support.paths import DOCS
 FOLDER: Final = DOCS / "explanation"
 PAGE: Final = FOLDER / "performance.md"
 QUIET: Final = 0.1
-"""Others may use this share of the machine."""
+"""The share of the machine that other work may use."""
 NOTHING: Final = "Not measured yet.\n"
 PLOTTED: Final = {
     "ingress": "requests a second",
@@ -31,7 +31,7 @@ _BLOCK: Final = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end -->)", re.DOTA
 
 
 def main(source: Path) -> None:
-    """From the run's folder into the docs."""
+    """Copy the numbers into the docs."""
     for file in (source / FILE, *source.glob("*.png")):
         shutil.copy(file, FOLDER)
     PAGE.write_text(written(PAGE.read_text(), load(FOLDER)))
@@ -56,7 +56,7 @@ def _block(name: str, everything: Mapping[str, Any]) -> str:
 
 
 def _aims(everything: Mapping[str, Any]) -> str:
-    """The aims, with what takes from the worth of their numbers."""
+    """The aims, with the reasons why their numbers may be unreliable."""
     lines = aims.table(everything)
     parts = [numbers for name, numbers in everything["parts"].items() if name in {aim.part for aim in aims.AIMS}]
     caveats = dict.fromkeys(map(_caveat, parts))
@@ -64,7 +64,7 @@ def _aims(everything: Mapping[str, Any]) -> str:
 
 
 def _caveat(numbers: Mapping[str, Any]) -> str:
-    """What takes from the worth of the numbers."""
+    """Why the numbers may be unreliable; empty where they are not."""
     faults = []
     if numbers["quick"]:
         faults.append("small sizes")

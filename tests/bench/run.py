@@ -1,4 +1,4 @@
-"""`make bench`: ours and theirs in turn, in one run. Numbers and plots go to a folder, part by part."""
+"""`make bench`: measures this pipeline and the peers in turn. Writes numbers and plots of each part to a folder."""
 
 import argparse
 import shutil
@@ -22,18 +22,18 @@ from tests.bench.sizes import FULL, QUICK
 
 
 def main() -> None:
-    """Measure, keep, show."""
+    """Measure the parts, write the numbers, print them."""
     wanted = arguments()
     console = Console(width=None if sys.stdout.isatty() else 140)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
     cores.take_the_others()
     if not cores.CAN_PIN:
-        console.print("[yellow]One core, or no taskset: nothing is pinned, and the numbers say less.")
+        console.print("[yellow]One core, or no taskset: nothing is pinned, and the numbers are less reliable.")
     sizes = QUICK if wanted.quick else FULL
     for name in wanted.parts:
         part = import_module(f"tests.bench.parts.{name}")
         if (busy := machine.busy()) > QUIET:
-            console.print(f"[yellow]{name}: others use {busy:.0%} of the machine; the numbers will say little.")
+            console.print(f"[yellow]{name}: others use {busy:.0%} of the machine; the numbers will be unreliable.")
         rows = measured_in_turn(name, part.measures(sizes), wanted.rounds, console)
         about = {"quick": wanted.quick, "rounds": wanted.rounds, "busy_before": busy, "machine": machine.described()}
         keep(wanted.out, name, {**about, "rows": rows})
@@ -63,7 +63,7 @@ def _parts(text: str) -> list[str]:
 
 
 def measured_in_turn(part: str, measures: Mapping[str, Measure], rounds: int, console: Console) -> Rows:
-    """Each once, then each again: what changes on the machine meanwhile meets all of them. What fails is left out."""
+    """One round after another, so that changes of the machine affect all rows alike. A row that fails is left out."""
     rows: Rows = {name: [] for name in measures}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
@@ -73,7 +73,7 @@ def measured_in_turn(part: str, measures: Mapping[str, Measure], rounds: int, co
                 bar.update(task, description=f"{part}: {name}")
                 try:
                     rows[name].append(_in_a_folder(measure))
-                except Exception as error:  # the others' numbers are worth having all the same
+                except Exception as error:  # the other rows are still measured
                     console.print(f"[red]{part}: {name}: {', '.join(_causes(error))} {' '.join(error.__notes__)}")
                 bar.advance(task)
     return {name: measured for name, measured in rows.items() if measured}
@@ -88,7 +88,7 @@ def _causes(error: BaseException) -> Iterator[str]:
 
 
 def _in_a_folder(measure: Measure) -> dict[str, float]:
-    """The folder is kept if it goes wrong: the logs are in it."""
+    """Measure in a new folder. It is kept after an error, since it holds the logs."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     try:
         measured = measure(folder)
@@ -100,7 +100,7 @@ def _in_a_folder(measure: Measure) -> dict[str, float]:
 
 
 def shown(table: Table) -> Shown:
-    """For the terminal."""
+    """The table for the terminal."""
     drawn = Shown(*table.headings, title=table.title, title_justify="left")
     drawn.columns[0].no_wrap = True
     for column in drawn.columns[1:]:

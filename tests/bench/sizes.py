@@ -1,11 +1,11 @@
-"""How much of everything: a full run of three rounds takes about an hour, a quick one some minutes."""
+"""The sizes of a run: three full rounds take about an hour, a quick round some minutes."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Callbacks where nothing else is said."""
+    """Numbers of callbacks, unless the name says otherwise."""
 
     queue: int = 20_000
     queue_slow: int = 5_000
@@ -17,7 +17,7 @@ class Sizes:
     offered_seconds: float = 8.0
     waiting: tuple[int, ...] = (1_000, 100_000, 1_000_000)
     of_waiting: int = 20_000
-    """Of many waiting, so many are worked on."""
+    """How many of the waiting callbacks are decided."""
     workers: tuple[int, ...] = (1, 2, 4, 8, 16)
     seconds_of_workers: float = 6.0
     network: int = 6_000

@@ -1,6 +1,6 @@
-"""The work itself, the same for everybody: verify, classify, decide, and write one event.
+"""The work that all pipelines do: verify and classify one callback, and write one event.
 
-A peer's task calls this and nothing else, so that what is compared is what carries the work.
+A peer's task calls this and nothing else, so that only the queues and workers are compared.
 """
 
 import os
@@ -35,7 +35,7 @@ POLICY: Final = Policy.load()
 Get = Callable[[str], Awaitable[bytes]]
 
 
-def judged(body: str) -> bytes | None:
+def decide_callback(body: str) -> bytes | None:
     """The event that a callback leads to without GetResult; None where it decides nothing."""
     found = _verified(body)
     return _event(*found, b"") if found else None
@@ -64,20 +64,20 @@ def _event(envelope: Envelope, verified: VerifiedArrival, answer: bytes) -> byte
     return to_event(decide(envelope, item, verdict, POLICY, time.time()))
 
 
-class Desk:
-    """What a synchronous task works at; made once in a process."""
+class SyncHandler:
+    """The task of a synchronous peer; one for each process."""
 
     def __init__(self) -> None:
         self._redis: Any = Redis.from_url(REDIS_URL)
 
     def decide(self, body: str) -> None:
         """The whole task."""
-        if event := judged(body):
+        if event := decide_callback(body):
             self._redis.rpush(RESULTS, event)
 
 
-class AsyncDesk:
-    """What an asynchronous task works at; it opens its connections when first used, on the loop it is used on."""
+class AsyncHandler:
+    """The task of an asynchronous peer. It opens its connections at its first use, on that event loop."""
 
     def __init__(self) -> None:
         self._redis: Any = redis_asyncio.Redis.from_url(REDIS_URL)
@@ -90,12 +90,12 @@ class AsyncDesk:
 
     async def decide_all(self, bodies: Sequence[str]) -> None:
         """The whole task for a batch, without GetResult: its results are written at once."""
-        if events := [event for event in map(judged, bodies) if event]:
+        if events := [event for event in map(decide_callback, bodies) if event]:
             await self._redis.rpush(RESULTS, *events)
 
     async def _judged(self, body: str) -> bytes | None:
         if not GETRESULT_URL:
-            return judged(body)
+            return decide_callback(body)
         if self._get is None:
             self._get = HTTP_CLIENTS[HTTP_CLIENT]()
         return await reconciled(body, self._get)

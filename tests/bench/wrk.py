@@ -1,4 +1,4 @@
-"""Load on an HTTP server by wrk: one thread, 64 connections, each sending its next request when it is answered."""
+"""Load on an HTTP server by wrk: one thread, 64 connections, each with one request at a time."""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench.callbacks import body
-from tests.bench.watching import Measured
+from tests.bench.measuring import Measured
 from tests.bench.work import FORM
 
 CONNECTIONS: Final = 64

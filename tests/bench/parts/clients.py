@@ -9,10 +9,10 @@ from typing import Final
 
 from tests.bench.cores import under_test
 from tests.bench.http_clients import CLIENTS
+from tests.bench.measuring import Measured
 from tests.bench.numbers import Measure, Rows, Table, median_of
 from tests.bench.sizes import Sizes
 from tests.bench.vendor import vendor
-from tests.bench.watching import Measured
 
 TITLE: Final = "HTTP clients on GetResult"
 SLOWEST: Final = "httpx"

@@ -11,13 +11,13 @@ from redis import Redis
 
 from tests.bench.callbacks import bodies
 from tests.bench.cores import memory_bytes
-from tests.bench.entrants import ALL_STAGES, OURS_IN, OURS_OUT, Ours, contest, redis_server, running
+from tests.bench.measuring import Measured, count_repeats, measure_drain
 from tests.bench.numbers import Measure, Rows, Table, median_of
 from tests.bench.parts.queue import QUIET
 from tests.bench.parts.whole import SLOW_SECONDS
+from tests.bench.pipelines import ALL_STAGES, OURS_IN, OURS_OUT, OurPipeline, measure_pipeline, redis_server, running
 from tests.bench.sizes import Sizes
 from tests.bench.vendor import vendor
-from tests.bench.watching import Measured, drained, repeated
 
 TITLE: Final = "As it grows"
 MEMORY: Final = "memory"
@@ -45,12 +45,12 @@ def measures(sizes: Sizes) -> dict[str, Measure]:
 
 def of_many(folder: Path, waiting: int, count: int) -> Measured:
     """Work on the first `count` of many that wait; GetResult off."""
-    entrant = Ours(settings=QUIET)
+    pipeline = OurPipeline(settings=QUIET)
     with redis_server(folder, "everysec") as server, Redis.from_url(server.url) as redis:
-        entrant.fill(server.url, bodies(count))
+        pipeline.fill(server.url, bodies(count))
         copy_last(redis, waiting - count)
-        with running(entrant.programs(server.url, folder)) as pids:
-            return drained(count, lambda: entrant.done(redis), pids)
+        with running(pipeline.programs(server.url, folder)) as pids:
+            return measure_drain(count, lambda: pipeline.done(redis), pids)
 
 
 def copy_last(redis: Any, times: int) -> None:
@@ -63,20 +63,20 @@ def shared(folder: Path, workers: int, count: int) -> Measured:
     """Several workers with all stages, GetResult taking its time."""
     with vendor(folder, SLOW_SECONDS) as getresult:
         settings = {"FACEID_BASE_URL": getresult.base_url, "FACEID_PREFETCH": str(HELD)}
-        return contest(folder, Ours(ALL_STAGES * workers, settings), count)
+        return measure_pipeline(folder, OurPipeline(ALL_STAGES * workers, settings), count)
 
 
 def memory(folder: Path, count: int) -> Measured:
     """Bytes: of Redis for a waiting callback, a decided case (GetResult's answer in it) and a result; of a worker."""
     with redis_server(folder, "everysec") as server, vendor(folder) as getresult, Redis.from_url(server.url) as redis:
-        entrant = Ours(settings={"FACEID_BASE_URL": getresult.base_url})
+        pipeline = OurPipeline(settings={"FACEID_BASE_URL": getresult.base_url})
         empty = used(redis)
-        entrant.fill(server.url, bodies(count))
+        pipeline.fill(server.url, bodies(count))
         waiting = used(redis) - empty
-        with running(entrant.programs(server.url, folder)) as pids:
-            drained(count, lambda: entrant.done(redis), pids)
+        with running(pipeline.programs(server.url, folder)) as pids:
+            measure_drain(count, lambda: pipeline.done(redis), pids)
             worker = memory_bytes(pids)
-            repeated(lambda: entrant.events(redis), count, allowed=False)
+            count_repeats(lambda: pipeline.events(redis), count, allowed=False)
         results = redis.memory_usage(OURS_OUT, samples=0)
         cases = used(redis) - empty - results
     figures = {"waiting_bytes": waiting, "case_bytes": cases, "result_bytes": results}

@@ -17,11 +17,11 @@ from deploy.local.redis_server import Fsync
 from deploy.local.stack import FACEID
 from tests.bench import wrk
 from tests.bench.cores import cpu_seconds, under_test
-from tests.bench.entrants import OURS_IN, environment, redis_server, running
+from tests.bench.measuring import Measured, WrongCount
 from tests.bench.numbers import Measure, Rows, Table, median_of
 from tests.bench.peer import Peer, peers
+from tests.bench.pipelines import OURS_IN, environment, redis_server, running
 from tests.bench.sizes import Sizes
-from tests.bench.watching import Measured, Uncounted
 
 TITLE: Final = "Callbacks taken in: stored, then answered"
 EMPTY: Final = "an empty ASGI app on the same server"
@@ -31,7 +31,7 @@ MODES: Final[tuple[Fsync, ...]] = ("everysec", "always")
 
 
 @dataclass(frozen=True)
-class Front:
+class HttpServer:
     """A server to post to. It gets its port as the last word of its command, or by a setting."""
 
     command: Callable[[int], Sequence[str]]
@@ -41,9 +41,9 @@ class Front:
     """How many it has stored in this Redis; None where it stores nothing."""
 
 
-def ours() -> Front:
+def ours() -> HttpServer:
     """Our ingress."""
-    return Front(
+    return HttpServer(
         command=lambda _port: [*FACEID, "ingress"],
         path="/callbacks/default/notify",
         environment=lambda url, port: environment(url, {"FACEID_LISTEN": f"127.0.0.1:{port}"}),
@@ -51,9 +51,9 @@ def ours() -> Front:
     )
 
 
-def of_peer(peer: Peer) -> Front:
+def of_peer(peer: Peer) -> HttpServer:
     """A peer's server."""
-    return Front(
+    return HttpServer(
         command=lambda port: peer.command("serve", str(port)),
         environment=lambda url, _port: {**peer.environment(), "BENCH_REDIS_URL": url},
         stored=lambda redis: int(redis.llen(peer.queue)),
@@ -62,12 +62,12 @@ def of_peer(peer: Peer) -> Front:
 
 def measures(sizes: Sizes) -> dict[str, Measure]:
     """What is measured in each round, in turn."""
-    empty = Front(command=lambda port: [sys.executable, "-m", "tests.bench.empty_app", str(port)])
-    made: dict[str, Measure] = {EMPTY: partial(taken, front=empty, sizes=sizes, fsync="everysec")}
-    fronts = {OURS: ours(), **{peer.title: of_peer(peer) for peer in peers("ingress")}}
+    empty = HttpServer(command=lambda port: [sys.executable, "-m", "tests.bench.empty_app", str(port)])
+    made: dict[str, Measure] = {EMPTY: partial(measure_server, http_server=empty, sizes=sizes, fsync="everysec")}
+    http_servers = {OURS: ours(), **{peer.title: of_peer(peer) for peer in peers("ingress")}}
     for fsync in MODES:
-        for name, front in fronts.items():
-            made[row(name, fsync)] = partial(taken, front=front, sizes=sizes, fsync=fsync)
+        for name, http_server in http_servers.items():
+            made[row(name, fsync)] = partial(measure_server, http_server=http_server, sizes=sizes, fsync=fsync)
     return made
 
 
@@ -76,25 +76,27 @@ def row(name: str, fsync: Fsync) -> str:
     return f"{name}, appendfsync {fsync}"
 
 
-def taken(folder: Path, front: Front, sizes: Sizes, fsync: Fsync) -> Measured:
-    """How fast one server takes callbacks in."""
-    with redis_server(folder, fsync) as server, warm(folder, front, server.url) as (_, load):
+def measure_server(folder: Path, http_server: HttpServer, sizes: Sizes, fsync: Fsync) -> Measured:
+    """How fast one server stores and answers callbacks."""
+    with redis_server(folder, fsync) as server, warm(folder, http_server, server.url) as (_, load):
         measured = load.run(sizes.seconds_of_requests)
         with Redis.from_url(server.url) as redis:
-            stored = front.stored(redis) if front.stored else load.answered
+            stored = http_server.stored(redis) if http_server.stored else load.answered
     if stored < load.answered:
-        raise Uncounted(f"{stored} stored of {load.answered} answered")
+        raise WrongCount(f"{stored} stored of {load.answered} answered")
     return measured
 
 
 @contextmanager
-def warm(folder: Path, front: Front, redis_url: str) -> Iterator[tuple[int, wrk.Load]]:
+def warm(folder: Path, http_server: HttpServer, redis_url: str) -> Iterator[tuple[int, wrk.Load]]:
     """A server that has answered some requests: its process number, and more load for it."""
     port = free_port()
-    program = Program("front", under_test(front.command(port)), front.environment(redis_url, port), folder)
+    program = Program(
+        "http_server", under_test(http_server.command(port)), http_server.environment(redis_url, port), folder
+    )
     with running([program]) as pids:
         program.wait(lambda: is_listening("127.0.0.1", port), 60)
-        load = wrk.Load(f"http://127.0.0.1:{port}{front.path}", folder, lambda: cpu_seconds(pids))
+        load = wrk.Load(f"http://127.0.0.1:{port}{http_server.path}", folder, lambda: cpu_seconds(pids))
         while load.answered < WARM_REQUESTS:
             load.run(1)
         yield pids[0], load

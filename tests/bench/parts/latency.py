@@ -19,12 +19,12 @@ from deploy.local.stack import FACEID
 from deploy.simulator.driver.browser import http_client
 from tests.bench import bare_loop
 from tests.bench.cores import cpu_seconds, under_test
-from tests.bench.entrants import OURS_OUT, BareLoop, environment, redis_server, running
+from tests.bench.measuring import Measured
 from tests.bench.numbers import Measure, Rows, Table, median_of
-from tests.bench.offering import offered
+from tests.bench.open_loop import run_open_loop
+from tests.bench.pipelines import OURS_OUT, BareLoop, environment, redis_server, running
 from tests.bench.sizes import Sizes
 from tests.bench.vendor import vendor
-from tests.bench.watching import Measured
 from tests.bench.work import RESULTS
 from tests.support.load import post
 
@@ -66,7 +66,7 @@ def latency(folder: Path, rate: float, seconds: float) -> Measured:
     return beyond | {"share": share}
 
 
-class NotTaken(Exception):
+class NotAccepted(Exception):
     """A callback was not answered with 200."""
 
 
@@ -75,9 +75,9 @@ async def _by_notify(url: str, redis_url: str, rate: float, seconds: float) -> M
 
         async def send(form: bytes) -> None:
             if (status := await post(http, url, form)) != 200:
-                raise NotTaken(f"answered {status}")
+                raise NotAccepted(f"answered {status}")
 
-        return await offered(send, redis, OURS_OUT, rate, seconds)
+        return await run_open_loop(send, redis, OURS_OUT, rate, seconds)
 
 
 def floor(folder: Path, rate: float, seconds: float) -> Measured:
@@ -94,7 +94,7 @@ async def _by_queue(redis_url: str, rate: float, seconds: float) -> Measured:
         async def send(form: bytes) -> None:
             await redis.xadd(bare_loop.CALLBACKS, {"body": form})
 
-        return await offered(send, redis, RESULTS, rate, seconds)
+        return await run_open_loop(send, redis, RESULTS, rate, seconds)
 
 
 def table(rows: Rows) -> Table:

@@ -9,25 +9,25 @@ from typing import Any, Final
 from redis import Redis
 
 from tests.bench.delay import delayed
-from tests.bench.entrants import EACH_STAGE, Ours, empty_queue, redis_server
+from tests.bench.measuring import Measured
 from tests.bench.numbers import Measure, Rows, Table, median_of
 from tests.bench.parts.queue import QUIET
+from tests.bench.pipelines import EACH_STAGE, OurPipeline, measure_on, redis_server
 from tests.bench.sizes import Sizes
-from tests.bench.watching import Measured
 
 TITLE: Final = "Stored callbacks to published decisions, Redis farther away"
 ROUND_TRIPS: Final = (0, 1, 2)
-ENTRANTS: Final = {
-    "all stages in one process": Ours(settings=QUIET),
-    "a process for each stage": Ours(EACH_STAGE, QUIET),
+PIPELINES: Final = {
+    "all stages in one process": OurPipeline(settings=QUIET),
+    "a process for each stage": OurPipeline(EACH_STAGE, QUIET),
 }
 
 
 def measures(sizes: Sizes) -> dict[str, Measure]:
     """What is measured in each round, in turn."""
     return {
-        row(name, far): partial(with_delay, entrant=entrant, count=sizes.network, milliseconds=far)
-        for name, entrant in ENTRANTS.items()
+        row(name, far): partial(with_delay, pipeline=pipeline, count=sizes.network, milliseconds=far)
+        for name, pipeline in PIPELINES.items()
         for far in ROUND_TRIPS
     }
 
@@ -37,12 +37,12 @@ def row(name: str, far: int) -> str:
     return f"{name}, {far} ms"
 
 
-def with_delay(folder: Path, entrant: Ours, count: int, milliseconds: float) -> Measured:
-    """A contest through the proxy; `round_trip` in milliseconds is what a PING took, in the middle of a hundred."""
+def with_delay(folder: Path, pipeline: OurPipeline, count: int, milliseconds: float) -> Measured:
+    """A measurement through the proxy; `round_trip` in milliseconds is what a PING took, in the middle of a hundred."""
     with redis_server(folder, "everysec") as server, delayed(folder, server.port, milliseconds) as url:
         with Redis.from_url(url) as far:
             round_trip = median(_ping(far) for _ in range(100)) * 1000
-        return {**empty_queue(folder, entrant, server.url, url, count), "round_trip": round_trip}
+        return {**measure_on(folder, pipeline, server.url, url, count), "round_trip": round_trip}
 
 
 def _ping(redis: Any) -> float:

@@ -19,13 +19,13 @@ from redis import Redis
 
 from tests.bench.callbacks import bodies
 from tests.bench.cores import TICK
-from tests.bench.entrants import Ours, redis_server, running
+from tests.bench.measuring import Measured
 from tests.bench.numbers import Measure, Rows, Table, median_of
 from tests.bench.parts import ingress
 from tests.bench.parts.queue import QUIET
+from tests.bench.pipelines import OurPipeline, redis_server, running
 from tests.bench.sizes import Sizes
 from tests.bench.vendor import vendor
-from tests.bench.watching import Measured
 
 TITLE: Final = "Where the time goes, percent of the samples"
 INGRESS: Final = "ingress"
@@ -88,11 +88,11 @@ def of_worker(folder: Path, seconds: int, read: bool) -> Measured:
     with ExitStack() as stack:
         server = stack.enter_context(redis_server(folder, "everysec"))
         getresult = stack.enter_context(vendor(folder)) if read else None
-        entrant = Ours(settings={"FACEID_BASE_URL": getresult.base_url} if getresult else QUIET)
-        entrant.fill(server.url, bodies(6000 * seconds))
-        (pid,) = stack.enter_context(running(entrant.programs(server.url, folder)))
+        pipeline = OurPipeline(settings={"FACEID_BASE_URL": getresult.base_url} if getresult else QUIET)
+        pipeline.fill(server.url, bodies(6000 * seconds))
+        (pid,) = stack.enter_context(running(pipeline.programs(server.url, folder)))
         redis = stack.enter_context(Redis.from_url(server.url))
-        while entrant.done(redis) < STARTED:
+        while pipeline.done(redis) < STARTED:
             sleep(0.01)
         before, started = _by_thread(pid), perf_counter()
         shares = _shares(pid, seconds, folder, lambda: None)

@@ -7,9 +7,9 @@ started, Redis syncs its file every second (`appendfsync everysec`) unless said 
 from functools import partial
 from typing import Final
 
-from tests.bench.entrants import EACH_STAGE, BareLoop, OfPeer, Ours, contest
 from tests.bench.numbers import Measure, Rows, Table, median_of
 from tests.bench.peer import peers
+from tests.bench.pipelines import EACH_STAGE, BareLoop, OurPipeline, PeerPipeline, measure_pipeline
 from tests.bench.sizes import Sizes
 
 TITLE: Final = "Stored callbacks to published decisions, GetResult off"
@@ -26,15 +26,15 @@ def measures(sizes: Sizes) -> dict[str, Measure]:
     """What is measured in each round, in turn."""
     count = sizes.queue
     made: dict[str, Measure] = {
-        OURS: partial(contest, entrant=Ours(settings=QUIET), count=count),
-        OURS_EACH: partial(contest, entrant=Ours(EACH_STAGE, QUIET), count=count),
-        OURS_ALWAYS: partial(contest, entrant=Ours(settings=QUIET), count=count, fsync="always"),
-        BARE: partial(contest, entrant=BareLoop(work=False), count=count),
-        BARE_WORK: partial(contest, entrant=BareLoop(work=True), count=count),
+        OURS: partial(measure_pipeline, pipeline=OurPipeline(settings=QUIET), count=count),
+        OURS_EACH: partial(measure_pipeline, pipeline=OurPipeline(EACH_STAGE, QUIET), count=count),
+        OURS_ALWAYS: partial(measure_pipeline, pipeline=OurPipeline(settings=QUIET), count=count, fsync="always"),
+        BARE: partial(measure_pipeline, pipeline=BareLoop(work=False), count=count),
+        BARE_WORK: partial(measure_pipeline, pipeline=BareLoop(work=True), count=count),
     }
     for peer in (*peers("queue"), *peers("batches")):
         made[peer.title] = partial(
-            contest, entrant=OfPeer(peer), count=sizes.queue_slow if peer.name == SLOW else count
+            measure_pipeline, pipeline=PeerPipeline(peer), count=sizes.queue_slow if peer.name == SLOW else count
         )
     return made
 

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from tests.bench.entrants import Entrant, OfPeer, Ours, contest
+from tests.bench.measuring import Measured
 from tests.bench.numbers import Measure, Rows, Table, median_of
 from tests.bench.peer import Peer, peers
+from tests.bench.pipelines import OurPipeline, PeerPipeline, Pipeline, measure_pipeline
 from tests.bench.sizes import Sizes
 from tests.bench.vendor import vendor
-from tests.bench.watching import Measured
 from tests.bench.work import HTTP_CLIENTS
 from tests.bench.wrk import Load
 
@@ -49,26 +49,26 @@ def row(peer: Peer, client: str) -> str:
     return f"{peer.title} with {client}"
 
 
-def ours(base_url: str) -> Entrant:
+def ours(base_url: str) -> Pipeline:
     """A worker of ours as it comes."""
-    return Ours(settings={"FACEID_BASE_URL": base_url})
+    return OurPipeline(settings={"FACEID_BASE_URL": base_url})
 
 
-def ours_in_flight(base_url: str) -> Entrant:
+def ours_in_flight(base_url: str) -> Pipeline:
     """A worker of ours that holds no more items than may be in flight."""
-    return Ours(settings={"FACEID_BASE_URL": base_url, "FACEID_PREFETCH": str(IN_FLIGHT)})
+    return OurPipeline(settings={"FACEID_BASE_URL": base_url, "FACEID_PREFETCH": str(IN_FLIGHT)})
 
 
-def of_peer(peer: Peer, client: str, base_url: str) -> Entrant:
+def of_peer(peer: Peer, client: str, base_url: str) -> Pipeline:
     """A peer that runs as many tasks as may be in flight."""
     url = f"{base_url}/get_result"
-    return OfPeer(peer, {"GETRESULT_URL": url, "HTTP_CLIENT": client, "IN_FLIGHT": str(IN_FLIGHT)})
+    return PeerPipeline(peer, {"GETRESULT_URL": url, "HTTP_CLIENT": client, "IN_FLIGHT": str(IN_FLIGHT)})
 
 
-def reconciled(folder: Path, made: Callable[[str], Entrant], count: int, delay: float = 0.0) -> Measured:
-    """A contest with GetResult; `most` were in flight, and the stand-in took `vendor_us` of CPU for each."""
+def reconciled(folder: Path, made: Callable[[str], Pipeline], count: int, delay: float = 0.0) -> Measured:
+    """A measurement with GetResult; `most` were in flight, and the stand-in took `vendor_us` of CPU for each."""
     with vendor(folder, delay) as getresult:
-        measured = contest(folder, made(getresult.base_url), count)
+        measured = measure_pipeline(folder, made(getresult.base_url), count)
         stats = getresult.stats()
         vendor_us = getresult.cpu_seconds() / stats["answered"] * 1e6
         return {**measured, "most": stats["most"], "reads": stats["answered"] / count, "vendor_us": vendor_us}

@@ -12,19 +12,19 @@ import uvloop
 from arq import create_pool, func
 from arq.connections import RedisSettings
 
-from tests.bench.work import IN_FLIGHT, REDIS_URL, AsyncDesk
+from tests.bench.work import IN_FLIGHT, REDIS_URL, AsyncHandler
 
 TITLE = "arq"
 PARTS = ("queue", "whole")
 PINS = ("arq==0.28.0", "redis==5.3.1", "PyJWT==2.15.1")
 
 uvloop.install()
-desk = AsyncDesk()
+handler = AsyncHandler()
 LOGS = {"version": 1, "disable_existing_loggers": False, "loggers": {"arq": {"level": "WARNING"}}}
 
 
 async def decide(_context: dict[str, Any], body: str) -> None:
-    await desk.decide(body)
+    await handler.decide(body)
 
 
 class Worker:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from celery import Celery
 
-from tests.bench.work import REDIS_URL, Desk
+from tests.bench.work import REDIS_URL, SyncHandler
 
 TITLE = "Celery"
 PARTS = ("queue",)
@@ -19,11 +19,11 @@ PINS: tuple[str, ...] = ()
 
 app = Celery("peer", broker=REDIS_URL)
 app.conf.update(task_ignore_result=True, worker_prefetch_multiplier=128, worker_hijack_root_logger=False)
-desk = Desk()
+handler = SyncHandler()
 
 
 def decide(body: str) -> None:
-    desk.decide(body)
+    handler.decide(body)
 
 
 task = app.task(name="decide")(decide)

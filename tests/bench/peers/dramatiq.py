@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
-from tests.bench.work import REDIS_URL, Desk
+from tests.bench.work import REDIS_URL, SyncHandler
 
 TITLE = "Dramatiq"
 PARTS = ("queue",)
@@ -18,11 +18,11 @@ PINS: tuple[str, ...] = ()
 
 broker = RedisBroker(url=REDIS_URL)
 dramatiq.set_broker(broker)
-desk = Desk()
+handler = SyncHandler()
 
 
 def decide(body: str) -> None:
-    desk.decide(body)
+    handler.decide(body)
 
 
 actor = dramatiq.actor(decide)

@@ -14,7 +14,7 @@ import uvloop
 from faststream import FastStream
 from faststream.redis import ListSub, RedisBroker
 
-from tests.bench.work import IN_FLIGHT, REDIS_URL, AsyncDesk
+from tests.bench.work import IN_FLIGHT, REDIS_URL, AsyncHandler
 
 TITLE = "FastStream"
 PARTS = ("queue", "whole")
@@ -23,11 +23,11 @@ QUEUE = "bench:callbacks"
 
 broker = RedisBroker(REDIS_URL, logger=None)
 app = FastStream(broker, logger=None)
-desk = AsyncDesk()
+handler = AsyncHandler()
 
 
 async def decide(body: str) -> None:
-    await desk.decide(body)
+    await handler.decide(body)
 
 
 broker.subscriber(list=ListSub(QUEUE, polling_interval=0.01), max_workers=IN_FLIGHT)(decide)

@@ -14,7 +14,7 @@ from faststream import FastStream
 from faststream.redis import ListSub, RedisBroker
 
 from tests.bench.peers import faststream as singly
-from tests.bench.work import REDIS_URL, AsyncDesk
+from tests.bench.work import REDIS_URL, AsyncHandler
 
 TITLE = "FastStream, 100 callbacks in one task"
 PARTS = ("batches",)
@@ -22,11 +22,11 @@ PINS: tuple[str, ...] = ()
 
 broker = RedisBroker(REDIS_URL, logger=None)
 app = FastStream(broker, logger=None)
-desk = AsyncDesk()
+handler = AsyncHandler()
 
 
 async def decide(bodies: list[str]) -> None:
-    await desk.decide_all(bodies)
+    await handler.decide_all(bodies)
 
 
 broker.subscriber(list=ListSub(singly.QUEUE, batch=True, max_records=100, polling_interval=0.01))(decide)

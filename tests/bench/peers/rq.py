@@ -12,17 +12,17 @@ from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from tests.bench.work import REDIS_URL, Desk
+from tests.bench.work import REDIS_URL, SyncHandler
 
 TITLE = "RQ"
 PARTS = ("queue",)
 PINS: tuple[str, ...] = ()
 
-desk = Desk()
+handler = SyncHandler()
 
 
 def decide(body: str) -> None:
-    desk.decide(body)
+    handler.decide(body)
 
 
 WORKER = [

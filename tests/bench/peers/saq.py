@@ -10,19 +10,19 @@ from typing import Any
 import uvloop
 from saq import Queue
 
-from tests.bench.work import IN_FLIGHT, REDIS_URL, AsyncDesk
+from tests.bench.work import IN_FLIGHT, REDIS_URL, AsyncHandler
 
 TITLE = "SAQ"
 PARTS = ("queue", "whole")
 PINS = ("saq==0.26.4", "redis==7.4.1")
 
 uvloop.install()
-desk = AsyncDesk()
+handler = AsyncHandler()
 queue = Queue.from_url(REDIS_URL)
 
 
 async def decide(_context: dict[str, Any], *, body: str) -> None:
-    await desk.decide(body)
+    await handler.decide(body)
 
 
 settings = {"queue": queue, "functions": [decide], "concurrency": IN_FLIGHT}

@@ -9,18 +9,18 @@ from collections.abc import Iterable
 
 from taskiq_redis import RedisStreamBroker
 
-from tests.bench.work import IN_FLIGHT, REDIS_URL, AsyncDesk
+from tests.bench.work import IN_FLIGHT, REDIS_URL, AsyncHandler
 
 TITLE = "taskiq"
 PARTS = ("queue", "whole")
 PINS: tuple[str, ...] = ()
 
 broker = RedisStreamBroker(REDIS_URL, consumer_id="0")
-desk = AsyncDesk()
+handler = AsyncHandler()
 
 
 async def decide(body: str) -> None:
-    await desk.decide(body)
+    await handler.decide(body)
 
 
 task = broker.task(task_name="decide")(decide)

@@ -8,14 +8,14 @@ import pytest
 
 from tests.bench import report
 from tests.bench.callbacks import BODY_BYTES, answer_around, biz_id, body
+from tests.bench.measuring import WrongCount, count_repeats, measure_drain, percentiles
 from tests.bench.numbers import Table, keep, load, median_of
-from tests.bench.offering import arrivals
+from tests.bench.open_loop import arrivals
 from tests.bench.parts import PARTS
 from tests.bench.parts.profile import counted
 from tests.bench.peer import HERE, ROOT, peers
 from tests.bench.vendor import request_end
-from tests.bench.watching import Uncounted, drained, percentiles, repeated
-from tests.bench.work import judged
+from tests.bench.work import decide_callback
 from workers.faceid.payload import Payload
 
 
@@ -26,7 +26,7 @@ def results_of(*numbers: int) -> Callable[[], Sequence[bytes]]:
 def test_every_body_is_1200_bytes_and_is_approved() -> None:
     for number in (1, 20_000):
         assert len(body(number)) == BODY_BYTES
-        event = judged(body(number))
+        event = decide_callback(body(number))
         assert event is not None
         assert b'"outcome":"APPROVED"' in event
         assert biz_id(number).encode() in event
@@ -52,23 +52,23 @@ def test_a_request_is_taken_when_it_is_whole(unread: bytes, whole: bool) -> None
 
 
 def test_a_case_without_a_result_is_found() -> None:
-    with pytest.raises(Uncounted):
-        repeated(results_of(1, 2), 3, allowed=False)
+    with pytest.raises(WrongCount):
+        count_repeats(results_of(1, 2), 3, allowed=False)
 
 
 def test_a_second_result_is_counted_where_nobody_promises_one_and_is_a_fault_where_somebody_does() -> None:
-    assert repeated(results_of(1, 2, 2), 2, allowed=True) == 1
-    with pytest.raises(Uncounted):
-        repeated(results_of(1, 2, 2), 2, allowed=False)
+    assert count_repeats(results_of(1, 2, 2), 2, allowed=True) == 1
+    with pytest.raises(WrongCount):
+        count_repeats(results_of(1, 2, 2), 2, allowed=False)
 
 
 def test_the_rate_leaves_out_the_first_tenth(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 0.0, 10.0, 10.0, 11.0, 12.0])
     counts = iter([0, 10, 50, 100])
     cpu = iter([3.0, 3.9])
-    monkeypatch.setattr("tests.bench.watching.perf_counter", lambda: next(clock))
-    monkeypatch.setattr("tests.bench.watching.cpu_seconds", lambda _pids: next(cpu))
-    measured = drained(100, lambda: next(counts), [])
+    monkeypatch.setattr("tests.bench.measuring.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("tests.bench.measuring.cpu_seconds", lambda _pids: next(cpu))
+    measured = measure_drain(100, lambda: next(counts), [])
     assert measured == pytest.approx({"rate": 45.0, "cpu_us": 10_000.0, "share": 0.45})
 
 

@@ -1,7 +1,7 @@
-"""Callbacks offered at a rate, whatever becomes of them, and when each one's decision was there to be read.
+"""Measures latency at a given rate: an open loop.
 
-An open loop: arrivals are drawn beforehand (Poisson, always the same ones), each is posted when it is due and counted
-from then on, also when the sender itself is late. So a slow answer delays no other post, and none is left out.
+Arrival times are drawn beforehand (Poisson, the same ones in every run). Each callback is posted when it is due, and
+its latency counts from then on, also when the sender is late. A slow answer delays no other callback.
 """
 
 import asyncio
@@ -11,29 +11,29 @@ from time import perf_counter
 from typing import Any, Final
 
 from tests.bench.callbacks import biz_id, body
-from tests.bench.watching import CASE, Measured, Uncounted, percentiles
+from tests.bench.measuring import CASE, Measured, WrongCount, percentiles
 
 Send = Callable[[bytes], Awaitable[None]]
-"""Hands a form body over."""
+"""Posts a form body."""
 
 WARM_CASES: Final = 200
-"""Decided before the first arrival, so that no program is still starting."""
+"""Callbacks that are decided before the first arrival, while programs start."""
 WARM_SECONDS: Final = 1.0
-"""Arrivals of this first time are not counted."""
-PATIENCE_SECONDS: Final = 60.0
+"""Arrivals in the first seconds are not counted."""
+LIMIT_SECONDS: Final = 60.0
 SEED: Final = 1
 
 
 def arrivals(rate: float, seconds: float) -> list[float]:
-    """When callbacks arrive, in seconds from the start."""
+    """Arrival times, in seconds from the start."""
     random, at, due = Random(SEED), 0.0, []
     while (at := at + random.expovariate(rate)) < seconds:
         due.append(at)
     return due
 
 
-async def offered(send: Send, redis: Any, results: str, rate: float, seconds: float) -> Measured:
-    """Milliseconds from when a callback was due to when its decision was read, and how `late` the sender was (p99).
+async def run_open_loop(send: Send, redis: Any, results: str, rate: float, seconds: float) -> Measured:
+    """Percentiles of the milliseconds from arrival time to decision; `late`: how late the sender was (p99).
 
     Decisions are read from the stream `results` of this `redis`.
     """
@@ -53,14 +53,14 @@ async def offered(send: Send, redis: Any, results: str, rate: float, seconds: fl
 async def _warm_up(send: Send, redis: Any, results: str, first: int) -> None:
     for number in range(first, first + WARM_CASES):
         await send(body(number).encode())
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while await redis.xlen(results) < WARM_CASES:  # noqa: ASYNC110 - what is waited for is another process's
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while await redis.xlen(results) < WARM_CASES:  # noqa: ASYNC110 - another process makes them
             await asyncio.sleep(0.01)
     await redis.xtrim(results, maxlen=0, approximate=False)
 
 
 async def _send_all(group: asyncio.TaskGroup, send: Send, bodies: Sequence[bytes], due: Sequence[float]) -> list[float]:
-    """How many milliseconds too late each was on its way."""
+    """Post each callback when it is due. Returns how many milliseconds late each was posted."""
     late = []
     for form, at in zip(bodies, due, strict=True):
         if (rest := at - perf_counter()) > 0:
@@ -78,12 +78,12 @@ async def _read(redis: Any, results: str, count: int) -> dict[str, float]:
     """When each case's decision was read."""
     seen: dict[str, float] = {}
     last = b"0"
-    async with asyncio.timeout(PATIENCE_SECONDS + count):
+    async with asyncio.timeout(LIMIT_SECONDS + count):
         while len(seen) < count:
             for _, entries in await redis.xread({results: last}, block=1000):
                 now = perf_counter()
                 last = entries[-1][0]
                 seen |= {case[0].decode(): now for _, fields in entries if (case := CASE.search(fields[b"body"]))}
     if (there := await redis.xlen(results)) != count:
-        raise Uncounted(f"{there} decisions of {count} cases")
+        raise WrongCount(f"{there} decisions of {count} cases")
     return seen

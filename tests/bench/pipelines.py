@@ -1,4 +1,7 @@
-"""Who takes part where there is a queue: ours, the peers, a bare loop. Each can be filled, started and counted."""
+"""The pipelines that are measured: ours, those of the peers, and a bare loop.
+
+Each can be filled with callbacks, started, and its results counted.
+"""
 
 import os
 import subprocess
@@ -19,12 +22,12 @@ from shared.brokers.factory import open_publisher
 from tests.bench import bare_loop
 from tests.bench.callbacks import bodies, stored
 from tests.bench.cores import under_test
+from tests.bench.measuring import Measured, count_repeats, measure_drain
 from tests.bench.peer import Peer
-from tests.bench.watching import Measured, drained, repeated
 from tests.bench.work import RESULTS
 
 NO_REWRITE: Final = ("--auto-aof-rewrite-percentage", "0")
-"""A rewrite of the file in the middle of one measurement and not of another would be chance."""
+"""Redis must not rewrite its file during one measurement and not during another."""
 ALL_STAGES: Final[tuple[tuple[str, ...], ...]] = ((),)
 EACH_STAGE: Final = (("verify",), ("reconcile",), ("classify",), ("publish",))
 OURS_IN: Final = "faceid.callbacks"
@@ -32,12 +35,12 @@ OURS_OUT: Final = "faceid.decisions"
 AT_ONCE: Final = 500
 
 
-class Entrant(Protocol):
+class Pipeline(Protocol):
     """One way to turn callbacks into decisions."""
 
     @property
     def repeats(self) -> bool:
-        """Whether a callback may lead to a second result, since nobody promises that it does not."""
+        """Whether a callback may have two results, as where delivery is at least once."""
 
     def fill(self, url: str, bodies: Iterable[str]) -> None:
         """Put callbacks into its queue on the Redis at `url`."""
@@ -53,8 +56,8 @@ class Entrant(Protocol):
 
 
 @dataclass(frozen=True)
-class Ours:
-    """Workers of ours; for each process its stages, none meaning all."""
+class OurPipeline:
+    """Our workers. `processes`: for each process its stages; none means all."""
 
     processes: Sequence[Sequence[str]] = ALL_STAGES
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -81,8 +84,8 @@ class Ours:
 
 
 @dataclass(frozen=True)
-class OfPeer:
-    """A peer's worker; `settings` are those of `tests.bench.work`, without the BENCH_."""
+class PeerPipeline:
+    """A peer's worker. `settings`: those of `tests.bench.work`, without the prefix BENCH_."""
 
     peer: Peer
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -109,7 +112,7 @@ class OfPeer:
 
 @dataclass(frozen=True)
 class BareLoop:
-    """redis-py in a loop, with or without the work itself."""
+    """redis-py in a loop. `work`: whether it decides the callbacks or only moves them."""
 
     work: bool
     repeats: bool = False
@@ -130,37 +133,37 @@ class BareLoop:
 
 
 def in_batches(bodies: Iterable[str]) -> Iterator[list[str]]:
-    """Some hundreds at a time."""
+    """The bodies, `AT_ONCE` at a time."""
     waiting = iter(bodies)
     while some := list(islice(waiting, AT_ONCE)):
         yield some
 
 
 def environment(url: str, settings: Mapping[str, str] | None = None) -> dict[str, str]:
-    """For a process of ours. It logs from warnings up, like everybody here."""
+    """The environment of our processes. They log warnings and errors only, as all pipelines do here."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FACEID_")}
     ours = {"FACEID_REDIS_URL": url, "FACEID_API_KEY": DEMO_KEY, "FACEID_API_SECRETS": DEMO_SECRET}
     return {**kept, **ours, "FACEID_LOG_LEVEL": "warning", **(settings or {})}
 
 
-def contest(folder: Path, entrant: Entrant, count: int, fsync: Fsync = "everysec") -> Measured:
-    """How one entrant empties a queue that was filled before it started."""
+def measure_pipeline(folder: Path, pipeline: Pipeline, count: int, fsync: Fsync = "everysec") -> Measured:
+    """How fast one pipeline empties a queue that was filled before it started."""
     with redis_server(folder, fsync) as server:
-        return empty_queue(folder, entrant, server.url, server.url, count)
+        return measure_on(folder, pipeline, server.url, server.url, count)
 
 
-def empty_queue(folder: Path, entrant: Entrant, url: str, seen_at: str, count: int) -> Measured:
-    """The same on a Redis that runs at `url` and that the entrant sees at another."""
-    entrant.fill(url, bodies(count))
-    with Redis.from_url(url) as redis, running(entrant.programs(seen_at, folder)) as pids:
-        measured = drained(count, lambda: entrant.done(redis), pids)
-        twice = repeated(lambda: entrant.events(redis), count, allowed=entrant.repeats)
+def measure_on(folder: Path, pipeline: Pipeline, url: str, seen_at: str, count: int) -> Measured:
+    """The same with a running Redis at `url`, which the pipeline reaches at `seen_at`."""
+    pipeline.fill(url, bodies(count))
+    with Redis.from_url(url) as redis, running(pipeline.programs(seen_at, folder)) as pids:
+        measured = measure_drain(count, lambda: pipeline.done(redis), pids)
+        twice = count_repeats(lambda: pipeline.events(redis), count, allowed=pipeline.repeats)
     return measured | {"twice": twice}
 
 
 @contextmanager
 def redis_server(folder: Path, fsync: Fsync) -> Iterator[RedisServer]:
-    """A Redis of its own."""
+    """A Redis that nothing else uses."""
     server = RedisServer(folder / "redis", fsync, NO_REWRITE)
     server.start()
     try:
@@ -171,7 +174,7 @@ def redis_server(folder: Path, fsync: Fsync) -> Iterator[RedisServer]:
 
 @contextmanager
 def running(programs: Iterable[Program]) -> Iterator[list[int]]:
-    """The programs, started; gives their process numbers."""
+    """Start the programs for the length of the block. Gives their process ids."""
     started = list(programs)
     try:
         for program in started:

@@ -1,4 +1,4 @@
-"""Watching a queue run empty: how fast it went, and what it cost."""
+"""Measures how fast a queue is emptied, and the CPU time of it."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -10,27 +10,27 @@ from tests.bench.cores import cpu_seconds
 Measured = dict[str, float]
 """One measurement: figures by name. A distribution is its percentiles, `p0` to `p100`."""
 
-LOOK_SECONDS: Final = 0.01
-PATIENCE_SECONDS: Final = 30.0
+INTERVAL_SECONDS: Final = 0.01
+LIMIT_SECONDS: Final = 30.0
 WARM_UP: Final = 0.1
-"""The share of the work that is done before the clock starts: programs start, caches fill."""
+"""The share of the work that is not measured: programs start, caches fill."""
 CASE: Final = re.compile(rb"1462259748(?:,|%2C)[-0-9a-f]{36}")
-"""Whose an event or a form is: its biz_id."""
+"""The biz_id in an event or a form."""
 
 
 class Stuck(Exception):
-    """Nothing moves any more, and not all is done."""
+    """No progress for `LIMIT_SECONDS`, and not all is done."""
 
 
-class Uncounted(Exception):
-    """Results are missing, or too many."""
+class WrongCount(Exception):
+    """There are too few or too many results."""
 
 
-def drained(count: int, done: Callable[[], int], pids: Sequence[int]) -> Measured:
-    """What it takes until `done` counts `count`, from its tenth part on.
+def measure_drain(count: int, done: Callable[[], int], pids: Sequence[int]) -> Measured:
+    """Measure until `done` returns `count`. The first tenth is not measured.
 
-    `rate` in pieces of work a second; `cpu_us`: CPU microseconds for each, of `pids` and their children; `share`: of
-    a core that they have used; near 1 they are what limits the rate.
+    Returns `rate`: callbacks a second; `cpu_us`: CPU microseconds for each, of the processes `pids` and their children;
+    `share`: their share of a core. Near 1 the CPU limits the rate.
     """
     start, first, cpu = _wait(done, int(count * WARM_UP), pids)
     end, last, cpu_end = _wait(done, count, pids)
@@ -39,7 +39,7 @@ def drained(count: int, done: Callable[[], int], pids: Sequence[int]) -> Measure
 
 
 def _wait(done: Callable[[], int], goal: int, pids: Sequence[int]) -> tuple[float, int, float]:
-    """When the goal was reached, what was done by then, and the CPU seconds used."""
+    """Time when the goal was reached, the count at that time, and the CPU seconds used."""
     seen, moved = -1, perf_counter()
     while True:
         count, now = done(), perf_counter()
@@ -47,9 +47,9 @@ def _wait(done: Callable[[], int], goal: int, pids: Sequence[int]) -> tuple[floa
             return now, count, cpu_seconds(pids)
         if count != seen:
             seen, moved = count, now
-        elif now - moved > PATIENCE_SECONDS:
-            raise Stuck(f"{count} of {goal} after {PATIENCE_SECONDS:g} s in which nothing moved")
-        sleep(LOOK_SECONDS)
+        elif now - moved > LIMIT_SECONDS:
+            raise Stuck(f"{count} of {goal} after {LIMIT_SECONDS:g} s without progress")
+        sleep(INTERVAL_SECONDS)
 
 
 def percentiles(values: Sequence[float]) -> Measured:
@@ -58,18 +58,18 @@ def percentiles(values: Sequence[float]) -> Measured:
     return {f"p{step}": ordered[min(int(len(ordered) * step / 100), len(ordered) - 1)] for step in steps}
 
 
-def repeated(results: Callable[[], Sequence[bytes]], count: int, *, allowed: bool) -> int:
-    """How many results repeat a case, none of `count` cases being without one.
+def count_repeats(results: Callable[[], Sequence[bytes]], count: int, *, allowed: bool) -> int:
+    """Count the results beyond one for each of `count` cases.
 
     Raises:
-        Uncounted: A case has no result after a while; or one has two, and that is not `allowed`.
+        WrongCount: A case has no result after a while; or one has two, and that is not `allowed`.
     """
-    patience = monotonic() + (PATIENCE_SECONDS if allowed else 0)
+    patience = monotonic() + (LIMIT_SECONDS if allowed else 0)
     while True:
         found = results()
         cases = {case[0] for result in found if (case := CASE.search(result))}
         if len(cases) == count and (allowed or len(found) == count):
             return len(found) - count
         if monotonic() > patience:
-            raise Uncounted(f"{len(found)} results of {len(cases)} cases instead of {count}")
-        sleep(LOOK_SECONDS)
+            raise WrongCount(f"{len(found)} results of {len(cases)} cases instead of {count}")
+        sleep(INTERVAL_SECONDS)
