@@ -1,6 +1,6 @@
 """Settings: read once at start from the environment, `.env` and secret files, then frozen.
 
-Every fault is reported together, by the name an operator would set, and never with the value it had.
+All errors are reported together, by the name of the variable, and never with its value.
 """
 
 import os
@@ -27,23 +27,24 @@ from shared.messaging.engine import engine_of
 
 ENV_PREFIX = "FACEID_"
 SECRETS_DIR = Path("/run/secrets")
+"""Default folder of secret files. FACEID_SECRETS_DIR names another one."""
 ACCOUNT_NAME = re.compile(r"(?!_$)[A-Za-z0-9_-]{1,64}")
-"""`_` stands in routing keys for no account."""
+"""Allowed account names. `_` is reserved: in routing keys it means no account."""
 LISTEN = re.compile(r"[^:\s]+:(?P<port>[0-9]{1,5})")
 VENDOR_PORTS = (443, 5000, 16003, 8883, 8028)
-"""The only ports FaceID calls back to (official page, Callbacks)."""
+"""The only ports that FaceID calls back to (official callback page)."""
 
 Reconcile = Literal["always", "never"]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Proportion = Annotated[float, Field(gt=0, le=1)]
 Url = Annotated[str, Field(repr=False)]
-"""It may hold a password."""
+"""A URL that may hold a password."""
 _HTTP_URL: Final[TypeAdapter[AnyHttpUrl]] = TypeAdapter(AnyHttpUrl)
 
 
 class SettingsError(Exception):
-    """The settings can't be used; `faults` says what to mend, a line each."""
+    """The settings are invalid. `faults` has a line for each error: the name, and what to fix."""
 
     def __init__(self, faults: list[str]) -> None:
         self.faults = faults
@@ -51,41 +52,45 @@ class SettingsError(Exception):
 
 
 def _split(value: object) -> object:
-    """A comma list as a tuple; lists stay as they are."""
+    """Split a comma-separated text into a tuple. Other values stay as they are."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 class Account(BaseModel):
-    """One FaceID account: its key, its live secrets (newest first), its base URL and its policy."""
+    """One FaceID account, from the accounts file or from the settings of the account `default`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 
     name: str
     reconcile: Reconcile = "always"
+    """`always`: decide on GetResult's answer. `never`: decide on the signed callback alone."""
     api_key: SecretStr = SecretStr("")
     api_secrets: tuple[SecretStr, ...] = ()
+    """The valid secrets, newest first. Callbacks may be signed with any of them."""
     base_url: str = ""
+    """URL of FaceID's API, such as `https://api-idn.megvii.com/faceid/lite`."""
     policy: Path | None = None
+    """Policy file. None: the built-in policy."""
 
     _split_secrets = field_validator("api_secrets", mode="before")(_split)
 
     @field_validator("api_secrets")
     @classmethod
-    def _live(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    def _not_empty(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if not secrets or not all(secret.get_secret_value() for secret in secrets):
-            raise ValueError("needs one secret or more, none of them empty")
+            raise ValueError("set one secret or more; none may be empty")
         return secrets
 
     @field_validator("api_key", "base_url")
     @classmethod
-    def _can_read_results(cls, value: SecretStr | str, info: ValidationInfo) -> SecretStr | str:
+    def _set_for_getresult(cls, value: SecretStr | str, info: ValidationInfo) -> SecretStr | str:
         if info.data.get("reconcile") == "always" and not value:
-            raise ValueError("GetResult needs it; set it, or set reconcile to never")
+            raise ValueError("required to call GetResult: set it, or set reconcile to never")
         return value
 
     @field_validator("base_url")
     @classmethod
-    def _callable(cls, value: str) -> str:
+    def _http_url(cls, value: str) -> str:
         if value:
             _HTTP_URL.validate_python(value)
         return value
@@ -194,31 +199,32 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _holds_the_ledger(cls, url: str) -> str:
+    def _is_redis(cls, url: str) -> str:
         if engine_of(url) != "streams":
-            raise ValueError("has to be a Redis URL, such as redis://127.0.0.1:6379/0; other brokers hold no ledger")
+            raise ValueError("must be a Redis URL, such as redis://127.0.0.1:6379/0: the ledger needs Redis")
         return url
 
     @field_validator("broker_url")
     @classmethod
-    def _carries_the_queues(cls, url: str, info: ValidationInfo) -> str:
-        if "redis_url" in info.data and engine_of(url) == "stock":  # without it this may be the same fault again
+    def _is_redis_or_amqp(cls, url: str, info: ValidationInfo) -> str:
+        # Without a valid redis_url this may be its value, whose error is already reported.
+        if "redis_url" in info.data and engine_of(url) == "stock":
             raise ValueError(
-                "has to be redis://... or amqp://...; no other broker can carry the inner queues, "
-                "but FACEID_RESULTS_URL takes any that kombu knows"
+                "must be redis://... or amqp://...; other brokers can't carry the queues between stages, "
+                "but FACEID_RESULTS_URL accepts every broker that kombu supports"
             )
         return url
 
     @field_validator("listen")
     @classmethod
-    def _bindable(cls, listen: str) -> str:
+    def _is_host_and_port(cls, listen: str) -> str:
         if not (found := LISTEN.fullmatch(listen)) or int(found["port"]) > 65_535:
-            raise ValueError("has to be HOST:PORT, such as 127.0.0.1:8028")
+            raise ValueError("must be HOST:PORT, such as 127.0.0.1:8028")
         return listen
 
     @model_validator(mode="before")
     @classmethod
-    def _chain_urls(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _default_urls(cls, values: dict[str, Any]) -> dict[str, Any]:
         redis = values.get("redis_url") or cls.model_fields["redis_url"].default
         values["broker_url"] = values.get("broker_url") or redis
         values["results_url"] = values.get("results_url") or values["broker_url"]
@@ -241,7 +247,7 @@ def secrets_folder() -> Path:
 
 
 def load_settings(secrets_dir: Path | None = None, **overrides: Any) -> Settings:
-    """The settings of this process; raises `SettingsError` with every fault at once."""
+    """Read the settings of this process. Raises `SettingsError` with all errors."""
     folder = secrets_dir or secrets_folder()
     try:
         return Settings(_secrets_dir=folder if folder.is_dir() else None, **overrides)
@@ -250,7 +256,7 @@ def load_settings(secrets_dir: Path | None = None, **overrides: Any) -> Settings
 
 
 def load_accounts(settings: Settings) -> dict[str, Account]:
-    """The accounts by name, secrets and all: for workers only. Raises `SettingsError`."""
+    """The accounts by name, with their secrets. For workers only. Raises `SettingsError` with all errors."""
     if settings.accounts is None:
         keys = ("api_key", "api_secrets", "base_url", "policy", "reconcile")
         return _accounts({"default": {key: getattr(settings, key) for key in keys}}, ENV_PREFIX)
@@ -258,7 +264,7 @@ def load_accounts(settings: Settings) -> dict[str, Account]:
 
 
 def account_names(settings: Settings) -> frozenset[str]:
-    """The accounts whose callbacks are accepted: all that the ingress knows of them."""
+    """The names of the accounts whose callbacks are accepted. Raises `SettingsError`."""
     return frozenset(_tables(settings.accounts)) if settings.accounts else frozenset({"default"})
 
 
@@ -269,7 +275,9 @@ def _tables(path: Path) -> dict[str, dict[str, Any]]:
         raise SettingsError([f"{ENV_PREFIX}ACCOUNTS: {path} can't be read as TOML ({type(error).__name__})"]) from None
     bad = [name for name, table in tables.items() if not (ACCOUNT_NAME.fullmatch(name) and isinstance(table, dict))]
     if bad or not tables:
-        raise SettingsError([f"{ENV_PREFIX}ACCOUNTS: {path} must hold one [NAME] table for each account"])
+        raise SettingsError(
+            [f"{ENV_PREFIX}ACCOUNTS: {path} must contain a [NAME] table for each account, and nothing else"]
+        )
     return tables
 
 

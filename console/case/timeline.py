@@ -9,7 +9,7 @@ from typing import Any, Final
 from console.case.record import CaseRecord
 from console.terminal.output import plural
 from console.terminal.time_format import format_duration, rfc3339
-from shared.events.decision import Decision, in_words
+from shared.events.decision import Decision, describe
 from shared.ledger.message_set import SetName
 from shared.messaging.stored_message import StoredMessage
 
@@ -122,7 +122,7 @@ def as_json(decision: Decision, *, reveal: bool) -> dict[str, Any]:
 
 def explain_reasons(decision: Decision) -> list[str]:
     """The reasons of a decision, a sentence each."""
-    return [f"{reason.code}: {in_words(reason)}" for reason in decision.reasons]
+    return [f"{reason.code}: {describe(reason)}" for reason in decision.reasons]
 
 
 def _arrivals(fields: dict[str, str]) -> Iterator[Event]:

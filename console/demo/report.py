@@ -15,7 +15,7 @@ from deploy.local.example import example_body
 from deploy.local.report import ReceivedDecision, Report, by_reason, latencies, percentile
 from deploy.local.session_runner import FinishedSession
 from deploy.local.stack import DEMO_SECRET, Stack
-from shared.events.decision import Outcome, in_words
+from shared.events.decision import Outcome, describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def _print_example(arrived: Sequence[ReceivedDecision]) -> None:
     decision = max((one.decision for one in arrived), key=lambda decision: len(decision.reasons))
     out.print(f"\nAn example, {decision.biz_id}: [{COLOURS[decision.outcome]}]{decision.outcome}[/]")
     for reason in decision.reasons:
-        out.print(f"  {reason.code}: {in_words(reason)}", markup=False)
+        out.print(f"  {reason.code}: {describe(reason)}", markup=False)
 
 
 def _print_speed(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""The contract with those who consume decisions, generated from the code into `docs/contract/`: `make contract`.
+"""Generate the contract for consumers of decisions into `docs/contract/`. `make contract` runs it.
 
-No process of the pipeline imports this.
+No process of the pipeline imports it.
 """

@@ -1,6 +1,6 @@
-"""The AsyncAPI 3.0 document: where decisions and alerts are found on either broker, and what they look like.
+"""The AsyncAPI 3.0 document: the queues and topics of decisions and alerts on both brokers, and their schemas.
 
-Its schemas are ours in JSON Schema draft 7, which is what AsyncAPI 3.0 is made of.
+Its schemas are those of `schemas` converted to JSON Schema draft 7, which AsyncAPI 3.0 uses.
 """
 
 import json
@@ -31,14 +31,14 @@ _INFO: Final = {
     "title": "FaceID decisions",
     "version": "1.0.0",
     "description": (
-        "What the FaceID callback pipeline says to those who consume its results: one decision for every"
-        " verification, and alerts that a person has to know of. Each is a CloudEvent 1.0 in structured JSON mode.\n\n"
-        "Delivery is at least once: a repeat bears the same id, so drop what you have handled."
-        " Ignore members that you don't know: they may be added within v1.\n\n"
-        "Names begin with the prefix that is set for the pipeline, here its default, `faceid`."
-        " The results may be on either broker; which one is a setting too."
+        "The results of the FaceID callback pipeline: one decision for every verification, and alerts that a person"
+        " has to know about. Each is a CloudEvent 1.0 in structured JSON mode.\n\n"
+        "Delivery is at least once. A repeat has the same id: drop an event whose id you have handled."
+        " Ignore unknown members: v1 may get new ones.\n\n"
+        "All names begin with the prefix in the settings of the pipeline, here its default, `faceid`."
+        " The settings also say which broker has the results."
     ),
-    "contact": {"name": "Whoever runs this pipeline for you"},
+    "contact": {"name": "The operator of this pipeline"},
     "license": {"name": "MIT"},
 }
 
@@ -50,22 +50,22 @@ _SERVERS: Final = {
         "description": (
             "RabbitMQ. Results are published to the durable topic exchange `faceid`. The quorum queues"
             " `faceid.decisions` and `faceid.alerts` are bound to it by `decision.#` and `alert.#`,"
-            " and you may bind queues of your own, such as by `decision.*.rejected`."
+            " and you may bind your own queues, for example with `decision.*.rejected`."
         ),
     },
     "redis": {
         "host": "redis.example:6379",
         "protocol": "redis",
         "description": (
-            "Redis or Valkey, with Streams. An entry has the fields `body` (the event), `content_type`,"
-            " `content_encoding` and `headers` (a JSON object). Read it with a consumer group of your own (XREADGROUP)."
+            "Redis or Valkey Streams. An entry has the fields `body` (the event), `content_type`,"
+            " `content_encoding` and `headers` (a JSON object). Read it with your own consumer group (XREADGROUP)."
         ),
     },
 }
 
 
 def asyncapi(examples: Mapping[str, bytes]) -> dict[str, Any]:
-    """The document; `examples` are the golden messages by their name."""
+    """The document. `examples`: the golden messages by name."""
     return {
         "asyncapi": "3.0.0",
         "info": _INFO,
@@ -123,8 +123,8 @@ def _queue(noun: str, queue: str) -> dict[str, Any]:
 def _topic(noun: str, last: str, values: list[str]) -> dict[str, Any]:
     return {
         "address": f"{noun}.{{account}}.{{{last}}}",
-        "title": f"Each {noun} by what it says",
-        "description": f"The routing keys on RabbitMQ. Bind a queue of your own to have some of the {noun}s.",
+        "title": f"Each {noun} by its account and {last}",
+        "description": f"The routing keys on RabbitMQ. Bind your own queue to get some of the {noun}s.",
         "servers": [{"$ref": "#/servers/rabbitmq"}],
         "parameters": {
             "account": {"description": f"The account; `{NO_ACCOUNT}` for none.", "examples": ["default"]},
@@ -168,7 +168,7 @@ def _example(name: str, payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _components(name: str) -> dict[str, Schema]:
-    """A schema and all that it refers to, by name."""
-    whole = schema(name)
-    definitions = whole.pop("$defs") | {whole["title"]: whole}
+    """A schema and its definitions, by name."""
+    root = schema(name)
+    definitions = root.pop("$defs") | {root["title"]: root}
     return {title: draft7(definition, _SCHEMAS) for title, definition in definitions.items()}

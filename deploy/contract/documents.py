@@ -1,4 +1,4 @@
-"""Every document of the contract, as it has to stand in `docs/contract/`."""
+"""Make and write the documents of the contract in `docs/contract/`."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ FOLDER: Final = Path(__file__).parents[2] / "docs/contract"
 
 
 def documents() -> dict[str, bytes]:
-    """By their path in `FOLDER`; the same code gives the same bytes."""
+    """The documents by their path in `FOLDER`. The same code gives the same bytes."""
     messages = golden()
     return {
         **{f"schemas/{name}.json": _json(schema(name)) for name in SCHEMAS},
@@ -22,12 +22,12 @@ def documents() -> dict[str, bytes]:
 
 
 def committed() -> dict[str, bytes]:
-    """What stands in `FOLDER`."""
+    """The documents that are in `FOLDER` now."""
     return {path.relative_to(FOLDER).as_posix(): path.read_bytes() for path in FOLDER.rglob("*.json")}
 
 
 def write() -> None:
-    """Make `FOLDER` hold the documents, and no others."""
+    """Write the documents to `FOLDER`, and delete other JSON files there."""
     wanted = documents()
     for stale in committed().keys() - wanted.keys():
         (FOLDER / stale).unlink()

@@ -1,17 +1,17 @@
-"""A JSON Schema of 2020-12 in the words of draft 7, as far as the two differ in ours."""
+"""Convert a JSON Schema of 2020-12 to draft 7, as far as our schemas need it."""
 
 from typing import Any, Final
 
-_ELSEWHERE: Final = frozenset({"$schema", "$id", "$comment", "$defs"})
-"""What belongs to a document that stands alone."""
+_ROOT_KEYWORDS: Final = frozenset({"$schema", "$id", "$comment", "$defs"})
+"""Keywords that only a standalone schema has."""
 
 
 def draft7(schema: dict[str, Any], definitions: str) -> dict[str, Any]:
-    """The schema as a part of a document that keeps under `definitions` what the schema has in `#/$defs/`."""
+    """Convert a schema. References to `#/$defs/` become references to `definitions`."""
     return {
         "items" if key == "prefixItems" else key: _value(key, value, definitions)
         for key, value in schema.items()
-        if key not in _ELSEWHERE
+        if key not in _ROOT_KEYWORDS
     }
 
 

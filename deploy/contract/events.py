@@ -1,11 +1,11 @@
-"""The events as those who consume them may take them for granted; reading one here (`from_event`) asks for less."""
+"""The events as consumers receive them. `from_event` accepts more than these models say."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.events.alert import Alert
-from shared.events.decision import BizId, Decision, EventId, Timestamp, promised
+from shared.events.decision import BizId, Decision, EventId, Timestamp, schema_keywords
 
 _ACCOUNT = "[A-Za-z0-9_-]{1,64}"
 
@@ -17,10 +17,10 @@ class DecisionEvent(BaseModel):
 
     specversion: Literal["1.0"]
     id: EventId
-    """The same whenever this revision of this decision is sent: drop what you have handled."""
+    """The same each time that this revision is sent: drop an event whose id you have handled."""
     type: Literal["faceid.decision.v1"]
-    """What breaks this schema gets another type."""
-    source: Annotated[str, promised(pattern=f"^faceid/{_ACCOUNT}$")]
+    """An incompatible schema gets another type."""
+    source: Annotated[str, schema_keywords(pattern=f"^faceid/{_ACCOUNT}$")]
     """`faceid/` and the account."""
     subject: BizId
     """The biz_id."""
@@ -39,13 +39,13 @@ class AlertEvent(BaseModel):
 
     specversion: Literal["1.0"]
     id: EventId
-    """The same whenever this alert is sent: drop what you have handled."""
+    """The same each time that this alert is sent: drop an event whose id you have handled."""
     type: Literal["faceid.alert.v1"]
-    """What breaks this schema gets another type."""
-    source: Annotated[str, promised(pattern=f"^faceid(/{_ACCOUNT})?$")]
-    """`faceid/` and the account; `faceid` alone where the alert is about the whole pipeline."""
+    """An incompatible schema gets another type."""
+    source: Annotated[str, schema_keywords(pattern=f"^faceid(/{_ACCOUNT})?$")]
+    """`faceid/` and the account. `faceid` alone: the alert is about the whole pipeline."""
     subject: BizId = Field(default_factory=str)
-    """The biz_id; absent where the alert is about no single case."""
+    """The biz_id. Absent: the alert is not about a single case."""
     time: Timestamp
     """When it happened."""
     datacontenttype: Literal["application/json"]

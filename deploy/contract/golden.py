@@ -1,4 +1,4 @@
-"""Golden messages, laid out to be read: whoever consumes decisions and alerts may feed them to tests of his own."""
+"""Golden messages: an example of every decision and alert, for the tests of consumers."""
 
 import json
 
@@ -10,10 +10,10 @@ from shared.events.decision import Decision
 
 
 def golden() -> dict[str, bytes]:
-    """All of them by their name: `decisions/face_matched`, ..., `alerts/attack_rate`, ..."""
-    made = {f"decisions/{name}": _laid_out(decision) for name, decision in decisions().items()}
-    return made | {f"alerts/{kind}": _laid_out(alert) for kind, alert in sorted(alerts().items())}
+    """The golden messages by name, such as `decisions/face_matched` and `alerts/attack_rate`."""
+    made = {f"decisions/{name}": _indented(decision) for name, decision in decisions().items()}
+    return made | {f"alerts/{kind}": _indented(alert) for kind, alert in sorted(alerts().items())}
 
 
-def _laid_out(message: Decision | Alert) -> bytes:
+def _indented(message: Decision | Alert) -> bytes:
     return json.dumps(json.loads(to_event(message)), indent=2, ensure_ascii=False).encode() + b"\n"

@@ -1,4 +1,4 @@
-"""An alert of every kind, made by the code that raises real ones as far as that is no script of Redis."""
+"""An alert of every kind, made by the code that raises real ones, except for those that Lua scripts write."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _MEASURED: Final = Measurements(BORN + 90, {ACCOUNT: _COUNTS}, 12, Counter({"rec
 
 
 def alerts() -> dict[AlertKind, Alert]:
-    """By kind."""
+    """The alerts by kind."""
     return {alert.kind: alert for alert in _raised()}
 
 

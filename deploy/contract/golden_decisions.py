@@ -1,4 +1,4 @@
-"""A decision for every reason and every outcome, made by the code that makes real ones. Nobody in them exists."""
+"""A decision for every reason and every outcome, made by the code that makes real ones. All data is made up."""
 
 import copy
 import json
@@ -16,11 +16,11 @@ from workers.faceid.payload import Payload
 from workers.faceid.verification import VerifiedArrival
 
 Changes = dict[str, Any]
-"""A JSON Merge Patch (RFC 7396): None takes a member out."""
+"""A JSON Merge Patch (RFC 7396): None removes a member."""
 
 ACCOUNT: Final = "default"
 BORN: Final = 1_700_000_000
-"""When each verification began, unix seconds."""
+"""When each verification began, in Unix seconds."""
 _CASES: Final = UUID("00000000-0000-4000-8000-000000000000")
 _POLICY: Final = Policy.load()
 
@@ -44,7 +44,7 @@ _PASSED: Final[Changes] = {
     },
     "multifaces_tag": "0",
 }
-_BROKEN_OFF: Final[Changes] = {"liveness_result": None, "verify_result": None, "multifaces_tag": None}
+_UNFINISHED: Final[Changes] = {"liveness_result": None, "verify_result": None, "multifaces_tag": None}
 
 
 def _score(name: str, value: float) -> Changes:
@@ -73,10 +73,10 @@ _EVIDENCE: Final[dict[ReasonCode, Changes]] = {
     ReasonCode.MULTIPLE_FACES: {"multifaces_tag": "1"},
     ReasonCode.GENUINENESS_MISSING: {"liveness_result": {"face_genuineness": None}},
     ReasonCode.EVIDENCE_MISMATCH: _confidence(81.3),
-    ReasonCode.FLOW_CANCELLED: {"status": "CANCELLED", **_BROKEN_OFF},
-    ReasonCode.FLOW_TIMEOUT: {"status": "TIMEOUT", **_BROKEN_OFF},
-    ReasonCode.FLOW_FAILED: {"status": "FAILED", **_BROKEN_OFF},
-    ReasonCode.WEBRTC_UNSUPPORTED: {"status": "WEBRTC_UNSUPPORTED", "fail_reason": "PERMISSIONS_ERROR", **_BROKEN_OFF},
+    ReasonCode.FLOW_CANCELLED: {"status": "CANCELLED", **_UNFINISHED},
+    ReasonCode.FLOW_TIMEOUT: {"status": "TIMEOUT", **_UNFINISHED},
+    ReasonCode.FLOW_FAILED: {"status": "FAILED", **_UNFINISHED},
+    ReasonCode.WEBRTC_UNSUPPORTED: {"status": "WEBRTC_UNSUPPORTED", "fail_reason": "PERMISSIONS_ERROR", **_UNFINISHED},
     ReasonCode.EVIDENCE_INCOMPLETE: {"verify_result": None},
     ReasonCode.DATA_SOURCE_ERROR: _error("DATA_SOURCE_ERROR"),
     ReasonCode.VENDOR_INTERNAL_ERROR: _error("INTERNAL_ERROR"),
@@ -85,13 +85,13 @@ _EVIDENCE: Final[dict[ReasonCode, Changes]] = {
 
 
 def decisions() -> dict[str, Decision]:
-    """One for each reason by the reason's name in lower case, and one that supersedes another: `superseding`."""
+    """A decision for each reason by its code in lower case, and `superseding`, which replaces another one."""
     made = {code.lower(): _decided(code.lower(), _evidence(code), _policy(code)) for code in ReasonCode}
     return {**made, "superseding": superseding().new}
 
 
 def superseding() -> Superseding:
-    """GetResult's answer has come after all, and says what the callback said."""
+    """GetResult's answer arrives late and agrees with the callback."""
     name = ReasonCode.NOT_RECONCILED.lower()
     old = _decided(name, _evidence(ReasonCode.NOT_RECONCILED), _POLICY)
     fresh = _decided(name, Evidence(_payload(name), _payload(name)), _POLICY, now=BORN + 3600.5)
@@ -109,7 +109,7 @@ def _policy(code: ReasonCode) -> Policy:
 
 
 def _evidence(code: ReasonCode) -> Evidence:
-    """What gives this reason; what the payloads say beside it is the same for all."""
+    """Evidence that gives this reason. Everything else in it is the same for all reasons."""
     name = code.lower()
     match code:
         case ReasonCode.EVIDENCE_LOST:

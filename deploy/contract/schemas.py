@@ -1,4 +1,4 @@
-"""JSON Schemas (2020-12) of what a message holds, and of the whole event, from the models that write and read it."""
+"""The JSON Schemas (2020-12) of decisions and alerts and of their events, generated from the models."""
 
 from typing import Any, Final
 
@@ -18,20 +18,20 @@ SCHEMAS: Final[dict[str, tuple[type[BaseModel], str]]] = {
     "alert.v1": (Alert, ALERT_SCHEMA),
     "alert-event.v1": (AlertEvent, "urn:faceid:alert-event:v1"),
 }
-"""By name: the model, and the `$id`."""
+"""The model and the `$id` of each schema, by name."""
 
-_OPEN: Final = "Members that are not listed may come within v1: ignore those that you don't know."
+_OPEN: Final = "v1 may get new members: ignore unknown ones."
 
 
 class _Plain(GenerateJsonSchema):
-    """pydantic's schemas without a title for every member, which would only repeat its name."""
+    """pydantic's generator without a title for every member, which would repeat its name."""
 
     def field_title_should_be_set(self, schema: object) -> bool:
         return False
 
 
 def schema(name: str) -> Schema:
-    """One of `SCHEMAS`, complete in itself."""
+    """The standalone schema of this name in `SCHEMAS`."""
     model, urn = SCHEMAS[name]
     generated = model.model_json_schema(mode="serialization", schema_generator=_Plain)
     return {"$schema": _Plain.schema_dialect, "$id": urn, "$comment": _OPEN, **generated}

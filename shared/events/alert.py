@@ -1,4 +1,4 @@
-"""An alert: something that a person has to know about, beside the decisions."""
+"""An alert: an event that a person has to know about. It is published beside the decisions."""
 
 from enum import StrEnum
 from typing import Final, Self
@@ -14,7 +14,7 @@ _NAMESPACE: Final = UUID("0d2f3a86-6a57-5a4b-8a0c-1f5f4f0f9b7d")
 
 
 class AlertKind(StrEnum):
-    """What happened; a segment of RabbitMQ's routing key."""
+    """What happened. It is the last part of the routing key on RabbitMQ."""
 
     EVIDENCE_CONFLICT = "evidence_conflict"
     DECISION_SUPERSEDED = "decision_superseded"
@@ -28,72 +28,71 @@ class AlertKind(StrEnum):
     BACKLOG_AGE = "backlog_age"
 
 
-WORDS: Final[dict[AlertKind, str]] = {
+MESSAGES: Final[dict[AlertKind, str]] = {
     AlertKind.EVIDENCE_CONFLICT: (
-        "Signed evidence that came later contradicts the decision. The decision stands: look at the case."
+        "Signed evidence that came later contradicts the decision. The decision stays in force: check the case."
     ),
     AlertKind.DECISION_SUPERSEDED: (
-        "A decision was replaced by another one with a different outcome, because better evidence came or because"
-        " somebody decided it again. Act on the new one: the case says who, when and why."
+        "A decision was replaced by one with a different outcome, because better evidence came or because an operator"
+        " decided it again. Act on the new decision. The case says who replaced it, when and why."
     ),
     AlertKind.DATA_SOURCE_ERROR: (
         "FaceID reports DATA_SOURCE_ERROR."
-        " The vendor demands: stop the service, contact FaceID, and wait until it is fixed."
+        " FaceID's documents demand: stop the service, contact FaceID, and wait until it is fixed."
     ),
     AlertKind.BREAKER_OPENED: (
-        "Every GetResult call of this account fails, so reading pauses; callbacks are still taken in, none is lost."
-        " Look at the cause: key, secret, base URL, quota or network. Reading goes on by itself when it is mended."
+        "Every GetResult call of this account fails, so reading pauses. Callbacks are still stored, and none is lost."
+        " Fix the cause: key, secret, base URL, quota or network. Reading then starts again without further action."
     ),
-    AlertKind.BREAKER_CLOSED: "GetResult answers again; reading goes on, and nothing is to be done.",
+    AlertKind.BREAKER_CLOSED: "GetResult answers again, and reading has started again. Nothing has to be done.",
     AlertKind.BUDGET_SPENT: (
-        "The reads of GetResult that FaceID grants this case are used up, and none brought a result."
-        " The decision says what it rests on instead: look at the case, and at why its reads fail."
+        "The GetResult reads that FaceID allows for this case are used up, and none returned a result."
+        " The decision says what it is based on instead. Check the case, and find out why its reads failed."
     ),
     AlertKind.ATTACK_RATE: (
         "Unusually many decisions of this account name an attack (synthetic face, mask, screen replay, replaced face)."
-        " They are refused as the policy says: look at who is being verified, and at where they come from."
+        " They are decided as the policy says. Check who is being verified, and where the requests come from."
     ),
     AlertKind.BAD_SIGNATURE_RATE: (
-        "Unusually many callbacks of this account are signed by none of its secrets, and are set aside."
-        " If FaceID's secret was changed, add it to FACEID_API_SECRETS and replay them; else somebody forges callbacks."
+        "Unusually many callbacks of this account have an invalid signature. They are kept as unverified."
+        " If FaceID's secret was changed, add it to FACEID_API_SECRETS and replay them. Else they are forged."
     ),
     AlertKind.DEAD_LETTERS_GROWING: (
-        "The pipeline fails on more and more items. They wait among the dead letters:"
-        " find the cause by `faceid dead list`, mend it, and replay them."
+        "Many items have become dead letters. Find the cause with `faceid dead list`, fix it, and replay them."
     ),
     AlertKind.BACKLOG_AGE: (
-        "Callbacks wait too long to be worked on. Nothing is lost: look at `faceid status`, and start more workers,"
-        " or mend what holds them up."
+        "Callbacks wait too long in a queue. None is lost. Check `faceid status`, and start more workers or fix what"
+        " slows them down."
     ),
 }
 
 
 class Alert(BaseModel):
-    """Something that a person has to know about; the `data` of an alert message.
+    """An event that a person has to know about. It is the `data` of an alert message.
 
-    Members that a later version adds are ignored when it is read.
+    Unknown members are ignored: a later version may add some.
     """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
     kind: AlertKind
     account: AccountName | None
-    """The FaceID account, by its name in the settings of the pipeline; null when it is about the whole pipeline."""
+    """Name of the FaceID account in the settings of the pipeline. Null: the alert is about the whole pipeline."""
     biz_id: BizId | None
-    """FaceID's id of the verification; null when it is about no single case."""
+    """FaceID's id of the verification. Null: the alert is not about a single case."""
     message: str
-    """What happened and what to do, in words."""
+    """What happened and what to do, for a person."""
     detail: dict[str, Detail]
-    """Facts by name; never personal data, never a secret."""
+    """Details by name. They contain no personal data and no secrets."""
     at: Timestamp
     """When it happened."""
 
     @property
     def id(self) -> str:
-        """The same for the same alert, on whatever machine: a repeat can be told by it."""
+        """The id of the event. The same alert has the same id on every machine, so a repeat can be recognised."""
         return str(uuid5(_NAMESPACE, f"{self.account or ''}\n{self.kind}\n{self.biz_id}\n{self.at}"))
 
     @classmethod
     def of(cls, kind: AlertKind, account: str | None, at: float, biz_id: str | None = None, **detail: Detail) -> Self:
-        """An alert in the words of its kind; `at` is in Unix seconds."""
-        return cls(kind=kind, account=account, biz_id=biz_id, message=WORDS[kind], detail=detail, at=timestamp(at))
+        """An alert with the message of its kind. `at`: when it happened, in Unix seconds."""
+        return cls(kind=kind, account=account, biz_id=biz_id, message=MESSAGES[kind], detail=detail, at=timestamp(at))

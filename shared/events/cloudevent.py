@@ -1,6 +1,6 @@
-"""Decisions and alerts as CloudEvents 1.0, in the structured JSON form.
+"""Write and read decisions and alerts as CloudEvents 1.0 in structured JSON mode.
 
-Written by pydantic's serialiser: the SDK's takes five times as long, and reads every message in the tests.
+pydantic serialises them, because the CloudEvents SDK takes five times as long. The tests read them with the SDK.
 """
 
 from typing import Annotated, Final, Literal
@@ -18,13 +18,13 @@ DECISION_TYPE: Final = "faceid.decision.v1"
 ALERT_TYPE: Final = "faceid.alert.v1"
 SOURCE: Final = "faceid"
 NO_ACCOUNT: Final = "_"
-"""Stands in a routing key for the account of what is about the whole pipeline; no account is called that."""
+"""Replaces the account in the routing key of an alert about the whole pipeline. No account may have this name."""
 DECISION_SCHEMA: Final = "urn:faceid:decision:v1"
 ALERT_SCHEMA: Final = "urn:faceid:alert:v1"
 
 
 def to_event(message: Decision | Alert, data: bytes | None = None) -> bytes:
-    """The message as an event; the same message gives the same bytes. `data`: its JSON, where that is at hand."""
+    """The event of a decision or an alert. The same message gives the same bytes. `data`: its JSON, if it is known."""
     decision = isinstance(message, Decision)
     event = {
         "specversion": "1.0",
@@ -42,7 +42,7 @@ def to_event(message: Decision | Alert, data: bytes | None = None) -> bytes:
 
 
 def to_message(message: Decision | Alert, prefix: str, data: bytes | None = None) -> Message:
-    """The message on its way to those who consume it; `data` as for `to_event`."""
+    """The message for the results queue. `data`: as in `to_event`."""
     decision = isinstance(message, Decision)
     return Message(
         queue=queue_name(prefix, DECISIONS if decision else ALERTS),
@@ -54,17 +54,18 @@ def to_message(message: Decision | Alert, prefix: str, data: bytes | None = None
 
 
 def topic(message: Decision | Alert) -> str:
-    """`decision.ACCOUNT.OUTCOME` or `alert.ACCOUNT.KIND`, the outcome in lower case; `alert._.KIND` without account."""
+    """The routing key: `decision.ACCOUNT.OUTCOME` in lower case, or `alert.ACCOUNT.KIND`; `_` without account."""
     if isinstance(message, Decision):
         return f"decision.{message.account}.{message.outcome.lower()}"
     return f"alert.{message.account or NO_ACCOUNT}.{message.kind}"
 
 
 def from_event(body: bytes | str) -> Decision | Alert:
-    """The message in an event.
+    """Read the decision or alert of an event.
 
     Raises:
-        pydantic.ValidationError: It is no event, none of ours, or of another version; a ValueError that shows no value.
+        pydantic.ValidationError: The bytes are not an event of this type and version. It is a ValueError and quotes no
+            values.
     """
     return _EVENT.validate_json(body).data
 

@@ -1,4 +1,4 @@
-"""A decision about one verification: what the results queue carries, and what a support agent reads."""
+"""A decision about one verification: the message in the results queue, and its text for a support agent."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,8 +11,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 
-def promised(**keywords: Any) -> Any:
-    """JSON Schema keywords that hold because of how a value is made; no message is checked for them here."""
+def schema_keywords(**keywords: Any) -> Any:
+    """JSON Schema keywords for the published schema. `Decision` and `Alert` do not check them when they are read."""
     return Field(json_schema_extra=keywords)
 
 
@@ -21,20 +21,20 @@ Timestamp = Annotated[
 ]
 """RFC 3339 in UTC with milliseconds: `2016-05-03T07:16:03.250Z`."""
 
-AccountName = Annotated[str, promised(pattern="^[A-Za-z0-9_-]{1,64}$")]
-BizId = Annotated[str, promised(pattern=r"^[\x21-\x7e]{1,128}$")]
+AccountName = Annotated[str, schema_keywords(pattern="^[A-Za-z0-9_-]{1,64}$")]
+BizId = Annotated[str, schema_keywords(pattern=r"^[\x21-\x7e]{1,128}$")]
 EventId = Annotated[
-    str, promised(format="uuid", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    str, schema_keywords(format="uuid", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
 ]
-Share = Annotated[float, promised(minimum=0, maximum=1)]
-Percent = Annotated[float, promised(minimum=0, maximum=100)]
-Count = Annotated[int, promised(minimum=0)]
+Score = Annotated[float, schema_keywords(minimum=0, maximum=1)]
+Percent = Annotated[float, schema_keywords(minimum=0, maximum=100)]
+Count = Annotated[int, schema_keywords(minimum=0)]
 
 _NAMESPACE: Final = UUID("5c1f7c1e-6a0e-5d0b-9d4e-3f0f3b6f0a51")
 
 
 class Outcome(StrEnum):
-    """What became of a verification."""
+    """The outcome of a verification."""
 
     APPROVED = "APPROVED"
     REJECTED = "REJECTED"
@@ -44,7 +44,7 @@ class Outcome(StrEnum):
 
 
 class Effect(StrEnum):
-    """What one reason asks for; the outcome follows the strongest effect among the reasons."""
+    """The effect of one reason. The strongest effect among the reasons determines the outcome."""
 
     APPROVE = "approve"
     REJECT = "reject"
@@ -54,7 +54,7 @@ class Effect(StrEnum):
 
 
 class ReasonCode(StrEnum):
-    """The closed set of reasons, in the order in which a decision lists them."""
+    """All reason codes, in the order in which a decision lists them."""
 
     FACE_MATCHED = "FACE_MATCHED"
     LIVENESS_ONLY = "LIVENESS_ONLY"
@@ -83,110 +83,110 @@ class ReasonCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One finding: the field of the evidence, its value, the limit it was compared with, and what it asks for."""
+    """One finding: the field of the evidence, its value, the limit it was compared with, and its effect."""
 
     code: ReasonCode
     field: str
-    """Dotted path in the evidence; several, joined by a comma and a space, for EVIDENCE_MISMATCH."""
+    """Dotted path in the evidence. For EVIDENCE_MISMATCH several paths, separated by a comma and a space."""
     value: float | str | None
-    """What was found there; null where nothing was, or where it can't be said in a word."""
+    """The value of the field. Null: there is none, or it is not a number or a text."""
     limit: float | tuple[float, float] | None
-    """What the value was compared with: the two thresholds, lower first, for FACE_BETWEEN_THRESHOLDS. Null where
-    nothing was compared."""
+    """What the value was compared with. For FACE_BETWEEN_THRESHOLDS both thresholds, the lower one first. Null: it was
+    not compared."""
     effect: Effect
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyRef:
-    """Which policy decided: its own version label, and the digest of its content."""
+    """The policy that decided: its version label, and the digest of its content."""
 
     version: str
-    """The label that the policy's author gave it."""
-    digest: Annotated[str, promised(pattern="^[0-9a-f]{64}$")]
-    """SHA-256 of the policy's content, in hex: two policies with one label can be told apart."""
+    """The label that the author of the policy chose."""
+    digest: Annotated[str, schema_keywords(pattern="^[0-9a-f]{64}$")]
+    """SHA-256 of the policy's content, in hex. It differs when two policies have the same label."""
 
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """The liveness check as the evidence has it."""
+    """The liveness check in the evidence."""
 
     result: str | None
-    """`PASS` or `FAIL`; null where the evidence does not say."""
+    """`PASS` or `FAIL`. Null: not in the evidence."""
     procedure_type: str | None
-    """`flash`, `still` or `distance`; null where the evidence does not say."""
+    """`flash`, `still` or `distance`. Null: not in the evidence."""
     details: dict[str, Count]
-    """Counters of what went wrong on the way, by the vendor's names."""
+    """Counters of problems during the check, by FaceID's names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Genuineness:
-    """Spoof scores and their thresholds, each from 0 to 1, by the vendor's names; above the threshold is an attack.
+    """Spoof scores and their thresholds, each 0 to 1, by FaceID's names. A score above its threshold is an attack.
 
     Null: not in the evidence.
     """
 
-    synthetic_face_confidence: Share | None
-    synthetic_face_threshold: Share | None
-    mask_confidence: Share | None
-    mask_threshold: Share | None
-    screen_replay_confidence: Share | None
-    screen_replay_threshold: Share | None
-    face_replaced: Share | None
+    synthetic_face_confidence: Score | None
+    synthetic_face_threshold: Score | None
+    mask_confidence: Score | None
+    mask_threshold: Score | None
+    screen_replay_confidence: Score | None
+    screen_replay_threshold: Score | None
+    face_replaced: Score | None
     """Above 0: the face was replaced during the check."""
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One face comparison; confidence and thresholds are 0 to 100."""
+    """One face comparison. Confidence and thresholds are 0 to 100."""
 
     ref: str
     """`result_ref1`, `result_ref2`, ..."""
     confidence: Percent | None
     """Null: not in the evidence."""
     thresholds: dict[str, Percent]
-    """By false-accept rate: `1e-3`, `1e-4`, `1e-5`, `1e-6`; those that came with this comparison."""
+    """The thresholds of this comparison by false-accept rate: `1e-3`, `1e-4`, `1e-5`, `1e-6`."""
 
 
 class Decision(BaseModel):
-    """The verdict on one biz_id, with everything it rests on; the `data` of a result message.
+    """The decision on one biz_id and its evidence. It is the `data` of a result message.
 
-    Members that a later version adds are ignored when it is read.
+    Unknown members are ignored: a later version may add some.
     """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
     biz_id: BizId
-    """FaceID's id of the verification; by its habit `<unix seconds>,<uuid>`."""
+    """FaceID's id of the verification, usually `<Unix seconds>,<UUID>`."""
     biz_no: str | None
-    """The customer's own id of it, given to get_token; null where it is not known."""
+    """The customer's own id of the verification, given to get_token. Null: not known."""
     biz_extra_data: str | None = Field(repr=False)
-    """What the customer gave to get_token to be sent back, and may be personal data; null where it is not known."""
+    """Text that the customer gave to get_token to get back. It may be personal data. Null: not known."""
     account: AccountName
-    """The FaceID account, by its name in the settings of the pipeline."""
+    """Name of the FaceID account in the settings of the pipeline."""
     outcome: Outcome
-    reasons: Annotated[tuple[Reason, ...], promised(minItems=1)]
-    """All of them, in the order of their codes."""
+    reasons: Annotated[tuple[Reason, ...], schema_keywords(minItems=1)]
+    """All reasons, in a fixed order of their codes."""
     policy: PolicyRef
     reconciled: bool
-    """Whether GetResult's answer is what was decided on."""
+    """Whether the decision is based on GetResult's answer."""
     channels: tuple[Literal["notify", "return"], ...]
-    """On which callbacks of this verification had come in by then."""
+    """The channels on which callbacks of this verification had arrived."""
     revision: int = Field(ge=1)
-    """1 for the first decision on a biz_id; the highest one stands."""
+    """1 for the first decision on a biz_id. The decision with the highest revision is in force."""
     supersedes: EventId | None
-    """The id of the revision that this one replaces; null for the first."""
+    """The event id of the revision that this one replaces. Null for the first."""
     status: str | None
-    """How the flow ended, in the vendor's word, of which `OK` does not mean passed; null where no evidence says so."""
+    """FaceID's status of the flow. `OK` does not mean that the person passed. Null: not in the evidence."""
     liveness: Liveness | None
-    """Null where the evidence has none."""
+    """Null: not in the evidence."""
     genuineness: Genuineness | None
-    """Null where the evidence has none."""
+    """Null: not in the evidence."""
     faces: tuple[Face, ...]
-    """Every comparison of the evidence; empty where none was made."""
+    """Every face comparison in the evidence. Empty: none was made."""
     received_at: Timestamp
-    """When the callback that led here came in."""
+    """When the callback that led to this decision was received."""
     decided_at: Timestamp
-    """When it was classified."""
+    """When the decision was made."""
 
     @cached_property
     def id(self) -> str:
@@ -195,29 +195,29 @@ class Decision(BaseModel):
 
 
 def decision_id(account: str, biz_id: str, revision: int) -> str:
-    """The same for the same revision of the same case, on whatever machine: a repeat can be told by it."""
+    """The id of a decision's event. The same revision of a case has the same id on every machine."""
     digest = sha1(_NAMESPACE.bytes + f"{account}\n{biz_id}\n{revision}".encode(), usedforsecurity=False).hexdigest()
-    variant = "89ab"[int(digest[16], 16) & 3]  # what uuid5 does, in a fifth of its time
+    variant = "89ab"[int(digest[16], 16) & 3]  # the result of uuid.uuid5, in a fifth of the time
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
 def timestamp(unix_seconds: float) -> str:
-    """A moment as a `Timestamp`; what is finer than a millisecond is cut off."""
-    seconds, microseconds = divmod(round(unix_seconds * 1e6), 1_000_000)  # 0.063 is stored as a little less
+    """A time as a `Timestamp`. Fractions of a millisecond are cut off."""
+    seconds, microseconds = divmod(round(unix_seconds * 1e6), 1_000_000)  # 0.063 as a float is a little less than 0.063
     return f"{_to_the_second(seconds)}.{microseconds // 1000:03}Z"
 
 
-@lru_cache(maxsize=1024)  # what is decided together falls into few seconds
+@lru_cache(maxsize=1024)  # decisions of one batch fall into a few seconds
 def _to_the_second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def in_words(reason: Reason) -> str:
-    """One sentence for a support agent: what was found, and what follows."""
-    found = REASON_WORDS[reason.code].format(
+def describe(reason: Reason) -> str:
+    """One sentence for a support agent: the finding and its effect."""
+    found = REASON_TEXTS[reason.code].format(
         field=reason.field, value=_number(reason.value), limit=_number(reason.limit)
     )
-    return f"{found}: {_EFFECT_WORDS[reason.effect]}"
+    return f"{found}: {_EFFECT_TEXTS[reason.effect]}"
 
 
 def _number(value: float | tuple[float, float] | str | None) -> str:
@@ -226,7 +226,7 @@ def _number(value: float | tuple[float, float] | str | None) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-REASON_WORDS: Final[dict[ReasonCode, str]] = {
+REASON_TEXTS: Final[dict[ReasonCode, str]] = {
     ReasonCode.FACE_MATCHED: "Face confidence {value} reaches {limit}",
     ReasonCode.LIVENESS_ONLY: "The person was live, and no face comparison was made",
     ReasonCode.LIVENESS_FAILED: "The liveness check failed",
@@ -237,7 +237,7 @@ REASON_WORDS: Final[dict[ReasonCode, str]] = {
     ReasonCode.FACE_BELOW_THRESHOLD: "Face confidence {value} is below {limit}",
     ReasonCode.NO_FACE_FOUND: "No face was found in an image of the comparison",
     ReasonCode.FACE_BETWEEN_THRESHOLDS: "Face confidence {value} lies between {limit}",
-    ReasonCode.MULTIPLE_FACES: "Several faces were seen",
+    ReasonCode.MULTIPLE_FACES: "Several faces were found",
     ReasonCode.GENUINENESS_MISSING: "Spoof scores are missing ({field})",
     ReasonCode.EVIDENCE_MISMATCH: "The callback and GetResult disagree ({field})",
     ReasonCode.NOT_RECONCILED: "GetResult could not confirm the callback ({value})",
@@ -245,17 +245,17 @@ REASON_WORDS: Final[dict[ReasonCode, str]] = {
     ReasonCode.FLOW_TIMEOUT: "The time ran out",
     ReasonCode.FLOW_FAILED: "The check ended with an error",
     ReasonCode.WEBRTC_UNSUPPORTED: "The browser could not run the check ({value})",
-    ReasonCode.EVIDENCE_LOST: "The result can't be had from FaceID any more ({value})",
-    ReasonCode.EVIDENCE_INCOMPLETE: "The evidence lacks a part that is needed, or it can't be read ({field})",
+    ReasonCode.EVIDENCE_LOST: "FaceID no longer has the result ({value})",
+    ReasonCode.EVIDENCE_INCOMPLETE: "A required part of the evidence is missing or invalid ({field})",
     ReasonCode.DATA_SOURCE_ERROR: "FaceID reports a data source error; stop the service and contact FaceID",
     ReasonCode.VENDOR_INTERNAL_ERROR: "FaceID reports an internal error",
     ReasonCode.UNKNOWN_STATUS: "The status {value} is not known",
 }
 
-_EFFECT_WORDS: Final[dict[Effect, str]] = {
-    Effect.APPROVE: "this speaks for approval",
-    Effect.REJECT: "this refuses the person",
-    Effect.REVIEW: "a person must look",
+_EFFECT_TEXTS: Final[dict[Effect, str]] = {
+    Effect.APPROVE: "supports approval",
+    Effect.REJECT: "causes rejection",
+    Effect.REVIEW: "a person must review it",
     Effect.INCOMPLETE: "the user has to start again",
     Effect.UNDETERMINED: "no verdict is possible",
 }

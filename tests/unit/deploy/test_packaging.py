@@ -1,4 +1,4 @@
-"""The ways to run it, as far as they can be checked without a container engine."""
+"""The Dockerfile, the compose files and the package, checked without a container engine."""
 
 import re
 import tomllib
@@ -24,7 +24,7 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def test_redis_keeps_what_it_acknowledges_and_evicts_nothing() -> None:
+def test_redis_writes_to_disk_before_it_replies_and_evicts_nothing() -> None:
     words = SERVICES["redis"]["command"]
     options = dict(zip(words[1::2], words[2::2], strict=True))
     assert options["--appendonly"] == "yes"
@@ -33,7 +33,7 @@ def test_redis_keeps_what_it_acknowledges_and_evicts_nothing() -> None:
     assert SERVICES["redis"]["volumes"] == ["redis:/data"]
 
 
-def test_secrets_come_as_files_and_only_to_workers() -> None:
+def test_secrets_are_files_that_only_workers_get() -> None:
     assert set(SERVICES["worker"]["secrets"]) == {"faceid_api_key", "faceid_api_secrets"} == set(COMPOSE["secrets"])
     for name in ("ingress", "simulator"):
         assert "secrets" not in SERVICES[name]
@@ -41,7 +41,7 @@ def test_secrets_come_as_files_and_only_to_workers() -> None:
     assert not given & {"FACEID_API_KEY", "FACEID_API_SECRETS"}
 
 
-def test_every_setting_that_compose_gives_is_one() -> None:
+def test_every_variable_in_compose_is_a_setting() -> None:
     known = {f"FACEID_{name.upper()}" for name in Settings.model_fields}
     known |= {f"FACEID_SIMULATOR_{name.upper()}" for name in SimulatorSettings.model_fields}
     given = {name for service in SERVICES.values() for name in service.get("environment", {})}
@@ -55,14 +55,14 @@ def test_every_service_has_a_health_check(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_our_services_run_without_privileges(name: str) -> None:
+def test_the_services_run_without_privileges(name: str) -> None:
     service = SERVICES[name]
     assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
     assert "no-new-privileges:true" in service["security_opt"]
     assert service["command"][0] == name
 
 
-def test_workers_can_be_scaled_and_have_time_to_stop() -> None:
+def test_workers_can_be_scaled_and_may_use_their_grace_period() -> None:
     worker = SERVICES["worker"]
     assert "container_name" not in worker
     assert "ports" not in worker
@@ -75,7 +75,7 @@ def test_the_simulator_runs_only_when_asked_for() -> None:
     assert all("profiles" not in SERVICES[name] for name in ("redis", "ingress", "worker"))
 
 
-def test_the_queues_move_to_rabbitmq_by_one_url_alone() -> None:
+def test_one_url_moves_the_queues_to_rabbitmq() -> None:
     services = ON_RABBITMQ["services"]
     assert set(services) == {"rabbitmq", "ingress", "worker"}
     for name in ("ingress", "worker"):
@@ -86,7 +86,7 @@ def test_the_queues_move_to_rabbitmq_by_one_url_alone() -> None:
     assert "broker_url" in Settings.model_fields
 
 
-def test_rabbitmq_keeps_its_data_and_its_password_is_in_a_file() -> None:
+def test_rabbitmq_has_a_volume_and_its_password_is_in_a_file() -> None:
     rabbitmq = ON_RABBITMQ["services"]["rabbitmq"]
     assert rabbitmq["volumes"] == ["rabbitmq:/var/lib/rabbitmq"]
     assert rabbitmq["hostname"] == "rabbitmq"
@@ -97,7 +97,7 @@ def test_rabbitmq_keeps_its_data_and_its_password_is_in_a_file() -> None:
     assert all(secret["file"].startswith("./secrets/") for secret in ON_RABBITMQ["secrets"].values())
 
 
-def test_the_image_is_small_and_not_root() -> None:
+def test_the_image_is_slim_and_does_not_run_as_root() -> None:
     stages = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
     assert stages == ["python:3.11-slim", "python:3.11-slim"]
     assert re.search(r"^USER faceid$", DOCKERFILE, re.MULTILINE)
@@ -106,7 +106,7 @@ def test_the_image_is_small_and_not_root() -> None:
     assert copied == {"ingress", "workers", "console", "shared", "deploy"}
 
 
-def test_every_dependency_is_pinned_by_name_and_version_alone() -> None:
+def test_every_dependency_is_pinned() -> None:
     lines = CONSTRAINTS.splitlines()
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9.]+", line) for line in lines)
     pinned = {normal(line.partition("==")[0]) for line in lines}
@@ -116,13 +116,13 @@ def test_every_dependency_is_pinned_by_name_and_version_alone() -> None:
     assert names <= pinned
 
 
-def test_what_is_no_python_is_packed_too() -> None:
+def test_lua_and_toml_files_are_in_the_package() -> None:
     packed = PROJECT["tool"]["setuptools"]["package-data"]
-    rooms = ("ingress", "workers", "console", "shared", "deploy")
-    for path in (path for room in rooms for path in (ROOT / room).rglob("*")):
-        room, inside = path.relative_to(ROOT).parts[0], path.relative_to(ROOT / path.relative_to(ROOT).parts[0])
+    packages = ("ingress", "workers", "console", "shared", "deploy")
+    for path in (path for package in packages for path in (ROOT / package).rglob("*")):
+        package, inside = path.relative_to(ROOT).parts[0], path.relative_to(ROOT / path.relative_to(ROOT).parts[0])
         if path.suffix in {".lua", ".toml"}:
-            assert any(inside.match(pattern) for pattern in packed.get(room, [])), path
+            assert any(inside.match(pattern) for pattern in packed.get(package, [])), path
 
 
 def test_the_readme_names_only_settings_and_files_that_exist() -> None:

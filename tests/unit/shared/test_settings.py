@@ -1,4 +1,4 @@
-"""Settings: what an operator sets, and what he is told when it can't be used."""
+"""Settings: where values come from, and the errors for invalid values."""
 
 import os
 from pathlib import Path
@@ -8,14 +8,14 @@ import pytest
 
 from shared.settings import Settings, SettingsError, account_names, load_accounts, load_settings
 
-PASSWORD = "hunter2-very-secret"  # a value that must show up nowhere
+PASSWORD = "hunter2-very-secret"  # must not appear in any text
 
 
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [name for name in os.environ if name.startswith("FACEID_")]:
         monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)  # no .env of the developer's
+    monkeypatch.chdir(tmp_path)  # without the developer's .env
     monkeypatch.setenv("FACEID_SECRETS_DIR", str(tmp_path / "secrets"))
 
 
@@ -39,7 +39,7 @@ def accounts_file(folder: Path, text: str) -> Path:
 # Where values come from
 
 
-def test_without_any_setting_everything_has_its_default() -> None:
+def test_settings_have_defaults() -> None:
     settings = load_settings()
     assert (settings.host, settings.port) == ("127.0.0.1", 8028)
     assert (settings.getresult_budget, settings.lease_seconds, settings.retention_days) == (3, 30.0, 30.0)
@@ -67,7 +67,7 @@ def test_secrets_are_read_from_files(tmp_path: Path) -> None:
     assert settings.api_key.get_secret_value() == "key"
 
 
-def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = given(monkeypatch, REDIS_URL="", POLICY="", PREFETCH="", READ_SPACING_SECONDS="")
     assert settings == load_settings()
     assert (settings.redis_url, settings.policy) == ("redis://127.0.0.1:6379/0", None)
@@ -85,7 +85,7 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ),
     ],
 )
-def test_results_go_where_the_queues_are_and_queues_where_the_ledger_is(
+def test_the_results_url_defaults_to_the_broker_url_and_that_to_the_redis_url(
     values: dict[str, str], urls: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = given(monkeypatch, **values)
@@ -93,19 +93,19 @@ def test_results_go_where_the_queues_are_and_queues_where_the_ledger_is(
 
 
 @pytest.mark.parametrize("text", ["new,old", " new , old ", "new,,old,"])
-def test_secrets_are_a_comma_list_newest_first(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_comma_separated(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = given(monkeypatch, API_SECRETS=text).api_secrets
     assert [secret.get_secret_value() for secret in secrets] == ["new", "old"]
 
 
-def test_rests_are_a_comma_list_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_spacing_is_comma_separated_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given(monkeypatch, READ_SPACING_SECONDS="1, 2.5").read_spacing_seconds == (1.0, 2.5)
 
 
-# What is refused
+# Invalid values
 
 
-def test_all_faults_are_told_at_once_by_the_names_an_operator_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_errors_are_reported_together_by_the_names_of_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError) as error:
         given(monkeypatch, LISTEN="nowhere", PREFETCH="many", RECONCILE="sometimes", GETRESULT_BUDGET="4")
     assert set(faults(error)) == {"FACEID_LISTEN", "FACEID_PREFETCH", "FACEID_RECONCILE", "FACEID_GETRESULT_BUDGET"}
@@ -125,7 +125,7 @@ def test_all_faults_are_told_at_once_by_the_names_an_operator_sets(monkeypatch: 
         ("LOG_LEVEL", "loud"),
     ],
 )
-def test_a_value_out_of_range_is_refused_by_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_out_of_range_is_an_error_with_its_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError) as error:
         given(monkeypatch, **{name: value})
     assert set(faults(error)) == {f"FACEID_{name}"}
@@ -141,7 +141,7 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, value: str, monkeypa
         ({"BROKER_URL": "host:5672"}, {"FACEID_BROKER_URL": "amqp://"}),
     ],
 )
-def test_a_broker_that_can_not_carry_what_it_is_for_is_refused_with_what_to_write_instead(
+def test_the_error_for_an_unsuitable_broker_says_what_to_write_instead(
     values: dict[str, str], words: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(SettingsError) as error:
@@ -152,7 +152,7 @@ def test_a_broker_that_can_not_carry_what_it_is_for_is_refused_with_what_to_writ
 
 
 @pytest.mark.parametrize("name", ["PREFETCH", "RECONCILE", "LISTEN", "LEASE_SECONDS", "READ_SPACING_SECONDS", "PREFIX"])
-def test_no_fault_repeats_the_value(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_error_contains_the_value(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError) as error:
         given(monkeypatch, **{name: f"{PASSWORD} {PASSWORD}"})
     assert PASSWORD not in str(error.value)
@@ -163,18 +163,18 @@ def test_no_fault_repeats_the_value(name: str, monkeypatch: pytest.MonkeyPatch) 
 # Accounts
 
 
-def test_the_one_account_lacks_all_that_getresult_needs_and_is_told_so_at_once() -> None:
+def test_the_default_account_needs_key_secrets_and_base_url() -> None:
     with pytest.raises(SettingsError) as error:
         load_accounts(load_settings())
     assert set(faults(error)) == {"FACEID_API_KEY", "FACEID_API_SECRETS", "FACEID_BASE_URL"}
 
 
-def test_without_getresult_an_account_needs_its_secrets_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_account_that_does_not_reconcile_needs_only_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     accounts = load_accounts(given(monkeypatch, API_SECRETS="s", RECONCILE="never"))
     assert [(name, account.reconcile) for name, account in accounts.items()] == [("default", "never")]
 
 
-def test_without_an_accounts_file_there_is_the_account_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_accounts_file_the_account_is_default(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = given(monkeypatch, API_KEY="k", API_SECRETS="new,old", BASE_URL="http://127.0.0.1:1/lite")
     account = load_accounts(settings)["default"]
     assert account_names(settings) == {"default"}
@@ -183,18 +183,18 @@ def test_without_an_accounts_file_there_is_the_account_default(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("url", ["faceid", "ftp://host/x", "http://", "http://a b/", "http://host:99999", "//host"])
-def test_a_base_url_that_can_not_be_called_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_base_url_that_is_not_an_http_url_is_an_error(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError) as error:
         load_accounts(given(monkeypatch, API_KEY="k", API_SECRETS="s", BASE_URL=url))
     assert set(faults(error)) == {"FACEID_BASE_URL"}
 
 
-def test_a_base_url_is_kept_as_it_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_base_url_is_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = given(monkeypatch, API_KEY="k", API_SECRETS="s", BASE_URL="https://API-idn.megvii.com:443/faceid/lite")
     assert load_accounts(settings)["default"].base_url == "https://API-idn.megvii.com:443/faceid/lite"
 
 
-def test_an_accounts_file_holds_a_table_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_accounts_file_has_a_table_for_each_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = accounts_file(
         tmp_path,
         """
@@ -213,7 +213,9 @@ def test_an_accounts_file_holds_a_table_for_each(tmp_path: Path, monkeypatch: py
     assert [secret.get_secret_value() for secret in accounts["beijing"].api_secrets] == ["one", "two"]
 
 
-def test_faults_of_accounts_are_told_at_once_by_table_and_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_errors_of_accounts_are_reported_together_by_table_and_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = accounts_file(
         tmp_path,
         f"""
@@ -238,22 +240,24 @@ def test_faults_of_accounts_are_told_at_once_by_table_and_key(tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("text", ["", "not toml", "api_key = 'k'", "['a b']", "[_]\napi_key = 'k'", "[a.b]\n['x:y']"])
-def test_a_file_that_holds_no_accounts_is_refused(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_accounts_file_without_accounts_is_an_error(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = given(monkeypatch, ACCOUNTS=str(accounts_file(tmp_path, text)))
     for load in (load_accounts, account_names):
         with pytest.raises(SettingsError, match="FACEID_ACCOUNTS"):
             load(settings)
 
 
-def test_a_missing_accounts_file_is_a_fault_of_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_accounts_file_is_an_error_of_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match="FACEID_ACCOUNTS"):
         load_accounts(given(monkeypatch, ACCOUNTS=str(tmp_path / "nowhere.toml")))
 
 
-# What is hidden
+# Secrets
 
 
-def secretive(monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings_with_secrets(monkeypatch: pytest.MonkeyPatch) -> Settings:
     url = f"redis://:{PASSWORD}@127.0.0.1/0"
     return given(
         monkeypatch,
@@ -264,11 +268,11 @@ def secretive(monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 @pytest.mark.parametrize("show", [repr, str])
-def test_secrets_hide_in_every_form_of_text(show: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = secretive(monkeypatch)
+def test_secrets_are_not_in_repr_or_str(show: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_with_secrets(monkeypatch)
     assert PASSWORD not in show(settings) + show(load_accounts(settings)["default"])
 
 
-def test_settings_can_not_be_changed_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_immutable(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="frozen"):
-        load_settings().prefix = "other"  # type: ignore[misc]  # what mypy forbids, the model has to as well
+        load_settings().prefix = "other"  # type: ignore[misc]  # the model forbids it too

@@ -122,8 +122,8 @@ def test_a_decision_is_shown_with_its_reasons() -> None:
     assert (case.state, case.published) == ("REJECTED, published", "an-id")
     assert case.decision is not None
     assert explain_reasons(case.decision) == [
-        "FACE_BELOW_THRESHOLD: Face confidence 40.5 is below 64: this refuses the person",
-        "NOT_RECONCILED: GetResult could not confirm the callback (DATA_DESTROYED): a person must look",
+        "FACE_BELOW_THRESHOLD: Face confidence 40.5 is below 64: causes rejection",
+        "NOT_RECONCILED: GetResult could not confirm the callback (DATA_DESTROYED): a person must review it",
     ]
     assert case.events[-1].text == ("REJECTED by policy default-1, not reconciled with GetResult; revision 1")
 

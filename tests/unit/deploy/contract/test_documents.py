@@ -1,4 +1,4 @@
-"""The committed contract: what the code says, and valid by the judgement of others."""
+"""The committed contract: it is what the code generates, and valid for independent tools."""
 
 import json
 import re
@@ -19,15 +19,15 @@ PAGE: Final = FOLDER.parent / "reference/result-contract.md"
 SUPERSEDING: Final[dict[str, Any]] = GOLDEN["decisions/superseding"]
 
 
-def test_what_is_committed_is_what_the_code_says() -> None:
+def test_the_committed_documents_are_those_that_the_code_generates() -> None:
     made = documents()
-    apart = sorted(name for name in made.keys() | COMMITTED.keys() if made.get(name) != COMMITTED.get(name))
-    assert apart == [], (
-        "the code and docs/contract/ have parted: run `make contract`, look at the difference, commit it"
+    different = sorted(name for name in made.keys() | COMMITTED.keys() if made.get(name) != COMMITTED.get(name))
+    assert different == [], (
+        "docs/contract/ is not what the code generates: run `make contract`, check the difference, commit it"
     )
 
 
-def test_there_is_a_golden_message_for_everything_that_can_be_said() -> None:
+def test_there_is_a_golden_message_for_every_reason_outcome_effect_and_alert() -> None:
     decisions = [event["data"] for name, event in GOLDEN.items() if name.startswith("decisions/")]
     for code in ReasonCode:
         assert code in [reason["code"] for reason in GOLDEN[f"decisions/{code.lower()}"]["data"]["reasons"]]
@@ -45,7 +45,7 @@ def test_the_superseding_golden_message_names_the_one_that_it_replaces() -> None
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_every_schema_is_a_schema_named_by_the_urn_of_its_messages(name: str) -> None:
+def test_every_schema_is_valid_and_its_id_is_its_urn(name: str) -> None:
     schema = json.loads(COMMITTED[f"schemas/{name}.json"])
     Draft202012Validator.check_schema(schema)
     assert schema["$id"] == f"urn:faceid:{name.replace('.', ':')}"
@@ -60,23 +60,23 @@ def test_the_sdk_reads_every_golden_message(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_every_golden_message_is_valid_and_its_dataschema_is_the_id_of_a_schema(name: str) -> None:
+def test_every_golden_message_is_valid_and_dataschema_names_its_schema(name: str) -> None:
     assert is_valid(GOLDEN[name])
     schema = GOLDEN[name]["dataschema"].removeprefix("urn:faceid:").replace(":", ".")
     validator(schema).validate(GOLDEN[name]["data"])
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_every_golden_message_is_read_and_written_again_as_it_is(name: str) -> None:
+def test_every_golden_message_is_the_same_after_reading_and_writing(name: str) -> None:
     assert json.loads(to_event(from_event(COMMITTED[f"golden/{name}.json"]))) == GOLDEN[name]
 
 
 FREE: Final = {"details", "thresholds", "detail"}
-"""Members whose own members have names that nobody promises."""
+"""Members whose own member names are not part of the contract."""
 
 
 @pytest.mark.parametrize("name", ["decisions/superseding", "decisions/face_between_thresholds", "alerts/attack_rate"])
-def test_a_missing_member_is_invalid_whichever_it_is(name: str) -> None:
+def test_a_message_without_any_one_member_is_invalid(name: str) -> None:
     for way in ways(GOLDEN[name]):
         if way and isinstance(way[-1], str) and not FREE & set(way[:-1]):
             assert not is_valid(without(GOLDEN[name], way)), way
@@ -84,7 +84,7 @@ def test_a_missing_member_is_invalid_whichever_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["decisions/superseding", "decisions/face_between_thresholds", "alerts/attack_rate"])
 @pytest.mark.parametrize("wrong", [True, [[]], {"": []}], ids=["boolean", "array", "object"])
-def test_a_value_of_a_wrong_type_is_invalid_wherever_it_is(name: str, wrong: object) -> None:
+def test_a_value_of_a_wrong_type_is_invalid_at_any_place(name: str, wrong: object) -> None:
     for way in ways(GOLDEN[name]):
         if way and type(at(GOLDEN[name], way)) is not type(wrong):
             assert not is_valid(with_value(GOLDEN[name], way, wrong)), way
@@ -123,17 +123,17 @@ def test_a_value_of_a_wrong_type_is_invalid_wherever_it_is(name: str, wrong: obj
         (("data", "decided_at"), "2023-11-14T23:13:20Z"),
     ],
 )
-def test_what_is_not_promised_is_invalid(way: Way, wrong: object) -> None:
+def test_a_decision_outside_the_contract_is_invalid(way: Way, wrong: object) -> None:
     assert not is_valid(with_value(SUPERSEDING, way, wrong))
 
 
 @pytest.mark.parametrize(("way", "wrong"), [(("data", "kind"), "weather"), (("subject",), None), (("data", "at"), 0)])
-def test_an_alert_that_is_not_promised_is_invalid(way: Way, wrong: object) -> None:
+def test_an_alert_outside_the_contract_is_invalid(way: Way, wrong: object) -> None:
     assert not is_valid(with_value(GOLDEN["alerts/attack_rate"], way, wrong))
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_members_that_v1_may_add_are_valid_and_ignored(name: str) -> None:
+def test_new_members_are_valid_and_ignored(name: str) -> None:
     event = GOLDEN[name]
     for way in [way for way in ways(event) if isinstance(at(event, way), dict) and not FREE & set(way)]:
         grown = with_value(event, (*way, "added_later"), {"anything": [1, None]})

@@ -1,4 +1,4 @@
-"""The contract and the code agree on everything that can be said, not on examples alone."""
+"""The schemas and the code agree for generated messages, not only for the examples."""
 
 import json
 from typing import Final
@@ -83,7 +83,7 @@ alerts = st.builds(
 
 @given(decisions | alerts)
 @settings(max_examples=50, deadline=None)
-def test_whatever_can_be_decided_or_alerted_is_valid_and_read_back(message: Decision | Alert) -> None:
+def test_every_decision_and_alert_is_valid_and_the_same_after_reading(message: Decision | Alert) -> None:
     event = to_event(message)
     assert is_valid(json.loads(event))
     assert from_event(event) == message
@@ -98,7 +98,7 @@ anything = st.recursive(
 
 @given(st.data())
 @settings(max_examples=100, deadline=None)
-def test_whatever_faceid_says_the_decision_is_valid(data: st.DataObject) -> None:
+def test_the_decision_on_any_payload_is_valid(data: st.DataObject) -> None:
     payload = CALLBACKS[data.draw(st.sampled_from(sorted(CALLBACKS)))]
     way = data.draw(st.sampled_from([way for way in ways(payload) if way]))
     try:
@@ -115,7 +115,7 @@ def test_whatever_faceid_says_the_decision_is_valid(data: st.DataObject) -> None
 
 @given(st.data())
 @settings(max_examples=100, deadline=None)
-def test_whatever_the_schema_accepts_is_read(data: st.DataObject) -> None:
+def test_every_event_that_the_schema_accepts_can_be_read(data: st.DataObject) -> None:
     event = GOLDEN[data.draw(st.sampled_from(sorted(GOLDEN)))]
     way = data.draw(st.sampled_from([way for way in ways(event) if way]))
     event = with_value(event, way, data.draw(anything))

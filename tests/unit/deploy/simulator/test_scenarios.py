@@ -1,4 +1,4 @@
-"""Each scenario gives the document that the vendor would send."""
+"""The documents that FaceID sends for each scenario."""
 
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ def data(scenario: str, options: DocumentOptions = OPTIONS, verify_time: int | N
     return cast(dict[str, Any], document(options, SCENARIOS[scenario].evidence, verify_time))
 
 
-def test_a_pass_has_the_fields_of_the_official_page_in_its_order() -> None:
+def test_a_pass_has_the_fields_of_the_official_page_in_order() -> None:
     passed = data("pass", verify_time=1462259763)
     assert list(passed) == ["status", "biz_info", "liveness_result", "verify_result", "multifaces_tag"]
     assert passed["biz_info"] == {"biz_extra_data": "...", "biz_id": OPTIONS.biz_id, "biz_no": "cc47190f"}
@@ -28,7 +28,7 @@ def test_a_pass_has_the_fields_of_the_official_page_in_its_order() -> None:
 
 
 @pytest.mark.parametrize("procedure", COUNTERS)
-def test_every_procedure_has_its_own_counters(procedure: Procedure) -> None:
+def test_each_procedure_has_its_counters(procedure: Procedure) -> None:
     liveness = data("pass", DocumentOptions("b", "n", procedure=procedure))["liveness_result"]
     assert liveness["procedure_type"] == procedure
     assert tuple(liveness["details"]) == COUNTERS[procedure]
@@ -48,7 +48,7 @@ def is_above(scores: dict[str, float], kind: str) -> bool:
     return scores[f"{kind}_confidence"] > scores[f"{kind}_threshold"]
 
 
-def test_a_replaced_face_is_a_flag() -> None:
+def test_a_replaced_face_sets_face_replaced() -> None:
     assert data("face-replaced-attack")["liveness_result"]["face_genuineness"]["face_replaced"] == 1
 
 
@@ -57,7 +57,7 @@ def test_an_attack_fails_the_liveness_check_except_with_fmp_mode_1(options: Docu
     assert data("mask-attack", options)["liveness_result"]["result"] == result
 
 
-def test_a_score_equal_to_its_threshold_is_no_attack() -> None:
+def test_a_score_equal_to_its_threshold_is_not_an_attack() -> None:
     liveness = data("mask-at-threshold")["liveness_result"]
     assert liveness["face_genuineness"]["mask_confidence"] == liveness["face_genuineness"]["mask_threshold"]
     assert liveness["result"] == "PASS"
@@ -87,7 +87,7 @@ def test_every_reference_photo_has_its_confidence_and_thresholds(scenario: str, 
         ("internal-error", "INTERNAL_ERROR"),
     ],
 )
-def test_a_comparison_that_went_wrong_has_a_message_and_no_numbers(scenario: str, message: str) -> None:
+def test_a_failed_comparison_has_only_an_error_message(scenario: str, message: str) -> None:
     assert data(scenario, verify_time=1)["verify_result"] == {"error_message": message}
 
 
@@ -110,7 +110,7 @@ def test_verify_result_may_be_null_or_absent() -> None:
         ("unknown-status", "ARCHIVED"),
     ],
 )
-def test_a_flow_that_did_not_end_well_has_no_findings(scenario: str, status: str) -> None:
+def test_an_unfinished_flow_has_no_results(scenario: str, status: str) -> None:
     assert set(data(scenario)) == {"status", "biz_info"}
     assert data(scenario)["status"] == status
 
@@ -123,18 +123,18 @@ def test_a_flow_that_did_not_end_well_has_no_findings(scenario: str, status: str
         ("webrtc-no-network", "NETWORK_ERROR"),
     ],
 )
-def test_the_fail_reason_is_there_only_when_it_was_asked_for(scenario: str, reason: str) -> None:
+def test_the_fail_reason_is_sent_only_on_request(scenario: str, reason: str) -> None:
     assert data(scenario, DocumentOptions("b", "n", fail_reason_wanted=True))["fail_reason"] == reason
     assert "fail_reason" not in data(scenario)
 
 
 @pytest.mark.parametrize(("scenario", "tag"), [("pass", "0"), ("several-faces", "1")])
-def test_the_multifaces_tag_is_there_only_when_it_was_asked_for(scenario: str, tag: str) -> None:
+def test_the_multifaces_tag_is_sent_only_on_request(scenario: str, tag: str) -> None:
     assert data(scenario)["multifaces_tag"] == tag
     assert "multifaces_tag" not in data(scenario, UNMARKED)
 
 
-def test_numbers_as_strings_leave_no_number() -> None:
+def test_numbers_as_strings_has_no_numbers() -> None:
     def numbers(value: object) -> list[object]:
         if isinstance(value, dict):
             return [number for part in value.values() for number in numbers(part)]
@@ -144,7 +144,7 @@ def test_numbers_as_strings_leave_no_number() -> None:
     assert data("numbers-as-strings")["verify_result"]["result_ref1"]["confidence"] == "81.2"
 
 
-def test_unknown_fields_stand_at_the_top_and_inside() -> None:
+def test_unknown_fields_are_added_at_the_top_and_inside() -> None:
     unknown = data("unknown-fields")
     assert unknown["risk_score"] == {"v": 1}
     assert unknown["liveness_result"]["shiny_new"] is True

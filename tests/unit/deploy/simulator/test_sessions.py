@@ -1,4 +1,4 @@
-"""What the simulator remembers, and for how long."""
+"""The sessions of the simulator: ids, tokens, expiry, and faults."""
 
 import pytest
 from pydantic import ValidationError
@@ -21,7 +21,7 @@ class Clock:
 
 
 class Registry:
-    """Sessions with a clock that can be turned."""
+    """Sessions with a clock that the test sets."""
 
     def __init__(self, **settings: float) -> None:
         self.clock = Clock()
@@ -37,9 +37,9 @@ class Registry:
         return session
 
 
-def test_a_biz_id_is_its_birth_in_seconds_a_comma_and_a_uuid() -> None:
-    birth, _, uuid = Registry().create("1").biz_id.partition(",")
-    assert birth == "1462259748"
+def test_a_biz_id_is_unix_seconds_a_comma_and_a_uuid() -> None:
+    created, _, uuid = Registry().create("1").biz_id.partition(",")
+    assert created == "1462259748"
     assert len(uuid) == 36
 
 
@@ -56,7 +56,7 @@ def test_a_biz_no_is_unique_within_its_account() -> None:
         registry.create("1")
 
 
-def test_a_token_opens_once() -> None:
+def test_a_token_can_be_used_once() -> None:
     registry = Registry()
     session = registry.create("1")
     assert registry.sessions.open(session.token) is session
@@ -71,7 +71,7 @@ def test_a_token_expires() -> None:
     assert session.status == "NOT_STARTED"
 
 
-def test_a_session_goes_from_not_started_over_processing_to_its_end() -> None:
+def test_the_status_is_not_started_then_processing_then_that_of_the_result() -> None:
     registry = Registry()
     session = registry.create("1")
     seen = [session.status]
@@ -81,7 +81,7 @@ def test_a_session_goes_from_not_started_over_processing_to_its_end() -> None:
     assert [*seen, session.status] == ["NOT_STARTED", "PROCESSING", "OK"]
 
 
-def test_a_result_is_kept_for_a_day_from_the_end_of_the_flow() -> None:
+def test_a_result_is_destroyed_a_day_after_the_end_of_the_flow() -> None:
     registry = Registry()
     session = registry.create("1")
     registry.clock.now += 600
@@ -92,7 +92,7 @@ def test_a_result_is_kept_for_a_day_from_the_end_of_the_flow() -> None:
     assert registry.sessions.is_destroyed(session)
 
 
-def test_a_result_is_destroyed_by_the_read_after_the_last() -> None:
+def test_a_result_is_destroyed_after_its_last_read() -> None:
     registry = Registry()
     session = registry.finished("1")
     session.reads = 3
@@ -101,7 +101,7 @@ def test_a_result_is_destroyed_by_the_read_after_the_last() -> None:
     assert registry.sessions.is_destroyed(session)
 
 
-def test_a_destroyed_result_is_remembered_for_another_day_and_then_forgotten_with_its_biz_no() -> None:
+def test_a_session_is_forgotten_with_its_biz_no_a_day_after_its_result_was_destroyed() -> None:
     registry = Registry()
     session = registry.finished("1")
     registry.clock.now += 2 * DAY - 1
@@ -113,14 +113,14 @@ def test_a_destroyed_result_is_remembered_for_another_day_and_then_forgotten_wit
     registry.create("1")
 
 
-def test_the_oldest_are_forgotten_when_there_are_too_many() -> None:
+def test_the_oldest_sessions_are_forgotten_above_the_limit() -> None:
     registry = Registry(max_sessions=3)
     created = [registry.create(str(number)) for number in range(5)]
     assert list(registry.sessions.page(0, 10)) == created[2:]
     assert registry.sessions.open(created[0].token) is None
 
 
-def test_faults_are_used_up_in_their_order() -> None:
+def test_faults_are_used_in_order() -> None:
     queue = FaultQueue(
         (ResultFault(kind="busy", times=2), ResultFault(kind="hang"), ResultFault(kind="slow", times=None))
     )
@@ -129,7 +129,7 @@ def test_faults_are_used_up_in_their_order() -> None:
     assert [fault["times"] for fault in queue.left()] == [None]
 
 
-def test_no_fault_is_left_when_all_are_used_up() -> None:
+def test_a_used_fault_is_removed() -> None:
     queue = FaultQueue((ResultFault(kind="busy"),))
     assert queue.next() is not None
     assert queue.next() is None
@@ -137,12 +137,12 @@ def test_no_fault_is_left_when_all_are_used_up() -> None:
 
 
 @pytest.mark.parametrize("name", ["then", "result"])
-def test_a_scenario_nobody_knows_is_refused(name: str) -> None:
+def test_an_unknown_scenario_is_an_error(name: str) -> None:
     with pytest.raises(ValidationError, match="no such scenario"):
         Faults.model_validate({name: "nonsense"})
 
 
-def test_settings_show_no_secret() -> None:
+def test_secrets_are_not_in_the_text_of_settings_or_errors() -> None:
     settings = SimulatorSettings.model_validate({"accounts": {"key": "hush-hush"}})
     assert "hush-hush" not in repr(settings)
     with pytest.raises(ValidationError) as caught:

@@ -1,4 +1,4 @@
-"""The simulator's wire bytes are the vendor's."""
+"""The bytes that the simulator sends are those of FaceID."""
 
 import hashlib
 import json
@@ -23,15 +23,15 @@ CAPTURED = (
 CAPTURED_SIGN = "22de14a7b99ec44debdf4d0b58b92825a6b15fbe"
 
 
-def test_the_text_of_a_captured_callback_is_printed_byte_for_byte() -> None:
+def test_json_text_writes_a_real_callback_byte_for_byte() -> None:
     assert json_text(json.loads(CAPTURED)) == CAPTURED
 
 
-def test_a_captured_callback_gets_the_signature_it_had() -> None:
+def test_the_signature_of_a_real_callback_is_the_same() -> None:
     assert sign(SECRET, CAPTURED) == CAPTURED_SIGN
 
 
-def test_the_urlencoded_body_is_what_urlencode_prints() -> None:
+def test_the_urlencoded_body_is_that_of_urlencode() -> None:
     body = encode_form(signed_fields(SECRET, CAPTURED), URLENCODED, "unused")
     assert body.content == urlencode({"data": CAPTURED, "sign": CAPTURED_SIGN}).encode()
     assert body.content.startswith(b"data=%7B%22verify_result%22%3A+%7B%22time_used%22%3A+1079")
@@ -39,18 +39,18 @@ def test_the_urlencoded_body_is_what_urlencode_prints() -> None:
 
 
 @pytest.mark.parametrize(("raw_utf8", "printed"), [(False, '"\\u00e9\\u738b"'), (True, '"é王"')])
-def test_non_ascii_is_printed_escaped_or_raw_and_signed_as_utf8(raw_utf8: bool, printed: str) -> None:
+def test_non_ascii_is_written_escaped_or_raw_and_signed_as_utf8(raw_utf8: bool, printed: str) -> None:
     text = json_text({"name": "é王"}, raw_utf8=raw_utf8)
     assert text == f'{{"name": {printed}}}'
     assert sign(SECRET, text) == hashlib.sha1(SECRET.encode() + text.encode()).hexdigest()
 
 
-def test_fields_come_back_from_one_form_decoding_as_they_were() -> None:
+def test_decoding_the_form_once_gives_the_fields() -> None:
     fields = [("data", '{"a": "+ %2B &=~*é"}'), ("sign", "0" * 40), ("data", "again")]
     assert parse_qsl(encode_form(fields, URLENCODED, "unused").content.decode()) == fields
 
 
-def test_multipart_keeps_every_field_in_its_part() -> None:
+def test_multipart_has_a_part_for_every_field() -> None:
     body = encode_form([("data", '{"a": 1}'), ("sign", "abc")], MULTIPART, "BOUNDARY")
     assert body.content_type == "multipart/form-data; boundary=BOUNDARY"
     assert body.content == (
@@ -70,7 +70,7 @@ def test_multipart_keeps_every_field_in_its_part() -> None:
         ("https://yourdomainname", "https://yourdomainname?biz_id=B"),
     ],
 )
-def test_biz_id_stands_beside_other_parameters_and_before_the_fragment(return_url: str, expected: str) -> None:
+def test_biz_id_is_added_to_the_query_before_the_fragment(return_url: str, expected: str) -> None:
     assert with_biz_id(return_url, "B") == expected
 
 

@@ -1,3 +1,5 @@
+"""Decisions and alerts as CloudEvents, read and written by this package and by the CloudEvents SDK."""
+
 import json
 from datetime import UTC, datetime
 
@@ -6,7 +8,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from pydantic import ValidationError
 
-from shared.events.alert import WORDS, Alert, AlertKind
+from shared.events.alert import MESSAGES, Alert, AlertKind
 from shared.events.cloudevent import CONTENT_TYPE, from_event, to_event, topic
 from shared.events.decision import Decision, PolicyRef
 from tests.support.payloads import BIZ_ID, CALLBACKS, callback
@@ -63,7 +65,7 @@ GOLDEN = b"""\
 "received_at":"2016-05-03T07:16:03.250Z","decided_at":"2016-05-03T07:16:03.500Z"}}"""
 
 
-def test_the_official_example_gives_these_bytes() -> None:
+def test_the_example_of_the_official_page_gives_these_bytes() -> None:
     assert to_event(decision("official-page-example")) == GOLDEN
 
 
@@ -73,7 +75,7 @@ def test_the_same_evidence_gives_the_same_bytes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CALLBACKS)
-def test_a_decision_is_read_back_whole(name: str) -> None:
+def test_a_decision_is_the_same_after_writing_and_reading(name: str) -> None:
     assert from_event(to_event(decision(name))) == decision(name)
 
 
@@ -89,7 +91,7 @@ def test_the_sdk_reads_every_decision(name: str) -> None:
     assert event.get_data() == json.loads(made.model_dump_json())
 
 
-def test_the_content_type_is_the_sdks() -> None:
+def test_the_content_type_is_that_of_the_sdk() -> None:
     assert JSONFormat().get_content_type() == CONTENT_TYPE
 
 
@@ -107,13 +109,13 @@ def test_the_sdk_reads_an_alert() -> None:
         "kind": "data_source_error",
         "account": "default",
         "biz_id": BIZ_ID,
-        "message": WORDS[AlertKind.DATA_SOURCE_ERROR],
+        "message": MESSAGES[AlertKind.DATA_SOURCE_ERROR],
         "detail": {"calls": 3},
         "at": "2016-05-03T07:16:03.250Z",
     }
 
 
-def test_an_alert_is_read_back_whole() -> None:
+def test_an_alert_is_the_same_after_writing_and_reading() -> None:
     assert from_event(to_event(ALERT)) == ALERT
 
 
@@ -132,7 +134,7 @@ def test_an_alert_about_the_whole_pipeline_has_no_account() -> None:
     assert from_event(to_event(alert)) == alert
 
 
-def test_the_id_of_an_alert_tells_a_repeat() -> None:
+def test_the_same_alert_has_the_same_id_and_others_have_other_ids() -> None:
     others = [
         Alert.of(AlertKind.EVIDENCE_CONFLICT, "default", 1462259763.25, BIZ_ID),
         Alert.of(AlertKind.DATA_SOURCE_ERROR, "other", 1462259763.25, BIZ_ID),
@@ -148,7 +150,7 @@ def test_a_data_source_error_says_what_the_vendor_demands() -> None:
 
 
 @pytest.mark.parametrize("kind", AlertKind)
-def test_every_alert_has_words(kind: AlertKind) -> None:
+def test_every_kind_of_alert_has_a_message(kind: AlertKind) -> None:
     assert Alert.of(kind, "default", 0).message
 
 
@@ -165,11 +167,11 @@ def test_every_alert_has_words(kind: AlertKind) -> None:
         GOLDEN.replace(b'"outcome"', b'"outcom"'),
     ],
 )
-def test_what_is_no_event_of_ours_is_refused(body: bytes) -> None:
+def test_bytes_that_are_not_an_event_of_this_type_and_version_are_invalid(body: bytes) -> None:
     with pytest.raises(ValidationError):
         from_event(body)
 
 
-def test_attributes_that_somebody_added_are_ignored() -> None:
+def test_unknown_attributes_are_ignored() -> None:
     body = GOLDEN.replace(b'{"specversion"', b'{"traceparent":"00-1","specversion"')
     assert from_event(body) == decision("official-page-example")

@@ -1,10 +1,12 @@
+"""Decisions: their ids, times and texts."""
+
 from uuid import UUID
 
 import pytest
 from pydantic import ValidationError
 
 from shared.events.decision import (
-    REASON_WORDS,
+    REASON_TEXTS,
     Decision,
     Effect,
     Outcome,
@@ -12,7 +14,7 @@ from shared.events.decision import (
     Reason,
     ReasonCode,
     decision_id,
-    in_words,
+    describe,
     timestamp,
 )
 
@@ -37,7 +39,7 @@ DECISION = Decision(
 )
 
 
-def test_the_id_depends_on_account_case_and_revision_alone() -> None:
+def test_the_id_depends_only_on_account_biz_id_and_revision() -> None:
     assert decision_id("default", "1,a", 1) == decision_id("default", "1,a", 1)
     others = [("other", "1,a", 1), ("default", "1,b", 1), ("default", "1,a", 2)]
     assert len({decision_id("default", "1,a", 1), *(decision_id(*other) for other in others)}) == 4
@@ -57,11 +59,11 @@ def test_the_id_is_a_stable_uuid() -> None:
         (1462259763.9999, "2016-05-03T07:16:03.999Z"),
     ],
 )
-def test_a_moment_is_written_in_utc_with_milliseconds(seconds: float, text: str) -> None:
+def test_a_timestamp_is_in_utc_with_milliseconds(seconds: float, text: str) -> None:
     assert timestamp(seconds) == text
 
 
-def test_a_decision_can_not_be_changed() -> None:
+def test_a_decision_is_immutable() -> None:
     with pytest.raises(ValidationError):
         DECISION.outcome = Outcome.APPROVED  # type: ignore[misc]
     with pytest.raises(AttributeError):
@@ -69,16 +71,16 @@ def test_a_decision_can_not_be_changed() -> None:
 
 
 @pytest.mark.parametrize("moment", ["2016-05-03T07:16:03Z", "2016-05-03T07:16:03.250+00:00", "yesterday", ""])
-def test_a_time_of_another_form_is_refused(moment: str) -> None:
+def test_a_timestamp_in_another_format_is_invalid(moment: str) -> None:
     with pytest.raises(ValidationError):
         Decision.model_validate({**DECISION.model_dump(), "decided_at": moment})
 
 
-def test_members_of_a_later_version_are_ignored() -> None:
+def test_unknown_members_are_ignored() -> None:
     assert Decision.model_validate({**DECISION.model_dump(), "mood": "good"}) == DECISION
 
 
-def test_the_echoed_data_does_not_show() -> None:
+def test_biz_extra_data_is_not_in_repr_or_errors() -> None:
     assert "hunter2" not in repr(DECISION)
     with pytest.raises(ValidationError) as raised:
         Decision.model_validate({**DECISION.model_dump(), "biz_extra_data": ["hunter2"]})
@@ -87,8 +89,8 @@ def test_the_echoed_data_does_not_show() -> None:
 
 @pytest.mark.parametrize("code", ReasonCode)
 @pytest.mark.parametrize("effect", Effect)
-def test_every_reason_has_words_for_every_effect(code: ReasonCode, effect: Effect) -> None:
-    sentence = in_words(Reason(code, "a.path", 0.5, 0.25, effect))
+def test_every_reason_has_a_text_for_every_effect(code: ReasonCode, effect: Effect) -> None:
+    sentence = describe(Reason(code, "a.path", 0.5, 0.25, effect))
     assert sentence[0].isupper()
     assert "{" not in sentence
 
@@ -98,15 +100,15 @@ def test_every_reason_has_words_for_every_effect(code: ReasonCode, effect: Effec
     [
         (
             Reason(ReasonCode.FACE_BETWEEN_THRESHOLDS, "x", 68.918, (64.0, 69.0), Effect.REVIEW),
-            "Face confidence 68.918 lies between 64 and 69: a person must look",
+            "Face confidence 68.918 lies between 64 and 69: a person must review it",
         ),
         (
             Reason(ReasonCode.ATTACK_SYNTHETIC_FACE, "x", 0.88, 0.5, Effect.REJECT),
-            "Synthetic face score 0.88 is above 0.5: this refuses the person",
+            "Synthetic face score 0.88 is above 0.5: causes rejection",
         ),
         (
             Reason(ReasonCode.FACE_MATCHED, "x", 81.2, 69.0, Effect.APPROVE),
-            "Face confidence 81.2 reaches 69: this speaks for approval",
+            "Face confidence 81.2 reaches 69: supports approval",
         ),
         (
             Reason(ReasonCode.WEBRTC_UNSUPPORTED, "fail_reason", "PERMISSIONS_ERROR", None, Effect.INCOMPLETE),
@@ -114,13 +116,13 @@ def test_every_reason_has_words_for_every_effect(code: ReasonCode, effect: Effec
         ),
         (
             Reason(ReasonCode.EVIDENCE_LOST, "get_result", "DATA_DESTROYED", None, Effect.UNDETERMINED),
-            "The result can't be had from FaceID any more (DATA_DESTROYED): no verdict is possible",
+            "FaceID no longer has the result (DATA_DESTROYED): no verdict is possible",
         ),
     ],
 )
 def test_a_reason_reads_as_a_sentence(reason: Reason, sentence: str) -> None:
-    assert in_words(reason) == sentence
+    assert describe(reason) == sentence
 
 
-def test_the_words_cover_the_closed_set_in_its_order() -> None:
-    assert list(REASON_WORDS) == list(ReasonCode)
+def test_the_texts_cover_every_reason_code_in_order() -> None:
+    assert list(REASON_TEXTS) == list(ReasonCode)

@@ -234,7 +234,7 @@ class TestSpoofScores:
         assert (verdict.outcome, codes(verdict)) == (Outcome.REJECTED, ["FACE_MATCHED", code])
         assert (verdict.reasons[1].value, verdict.reasons[1].limit) == (0.500001, 0.5)
 
-    def test_a_score_equal_to_its_threshold_is_no_attack(self, kind: str, code: str) -> None:
+    def test_a_score_equal_to_its_threshold_is_not_an_attack(self, kind: str, code: str) -> None:
         assert codes(classified(callback(**{f"liveness_result__face_genuineness__{kind}_confidence": "0.50"}))) == [
             "FACE_MATCHED"
         ]
