@@ -45,13 +45,10 @@ class Store:
         self._group: GroupCommit[Message, None] = GroupCommit(self._flush)
         self._suspended = False
         self.stage_backlog: dict[Stage, int] = dict.fromkeys(STAGES, 0)
-        """Messages that wait for each stage or are in work there."""
+        """Messages that wait for each stage or are in work there, as last measured."""
+        self.backlog = 0
+        """Their sum."""
         self.memory_share = 0.0
-
-    @property
-    def backlog(self) -> int:
-        """Messages in all inner queues, as last measured."""
-        return sum(self.stage_backlog.values())
 
     async def put(self, envelope: Envelope) -> None:
         """Store an envelope; returns when the broker holds it. Raises `NotStored` with the cause."""
@@ -68,6 +65,7 @@ class Store:
         """Measure the backlog and the memory once. Raises `NotStored` when the broker can't be asked."""
         depths = await self._publisher.depths(self._inner_queues)
         self.stage_backlog = dict(zip(STAGES, depths, strict=True))
+        self.backlog = sum(depths)
         self.memory_share = await self._publisher.fullness()
 
     async def monitor(self) -> None:

@@ -109,7 +109,7 @@ def test_after_the_stop_leases_are_renewed_until_the_end_and_nothing_is_read() -
     assert list(subscription.batches) == [["late"]]
 
 
-def test_an_outage_delays_the_acknowledgement_and_loses_none() -> None:
+def test_an_outage_delays_the_acknowledgement_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     subscription = FakeSubscription(["a"])
     thread, stop = started(subscription)
     for delivery in thread.received():
@@ -117,9 +117,12 @@ def test_an_outage_delays_the_acknowledgement_and_loses_none() -> None:
         thread.finish(delivery)
         until(lambda: thread._failures >= 3)
         subscription.fault = None
-        until(lambda: subscription.settled == ["a"])
+        until(lambda: subscription.settled == ["a"] and thread._failures == 0)
         stop.set()
     thread.end()
+    events = [record.getMessage().partition(" ") for record in caplog.records]
+    assert [name for name, _, _ in events] == ["broker.unavailable", "broker.recovered"]
+    assert events[0][2] == "error=ConnectionError in_flight=1"
 
 
 def test_an_unavailable_broker_does_not_prevent_the_end() -> None:
