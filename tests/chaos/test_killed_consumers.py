@@ -15,7 +15,7 @@ from deploy.local.program import Program
 from shared.events.cloudevent import to_event
 from tests.chaos.results_consumer import open_database
 from tests.support.result_makers import DECISIONS, decision, publish
-from tests.support.result_readers import letters
+from tests.support.result_readers import dead_letters
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
@@ -84,7 +84,7 @@ def test_killed_consumers_lose_no_decision(url: str, tmp_path: Path, database: s
     assert consumers.deaths == KILLS
     assert sorted(set(calls)) == everything, "at least once"
     assert numbers(database, "effects") == everything, "exactly once, by the helper"
-    assert letters(url, f"{DECISIONS}.dead") == []
+    assert dead_letters(url, f"{DECISIONS}.dead") == []
 
 
 def test_a_decision_that_kills_its_consumer_becomes_a_dead_letter_alone(
@@ -98,7 +98,7 @@ def test_a_decision_that_kills_its_consumer_becomes_a_dead_letter_alone(
 
     def is_dead_letter() -> bool:
         consumers.start()
-        found.extend(letters(url, f"{DECISIONS}.dead"))
+        found.extend(dead_letters(url, f"{DECISIONS}.dead"))
         return bool(found)
 
     until(is_dead_letter)

@@ -1,4 +1,4 @@
-"""Publishing from an asyncio loop to Redis Streams: every post is told what became of it, and nothing else."""
+"""Publishing from an asyncio loop to Redis Streams: every message gets its own result."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,13 +17,16 @@ from tests.contract.test_publisher import bodies, messages
 from tests.support.redis_clients import open_redis
 from tests.support.servers import RedisServer
 from tests.support.stream_clients import reader
+from tests.support.waiting import eventually
 
-SECONDS = 0.5
-PATIENT = 10.0
+SECONDS = 3.0
+"""The timeout of a call that is meant to time out, longer than a busy machine pauses."""
+PATIENCE = 60.0
+"""The timeout of a call that is meant to succeed."""
 
 
 @asynccontextmanager
-async def publishing(url: str, seconds: float = PATIENT) -> AsyncIterator[AsyncPublisher]:
+async def publishing(url: str, seconds: float = PATIENCE) -> AsyncIterator[AsyncPublisher]:
     publisher = open_async_publisher(url, seconds, prefix="p", queues=())
     yield publisher
     await publisher.close()
@@ -81,7 +84,7 @@ async def test_a_server_that_refuses_connections_is_reported_at_once() -> None:
             assert [type(answer) for answer in await publisher.publish(messages(b"x", b"y"))] == [NotStored] * 2
             with pytest.raises(NotStored):
                 await publisher.depths(["q"])
-            assert monotonic() - began < PATIENT / 2
+            assert monotonic() - began < PATIENCE / 2
 
 
 async def test_only_messages_answered_before_the_connection_broke_count_as_stored() -> None:
@@ -105,19 +108,21 @@ async def test_publishing_to_a_hanging_server_times_out_and_works_again_after_it
     async with publishing(private_server.url, SECONDS) as publisher:
         await publisher.publish(messages(b"before"))
         private_server.pause()
-        began = monotonic()
         assert [type(answer) for answer in await publisher.publish(messages(b"hangs"))] == [NotStored]
-        assert monotonic() - began < 3 * SECONDS
         private_server.resume()
-        assert list(await publisher.publish(messages(b"after"))) == [None]
+        await eventually(lambda: stored(publisher, b"after"))
         with private_server.client() as redis:
-            assert [body for body in bodies(redis) if body != b"hangs"] == [b"before", b"after"]
+            assert {body for body in bodies(redis) if body != b"hangs"} == {b"before", b"after"}
         private_server.kill()
         assert [type(answer) for answer in await publisher.publish(messages(b"killed"))] == [NotStored]
         private_server.start()
-        assert list(await publisher.publish(messages(b"again"))) == [None]
+        await eventually(lambda: stored(publisher, b"again"))
         with private_server.client() as redis:
             assert bodies(redis)[-1] == b"again"
+
+
+async def stored(publisher: AsyncPublisher, body: bytes) -> bool:
+    return list(await publisher.publish(messages(body))) == [None]
 
 
 @pytest.mark.server
@@ -147,7 +152,7 @@ async def test_a_full_server_is_reported_and_used_again_when_it_has_room(private
 
 @asynccontextmanager
 async def _answering(most: int, then: Callable[[], Awaitable[Any]] | None = None) -> AsyncIterator[str]:
-    """A server that answers so many XADDs of a connection; before the next it hangs up, or waits for `then`."""
+    """A server that replies to `most` XADDs of a connection. At the next it closes the connection, or awaits `then`."""
 
     async def serve(stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         commands, added = ReplyReader(), 0
@@ -175,12 +180,12 @@ async def test_replies_to_a_cancelled_batch_are_not_taken_for_replies_to_the_nex
     async with publishing(private_server.url) as publisher:
         await publisher.publish(messages(b"before"))
         private_server.pause()
-        given_up = asyncio.create_task(publisher.publish(messages(b"given up")))
+        cancelled = asyncio.create_task(publisher.publish(messages(b"cancelled")))
         for _ in range(10):
-            await asyncio.sleep(0)  # until it is sent and its reply is waited for
-        given_up.cancel()
+            await asyncio.sleep(0)  # runs it until it waits for the reply: no time passes
+        cancelled.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await given_up
+            await cancelled
         private_server.resume()
         private_server.config_set("maxmemory", 1)
         (answer,) = await publisher.publish(messages(b"refused"))

@@ -1,17 +1,19 @@
-"""The GetResult client over a real socket: what a call that goes wrong means, and that its secret shows up nowhere."""
+"""The GetResult client over a real socket: the answer for each failure, and that the secret appears nowhere."""
 
 import asyncio
 import io
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, closing
-from socket import create_server
+from contextlib import ExitStack, asynccontextmanager, closing
+from select import select
+from socket import create_server, socket
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from shared.logs import configure
 from shared.settings import Account
+from tests.support.waiting import eventually
 from workers.faceid.getresult_client import Answer, Answered, Failed, GetResultClient, Refused, Unread
 
 SECRET = "very-secret-indeed"
@@ -20,7 +22,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Vendor:
-    """A server that answers each connection as it is told, and notes the requests."""
+    """A server with one scripted answer for each connection. It keeps the requests."""
 
     def __init__(self, *talks: Talk) -> None:
         self._talks = list(talks)
@@ -44,7 +46,7 @@ class Vendor:
 
 
 def says(status: int, body: bytes = b"", *headers: bytes, length: int | None = None) -> Talk:
-    """An answer and the end of the connection; with `length`, one that promises more than it holds."""
+    """Answer and close the connection. `length` replaces the true Content-Length."""
 
     async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         size = str(len(body) if length is None else length).encode()
@@ -56,7 +58,12 @@ def says(status: int, body: bytes = b"", *headers: bytes, length: int | None = N
 
 
 async def hangs(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-    await reader.read()  # until the client has had enough
+    await reader.read()  # until the client closes the connection
+
+
+async def hangs_at_the_second_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 x\r\ncontent-length: 2\r\n\r\n{}")
+    await reader.read()
 
 
 async def drops(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -73,14 +80,14 @@ def account(port: int, path: str = "/faceid/lite/") -> Account:
     return Account(name="default", api_key="k&y", api_secrets=(SECRET, "older"), base_url=base_url)
 
 
-async def read(port: int, patience: float = 5.0) -> Answer:
+async def read(port: int, patience: float = 60.0) -> Answer:
     async with GetResultClient(patience, max_connections=4) as client:
         return await client.read(account(port), BIZ_ID)
 
 
 @pytest.fixture(autouse=True)
 def log() -> Iterator[io.StringIO]:
-    """All that is logged at any level; the secret is not in it."""
+    """The log at every level. The secret must not be in it."""
     root, stream = logging.getLogger(), io.StringIO()
     handlers, level = root.handlers[:], root.level
     configure("worker", "debug", stream)
@@ -128,10 +135,17 @@ async def test_each_kind_of_failure_has_its_own_answer_and_is_not_retried(talk: 
 
 
 async def test_a_call_that_times_out_may_have_been_a_read() -> None:
-    vendor = Vendor(hangs)
-    async with vendor.open():
-        assert await read(vendor.port, patience=0.1) == Failed("TIMEOUT")
-    assert len(vendor.requests) == 1
+    """The second call uses the connection of the first: it can't time out while connecting."""
+    vendor = Vendor(hangs_at_the_second_request)
+    async with vendor.open(), GetResultClient(1.0, max_connections=1) as client:
+
+        async def connected() -> bool:
+            return await client.read(account(vendor.port), BIZ_ID) == Answered(b"{}")
+
+        await eventually(connected)
+        connections = len(vendor.requests)
+        assert await client.read(account(vendor.port), BIZ_ID) == Failed("TIMEOUT")
+    assert len(vendor.requests) == connections
 
 
 async def test_a_refused_connection_costs_no_read() -> None:
@@ -141,13 +155,23 @@ async def test_a_refused_connection_costs_no_read() -> None:
 
 
 async def test_a_connection_that_times_out_costs_no_read() -> None:
-    with closing(create_server(("127.0.0.1", 0), backlog=1)) as full:
-        port = full.getsockname()[1]
-        waiting = [asyncio.create_task(asyncio.open_connection("127.0.0.1", port)) for _ in range(4)]
-        await asyncio.sleep(0.02)  # the kernel takes two or three of them, and ignores who comes then
-        assert await read(port, patience=0.1) == Unread("NO_CONNECTION")
-        for task in waiting:
-            task.cancel()
+    """One attempt of `read`, which would make three. Half of its time is for connecting, so it has 2.5 s left."""
+    with ExitStack() as stack:
+        server = stack.enter_context(closing(create_server(("127.0.0.1", 0), backlog=1)))
+        fill_backlog(server.getsockname()[1], stack)
+        async with GetResultClient(5.0, max_connections=1) as client:
+            assert await client._call(account(server.getsockname()[1]), BIZ_ID) == Unread("NO_CONNECTION")
+
+
+def fill_backlog(port: int, stack: ExitStack) -> None:
+    """Connect until the kernel ignores new connections. On the loopback it completes the others at once."""
+    ignored = 0
+    while ignored < 2:
+        client = stack.enter_context(closing(socket()))
+        client.setblocking(False)
+        client.connect_ex(("127.0.0.1", port))
+        _, writable, _ = select([], [client], [], 0)
+        ignored += not writable
 
 
 async def test_a_call_that_exceeds_the_concurrency_limit_is_retried() -> None:

@@ -177,6 +177,7 @@ async def test_arrivals_are_recorded_up_to_a_limit_and_then_only_counted(ledger:
 
 async def test_a_case_is_found_by_the_customers_own_number(ledger: Ledger, redis: "Redis") -> None:
     await arrive(ledger, biz_no="Überweisung 7:{x}")
+    await arrive(ledger, "another", biz_no="8")
     assert redis.get("p:biz_no:{default}:Überweisung 7:{x}") == CASE.biz_id.encode()
     assert case(redis)["biz_no"].encode("latin-1").decode() == "Überweisung 7:{x}"
 
@@ -194,6 +195,7 @@ async def test_a_signed_case_is_kept_for_the_retention_time(ledger: Ledger, redi
     await arrive(ledger, biz_no="n1")
     for key in (KEY, "p:biz_no:{default}:n1"):
         assert 29.9 * DAY < redis.ttl(key) <= 30 * DAY
+    assert all(redis.ttl(key) > 0 for key in redis.keys("p:*")), "the counters too"
 
 
 async def test_a_case_with_unsigned_returns_only_expires_soon_unless_a_signed_item_arrives(
@@ -334,18 +336,21 @@ async def test_a_stored_answer_comes_back_byte_for_byte_instead_of_a_read(raw: b
 async def test_a_refused_read_is_never_repeated(ledger: Ledger) -> None:
     await reserve_read(ledger, "f")
     await finish_read(ledger, "f", "refused", "DATA_DESTROYED")
+    await finish_read(ledger, "slow", "refused", "RESULT_NOT_FOUND")
     assert await reserve_read(ledger) == ReadPermit("refused", code="DATA_DESTROYED")
 
 
 async def test_an_answer_that_was_set_aside_allows_another_read(ledger: Ledger, redis: "Redis") -> None:
     await reserve_read(ledger, "f")
     await finish_read(ledger, "f", "answered", EVERY_BYTE)
+    assert case(redis)["raw_at"] == "2.5"
     await ledger.set_aside(CASE, b"another answer")
     assert (await reserve_read(ledger)).verdict == "stored"
     for _ in range(2):
         await ledger.set_aside(CASE, EVERY_BYTE)
     assert (await reserve_read(ledger)).number == 2
     assert redis.hget(KEY, "set_aside") == EVERY_BYTE
+    assert not redis.hexists(KEY, "raw_at")
 
 
 async def test_there_is_a_pause_after_each_read_and_the_last_pause_repeats(ledger: Ledger, redis: "Redis") -> None:
@@ -477,6 +482,7 @@ async def test_an_open_breaker_is_probed_by_one_call_at_a_time(ledgers: list[Led
         ),
     )
     assert Counter(probe.verdict for probe in probes) == {"go": 1, "wait": 49}
+    assert all(probe.seconds <= 1 for probe in probes), "the result of a probe is asked for every second"
     assert {probe.code for probe in probes if probe.verdict == "wait"} == {"breaker_open"}
 
 
@@ -503,6 +509,18 @@ async def test_a_failed_probe_opens_the_breaker_for_longer_without_another_alert
         waits.append((await call(ledger, 99, "failed")).seconds)
     assert [LIMITS.breaker_pause * math.ceil(wait / LIMITS.breaker_pause) for wait in waits] == [30.0, 60.0, 120.0]
     assert len(outbox(redis)) == 1
+
+
+async def test_the_breaker_opens_for_twenty_times_the_shortest_pause_at_most(ledger: Ledger, redis: "Redis") -> None:
+    redis.hset(ACCOUNT, mapping={"openings": 50, "open_until": 1, "opened_at": "1.0"})
+    await call(ledger, 1, "failed", "TIMEOUT")
+    assert (await call(ledger, 2, "failed")).seconds <= 20 * LIMITS.breaker_pause
+
+
+async def test_an_answer_after_single_failures_raises_no_alert(ledger: Ledger, redis: "Redis") -> None:
+    await call(ledger, 1, "failed", "TIMEOUT")
+    await call(ledger, 2, "answered", "{}")
+    assert (outbox(redis), redis.exists(ACCOUNT)) == ([], 0)
 
 
 async def test_the_concurrency_limit_pauses_the_account_briefly_and_never_opens_the_breaker(

@@ -31,12 +31,21 @@ async def test_every_watcher_receives_each_new_decision_once(url: str) -> None:
     publish(url, decision(1))
     first, second = open_watcher(url, PREFIX), open_watcher(url, PREFIX)
     watching = [asyncio.create_task(one.watch()) for one in (first, second)]
-    while not (first.received and second.received):  # nothing else tells that they have begun
-        await asyncio.to_thread(publish, url, decision(0))
-        await asyncio.sleep(0.02)
 
+    def running() -> bool:
+        for task in watching:
+            if task.done():
+                task.result()  # raises what has ended it
+        return True
+
+    async def begun() -> bool:
+        """Nothing tells that a watcher has begun but a decision that it receives."""
+        await asyncio.to_thread(publish, url, decision(0))
+        return running() and bool(first.received and second.received)
+
+    await eventually(begun)
     await asyncio.to_thread(publish, url, alert(), *(decision(number) for number in range(2, 40)))
-    await eventually(lambda: all("39" in numbers(one) for one in (first, second)))
+    await eventually(lambda: running() and all("39" in numbers(one) for one in (first, second)))
 
     for task, one in zip(watching, (first, second), strict=True):
         task.cancel()

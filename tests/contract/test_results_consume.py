@@ -1,4 +1,4 @@
-"""What `consume` does, the same on Redis and on RabbitMQ."""
+"""`consume`, on Redis and on RabbitMQ."""
 
 import json
 import threading
@@ -10,37 +10,41 @@ from deploy.local.rabbit_server import RabbitServer
 from shared.events.cloudevent import to_event, to_message
 from shared.events.decision import Outcome
 from shared.messaging.message import Message
-from shared.results import Alert, Decision, consume, consume_alerts, rabbit_subscription
+from shared.rabbit import Link
+from shared.results import Alert, Decision, consume, consume_alerts
+from shared.results.rabbit_subscription import HEARTBEAT_SECONDS, RabbitSubscription
+from tests.support.heartbeats import bytes_sent, move_clock
 from tests.support.redis_clients import open_redis
 from tests.support.result_makers import DECISIONS, PREFIX, alert, decision, publish, publish_messages
-from tests.support.result_readers import LEASE, consuming, letters, number_of, reads, waiting
+from tests.support.result_readers import consuming, dead_letters, number_of, reads, waiting
 from tests.support.servers import RedisServer
-from tests.support.waiting import until
+from tests.support.stream_clients import expire_leases, renewed
+from tests.support.waiting import LIMIT, until
 
 pytestmark = pytest.mark.server
 
 
 @pytest.fixture(params=["redis", "rabbit"])
 def url(request: pytest.FixtureRequest) -> str:
-    """An empty broker of either kind, with the result queues as a publisher makes them."""
+    """An empty broker with the result queues that a publisher declares."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     publish(url, alert())
     return url
 
 
 class Gate:
-    """A handler that does not return until it is let."""
+    """A handler that does not return before the gate is opened."""
 
     def __init__(self) -> None:
         self.entered, self.opened = threading.Event(), threading.Event()
 
     def __call__(self, _: Decision) -> None:
         self.entered.set()
-        assert self.opened.wait(20)
+        assert self.opened.wait(LIMIT)
 
 
 class Failing:
-    """A handler that raises for some decisions, some times."""
+    """A handler that raises for one decision, `times` times."""
 
     def __init__(self, number: int, times: int) -> None:
         self.number, self.times = number, times
@@ -78,7 +82,7 @@ def test_a_decision_is_not_acknowledged_before_its_handler_has_returned(url: str
     publish(url, decision(1))
     with ExitStack() as stack:
         first = stack.enter_context(consuming(url, gate))
-        assert gate.entered.wait(20)
+        assert gate.entered.wait(LIMIT)
         second = stack.enter_context(consuming(url))
         until(second.thread.is_alive)
         publish(url, decision(2))
@@ -107,26 +111,40 @@ def test_consume_alerts_handles_alerts(url: str) -> None:
 
 
 def test_a_handler_slower_than_a_lease_keeps_its_decision(redis_url: str) -> None:
+    """The other consumer looks for expired leases before it reads the new decision."""
     gate = Gate()
     publish(redis_url, decision(1))
-    with consuming(redis_url, gate) as consumer:
-        assert gate.entered.wait(20)
+    with consuming(redis_url, gate, lease_seconds=1.0, prefetch=1) as consumer, open_redis(redis_url) as redis:
+        assert gate.entered.wait(LIMIT)
+        expire_leases(redis, DECISIONS)
+        until(lambda: renewed(redis, DECISIONS), what="the lease to be renewed")
+        publish(redis_url, decision(2))
         with consuming(redis_url) as other:
-            assert not threading.Event().wait(4 * LEASE)
+            until(lambda: other.handled)
         gate.opened.set()
         until(lambda: waiting(redis_url, DECISIONS) == 0)
-    assert (consumer.numbers, other.numbers) == ([1], [])
+    assert (consumer.numbers, other.numbers) == ([1], [2])
 
 
 def test_a_handler_slower_than_the_heartbeat_keeps_its_connection(
     rabbit_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rabbit_subscription, "HEARTBEAT_SECONDS", 1.0)
+    links: list[Link] = []
+    connect = RabbitSubscription._connect
+
+    def noting(subscription: RabbitSubscription) -> Link:
+        links.append(connect(subscription))
+        return links[-1]
+
+    monkeypatch.setattr(RabbitSubscription, "_connect", noting)
     gate = Gate()
     publish(rabbit_url, alert(), decision(1))
     with consuming(rabbit_url, gate) as consumer:
-        assert gate.entered.wait(20)
-        assert not threading.Event().wait(4.0)  # RabbitMQ gives up a peer after two to three heartbeats
+        assert gate.entered.wait(LIMIT)
+        (link,) = links
+        sent = bytes_sent(link)
+        move_clock(monkeypatch, 0.6 * HEARTBEAT_SECONDS)
+        until(lambda: bytes_sent(link) > sent, what="a heartbeat")
         gate.opened.set()
         publish(rabbit_url, decision(2))
         until(lambda: len(consumer.handled) > 1)
@@ -141,7 +159,7 @@ def test_a_handler_that_raises_is_called_again(url: str) -> None:
     with consuming(url, Failing(1, times=2)) as consumer:
         until(lambda: 2 in consumer.numbers)
     assert consumer.numbers == [1, 1, 1, 2]
-    assert letters(url, f"{DECISIONS}.dead") == []
+    assert dead_letters(url, f"{DECISIONS}.dead") == []
 
 
 def test_a_decision_whose_attempts_all_fail_becomes_a_dead_letter_and_delays_no_other(url: str) -> None:
@@ -149,7 +167,7 @@ def test_a_decision_whose_attempts_all_fail_becomes_a_dead_letter_and_delays_no_
     with consuming(url, Failing(1, times=9), attempts=2) as consumer:
         until(lambda: 2 in consumer.numbers)
     assert consumer.numbers == [1, 1, 2]
-    ((body, headers),) = letters(url, f"{DECISIONS}.dead")
+    ((body, headers),) = dead_letters(url, f"{DECISIONS}.dead")
     assert body == to_event(decision(1))
     assert (headers["dead-reason"], headers["dead-attempts"]) == ("attempts_exhausted", 2)
     assert headers["dead-detail"].startswith("LookupError at test_results_consume.py:")
@@ -163,9 +181,9 @@ def test_the_dead_letters_of_a_group_are_its_own(url: str) -> None:
         until(lambda: reads(url, DECISIONS, "billing"))
         publish(url, decision(1), decision(2))
         until(lambda: billing.numbers == [1, 2] and others.numbers == [1, 2])
-    ((_, headers),) = letters(url, f"{DECISIONS}.billing.dead")
+    ((_, headers),) = dead_letters(url, f"{DECISIONS}.billing.dead")
     assert headers["dead-from"] == f"{DECISIONS}.billing"
-    assert letters(url, f"{DECISIONS}.dead") == []
+    assert dead_letters(url, f"{DECISIONS}.dead") == []
 
 
 @pytest.mark.parametrize(
@@ -178,7 +196,7 @@ def test_a_message_that_is_no_decision_becomes_a_dead_letter_unchanged(url: str,
     with consuming(url) as consumer:
         until(lambda: consumer.handled)
     assert consumer.numbers == [2]
-    ((dead, headers),) = letters(url, f"{DECISIONS}.dead")
+    ((dead, headers),) = dead_letters(url, f"{DECISIONS}.dead")
     assert (dead, headers["dead-reason"], headers["theirs"]) == (body, "undecodable", "kept")
 
 
@@ -188,7 +206,7 @@ def test_an_entry_that_is_no_message_becomes_a_dead_letter_with_all_its_fields(r
     publish(redis_url, decision(2))
     with consuming(redis_url) as consumer:
         until(lambda: consumer.handled)
-    ((dead, headers),) = letters(redis_url, f"{DECISIONS}.dead")
+    ((dead, headers),) = dead_letters(redis_url, f"{DECISIONS}.dead")
     assert json.loads(dead) == {"who": "knows", "raw": "\\xff"}
     assert headers["dead-detail"] == "body: missing"
 
@@ -212,7 +230,7 @@ def test_a_stop_finishes_the_current_decision_and_returns_the_others(url: str) -
     gate = Gate()
     publish(url, *(decision(number) for number in range(5)))
     with consuming(url, gate, lease_seconds=30) as first:
-        assert gate.entered.wait(20)
+        assert gate.entered.wait(LIMIT)
         first.stop.set()
         gate.opened.set()
         first.end()
@@ -226,7 +244,7 @@ def test_a_stop_does_not_wait_for_the_backoff_of_a_failing_handler(url: str) -> 
     publish(url, decision(1))
     with consuming(url, Failing(1, times=99), attempts=99) as consumer:
         until(lambda: len(consumer.handled) > 3)
-    assert letters(url, f"{DECISIONS}.dead") == []
+    assert dead_letters(url, f"{DECISIONS}.dead") == []
     with consuming(url) as second:
         until(lambda: second.handled)
 
@@ -235,8 +253,17 @@ def test_a_stop_does_not_wait_for_the_backoff_of_a_failing_handler(url: str) -> 
 
 
 def test_consumers_of_one_group_share_decisions_and_each_group_gets_all(url: str) -> None:
+    both = threading.Barrier(2)
+    first = threading.local()
+
+    def handle(_: Decision) -> None:
+        """No consumer handles a second decision before each has one."""
+        if not getattr(first, "done", False):
+            first.done = True
+            both.wait(LIMIT)
+
     with ExitStack() as stack:
-        pair = [stack.enter_context(consuming(url, group="billing", prefetch=1)) for _ in range(2)]
+        pair = [stack.enter_context(consuming(url, handle, group="billing", prefetch=1)) for _ in range(2)]
         single = stack.enter_context(consuming(url, group="mail"))
         until(lambda: reads(url, DECISIONS, "billing") and reads(url, DECISIONS, "mail"))
         publish(url, *(decision(number) for number in range(40)))
@@ -279,10 +306,10 @@ def test_on_rabbitmq_prefetch_grows_after_several_first_deliveries(rabbit_url: s
     with pytest.raises(SystemExit):
         consume(rabbit_url, leave, stop=threading.Event())
     with consuming(rabbit_url, handle, prefetch=5):
-        assert gates[0].entered.wait(20)  # redelivered
-        assert waiting(rabbit_url, DECISIONS) == 29
+        assert gates[0].entered.wait(LIMIT)  # redelivered
+        until(lambda: waiting(rabbit_url, DECISIONS) == 29)
         gates[0].opened.set()
-        assert gates[10].entered.wait(20)
+        assert gates[10].entered.wait(LIMIT)
         until(lambda: waiting(rabbit_url, DECISIONS) == 30 - 10 - 5)
         gates[10].opened.set()
 
@@ -299,13 +326,13 @@ def test_a_consumer_survives_a_restart_of_redis(private_server: RedisServer) -> 
         until(lambda: 2 in consumer.numbers)
 
 
-def test_a_consumer_survives_a_restart_of_rabbitmq(private_rabbit: RabbitServer) -> None:
-    with consuming(private_rabbit.url()) as consumer:
-        publish(private_rabbit.url(), decision(1))
+def test_a_consumer_survives_a_restart_of_rabbitmq(killable_rabbit: RabbitServer, killable_url: str) -> None:
+    with consuming(killable_url) as consumer:
+        publish(killable_url, decision(1))
         until(lambda: consumer.numbers == [1])
-        private_rabbit.kill()
-        private_rabbit.start()
-        publish(private_rabbit.url(), decision(2))
+        killable_rabbit.kill()
+        killable_rabbit.start()
+        publish(killable_url, decision(2))
         until(lambda: 2 in consumer.numbers)
 
 
@@ -317,24 +344,29 @@ def test_a_consumer_may_start_before_its_broker(private_server: RedisServer) -> 
         until(lambda: consumer.handled)
 
 
-def test_a_dead_letter_that_can_not_be_stored_is_not_acknowledged(private_rabbit: RabbitServer) -> None:
-    url = private_rabbit.url()
+def test_a_dead_letter_that_can_not_be_stored_is_not_acknowledged(
+    killable_rabbit: RabbitServer, killable_url: str
+) -> None:
+    url = killable_url
     publish(url, decision(1))
-    private_rabbit.full(full=True)
-    with consuming(url, Failing(1, times=99), attempts=1) as consumer:
-        until(lambda: consumer.handled)
-        assert letters(url, f"{DECISIONS}.dead") == []
-        private_rabbit.full(full=False)
-        until(lambda: _gone(url), 60)
+    killable_rabbit.full(full=True)
+    try:
+        with consuming(url, Failing(1, times=99), attempts=1) as consumer:
+            until(lambda: consumer.handled)
+            assert dead_letters(url, f"{DECISIONS}.dead") == []
+            killable_rabbit.full(full=False)
+            until(lambda: _moved_to_dead_letters(url))
+    finally:
+        killable_rabbit.full(full=False)
     assert consumer.numbers == [1]
-    assert {body for body, _ in letters(url, f"{DECISIONS}.dead")} == {to_event(decision(1))}
+    assert {body for body, _ in dead_letters(url, f"{DECISIONS}.dead")} == {to_event(decision(1))}
 
 
-def _gone(url: str) -> bool:
+def _moved_to_dead_letters(url: str) -> bool:
     return waiting(url, f"{DECISIONS}.dead") > 0 == waiting(url, DECISIONS)
 
 
-# What can't be
+# Invalid options
 
 
 NOBODY = "127.0.0.1:1"

@@ -1,21 +1,27 @@
-"""What a worker may rely on, whichever engine carries its messages and wherever ledger and results are."""
+"""A worker's source: the same on every engine, wherever the ledger and the results are."""
 
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from kombu.connection import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from deploy.local.rabbit_server import RabbitServer
 from shared.ledger.message_set import put_commands
 from shared.messaging.delivery import POISON_DELIVERIES, Delivery
+from shared.messaging.engine import engine_of
 from shared.messaging.envelope import Envelope, Undecodable
 from shared.messaging.errors import BrokerUnavailable
 from shared.messaging.message import Message
 from shared.messaging.stored_message import StoredMessage
+from shared.messaging.topology import INNER_QUEUES, RESULT_QUEUES, queue_name
 from shared.streams import Channel
-from tests.support.places import PREFIX, Place, emptied, receive, settle_all
+from tests.support.places import PREFIX, Place, receive, settle_all
+from tests.support.redis_clients import open_redis
+from tests.support.stream_clients import expire_leases
+from tests.support.waiting import until
 from workers.runtime.settlement import Settlement, Settler
 from workers.runtime.source import Source
 from workers.sources import rabbitmq as rabbit_source
@@ -33,9 +39,19 @@ def vhosts(rabbit_server: RabbitServer, _vhosts: Iterator[int]) -> tuple[str, st
     return rabbit_server.url(next(_vhosts)), rabbit_server.url(next(_vhosts))
 
 
+def emptied(url: str) -> str:
+    """Delete our queues and the exchange in a virtual host; returns its URL."""
+    with Connection(url) as connection:
+        channel = connection.channel()
+        for queue in (*INNER_QUEUES, *RESULT_QUEUES):
+            channel.queue_delete(queue_name(PREFIX, queue))
+        channel.exchange_delete(PREFIX)
+    return url
+
+
 @pytest.fixture(params=["redis/redis", "redis/redis apart", "redis/amqp", "amqp/amqp", "amqp/redis", "amqp/amqp apart"])
 def place(request: pytest.FixtureRequest, redis_url: str) -> Iterator[Place]:
-    """Queues and results: on which engine each, and whether the results are on a server of their own."""
+    """The engines of queues and results; `apart` has the results on another server."""
     queues, _, results = request.param.removesuffix(" apart").partition("/")
     one = {"redis": redis_url, "amqp": ""}
     other = {"redis": f"{redis_url.removesuffix('/0')}/1", "amqp": ""}
@@ -145,10 +161,15 @@ def test_closing_returns_messages_in_work(place: Place) -> None:
     first.close()
     again: list[Delivery] = []
     second = place.source()
-    while len(again) < 2:  # those that come again may come one by one
+
+    def both() -> bool:
+        """Redelivered messages may come one by one."""
         batch = second.receive(0.05)
         settle_all(second, batch)
-        again += batch
+        again.extend(batch)
+        return len(again) >= 2
+
+    until(both)
     assert sorted((name_of(delivery), delivery.delivery_count) for delivery in again) == [("i1", 1), ("i2", 1)]
 
 
@@ -187,9 +208,9 @@ def test_a_message_that_is_no_envelope_becomes_a_dead_letter_with_its_body(place
         else:
             settle_all(source, [delivery])
     source.close()
-    (letter,) = place.message_set("dead")
-    assert letter.message == Message("faceid.callbacks", b"\xff\x00", "text/odd", {"shoe": "size"})
-    assert (letter.reason, place.take("faceid.callbacks")) == ("undecodable", [])
+    (dead,) = place.message_set("dead")
+    assert dead.message == Message("faceid.callbacks", b"\xff\x00", "text/odd", {"shoe": "size"})
+    assert (dead.reason, place.take("faceid.callbacks")) == ("undecodable", [])
 
 
 def test_oldest_returns_when_the_oldest_message_was_published(place: Place) -> None:
@@ -210,16 +231,16 @@ def test_oldest_returns_when_the_oldest_message_was_published(place: Place) -> N
 
 
 def test_a_message_that_kills_workers_is_recognised_at_its_sixth_delivery(place: Place) -> None:
-    """Every worker takes what it gets, settles what it gets done, and dies of the killer."""
+    """Every worker settles the messages that it receives, until it receives the one that kills it."""
     names = [f"i{number}" for number in range(99)]
     place.publish(*map(envelope, names[:50]), envelope("killer"), *map(envelope, names[50:]))
     settled: dict[str, int] = {}
     deaths = 0
-    while len(settled) < 100:
+    while deaths <= POISON_DELIVERIES and len(settled) < 100:
         source = place.source()
         if live(source, settled):
             deaths += 1
-            die(source)
+            die(source, place)
     assert deaths == POISON_DELIVERIES
     assert settled.pop("killer") == POISON_DELIVERIES
     assert max(settled.values()) < POISON_DELIVERIES
@@ -227,7 +248,7 @@ def test_a_message_that_kills_workers_is_recognised_at_its_sixth_delivery(place:
 
 
 def live(source: Source, settled: dict[str, int]) -> bool:
-    """Work until all is done, or until the killer comes up and is not known as such; True when it was that."""
+    """Work until everything is settled, or the killer comes and is not recognised: then returns True."""
     while len(settled) < 100:
         for delivery in source.receive(0.05):
             if name_of(delivery) == "killer" and delivery.delivery_count < POISON_DELIVERIES:
@@ -237,8 +258,11 @@ def live(source: Source, settled: dict[str, int]) -> bool:
     return False
 
 
-def die(source: Source) -> None:
-    """As a killed process does: leases end without a word, connections break."""
+def die(source: Source, place: Place) -> None:
+    """Make a worker look killed: its leases expire, or its connection breaks."""
+    if engine_of(place.urls["broker_url"]) == "streams":
+        with open_redis(place.urls["broker_url"]) as redis:
+            expire_leases(redis, "faceid.callbacks")
     if isinstance(source, rabbit_source.RabbitSource):
         link = source._consumer._link
         assert link is not None

@@ -1,4 +1,4 @@
-"""A worker's messages over Redis Streams, with ledger and results on the same Redis or elsewhere."""
+"""A worker's messages over Redis Streams, with ledger and results on the same Redis or on others."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -17,17 +17,18 @@ from shared.messaging.publisher import NotStored, Publisher
 from shared.messaging.stored_message import StoredMessage
 from tests.support.places import receive
 from tests.support.redis_clients import open_redis
+from tests.support.stream_clients import expire_leases
 from workers.runtime.settlement import Settlement
 from workers.sources.redis_streams import StreamsSource
 
 QUEUES = {"p.callbacks": "callbacks", "p.verified": "verified"}
-LEASE = 0.5
+LEASE = 30.0
 CASE = "p:case:{default}:1,a"
 ONCE = (CASE, "published", "id")
 
 
-class Elsewhere:
-    """A results broker; `away` makes it fail."""
+class ResultsBroker:
+    """A fake broker for results; `away` makes it fail."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -46,18 +47,18 @@ class Elsewhere:
 
 
 class Place:
-    """Where everything is: the queues' Redis, and the ledger's and the results' where they are others."""
+    """The Redis of the queues, and the servers of ledger and results if they are others."""
 
     def __init__(self, url: str, apart: bool) -> None:
         self.url = url
         self.redis = open_redis(url)
         self.ledger = open_redis(f"{url.removesuffix('/0')}/1") if apart else self.redis
-        self.results = Elsewhere() if apart else None
+        self.results = ResultsBroker() if apart else None
         self._apart = apart
         self._stack = ExitStack()
 
     def source(self) -> StreamsSource:
-        """A worker's."""
+        """The source of one worker."""
         results = cast("Publisher | None", self.results)
         source = StreamsSource(self.url, QUEUES, 100, LEASE, results, self.ledger if self._apart else None)
         self._stack.callback(source.close)
@@ -83,7 +84,7 @@ def place(request: pytest.FixtureRequest, any_redis_url: str) -> Iterator[Place]
 
 
 def publish(place: Place, *messages: Message) -> None:
-    publisher = open_publisher(place.url, 5.0)
+    publisher = open_publisher(place.url, 60.0)
     publisher.publish(messages)
     publisher.close()
 
@@ -146,7 +147,7 @@ def test_a_result_is_published_once_for_its_mark(place: Place) -> None:
     source.settle([Settlement(first.tag, results=(decision,), once=ONCE)])
     assert place.decisions() == [b"decision"]
     assert place.ledger.hget(CASE, "published") == b"id"
-    repeated = () if place.results else (decision,)  # elsewhere it is the stage that looks at the mark
+    repeated = () if place.results else (decision,)  # with another broker the stage checks the mark
     source.settle([Settlement(second.tag, results=repeated, once=ONCE)])
     assert place.decisions() == [b"decision"]
     assert bodies(place.redis, "p.callbacks") == []
@@ -166,7 +167,8 @@ def test_a_message_that_was_taken_over_is_moved_by_its_new_worker_only(place: Pl
     publish(place, envelope("i1"))
     slow, quick = place.source(), place.source()
     (late,) = receive(slow)
-    (taken,) = receive(quick)  # after the lease, which nobody renewed
+    expire_leases(place.redis, "p.callbacks")
+    (taken,) = receive(quick)
     assert (taken.body, taken.delivery_count) == (late.body, 1)
     slow.settle([Settlement(late.tag, messages=(Message("p.verified", b"slow", "application/json", {}),))])
     assert bodies(place.redis, "p.verified") == []
@@ -176,12 +178,15 @@ def test_a_message_that_was_taken_over_is_moved_by_its_new_worker_only(place: Pl
 
 def test_renewing_keeps_a_message_from_being_taken_over(place: Place) -> None:
     publish(place, envelope("i1"))
-    slow, idle = place.source(), place.source()
+    slow, other = place.source(), place.source()
     (delivery,) = receive(slow)
-    for _ in range(6):  # longer than a lease
-        slow.renew()
-        assert idle.receive(0.1) == []
+    expire_leases(place.redis, "p.callbacks")
+    slow.renew()
+    publish(place, envelope("i2"))
+    (new,) = receive(other)  # it has looked for expired leases first
+    assert (new.headers["id"], new.delivery_count) == ("i2", 0)
     slow.settle([Settlement(delivery.tag)])
+    other.settle([Settlement(new.tag)])
     assert bodies(place.redis, "p.callbacks") == []
 
 
@@ -220,7 +225,7 @@ def test_items_move_from_a_message_set_to_their_queue_and_alerts_to_the_results(
     assert len(message_set) == 0
 
 
-# Ledger or results alone elsewhere
+# Ledger or results on another server
 
 
 def test_a_decision_whose_lease_was_lost_is_marked_by_the_worker_that_publishes_it(any_redis_url: str) -> None:
@@ -229,7 +234,9 @@ def test_a_decision_whose_lease_was_lost_is_marked_by_the_worker_that_publishes_
     place.results = None
     publish(place, envelope("i1"))
     slow, quick = place.source(), place.source()
-    (late,), (taken,) = receive(slow), receive(quick)
+    (late,) = receive(slow)
+    expire_leases(place.redis, "p.callbacks")
+    (taken,) = receive(quick)
     decision = Message("p.decisions", b"decision", "application/json", {})
     slow.settle([Settlement(late.tag, results=(decision,), once=ONCE)])
     assert place.decisions() == []

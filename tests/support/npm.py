@@ -1,9 +1,10 @@
-"""Packages for Node.js that tests run: outside parties, in the versions of `tests/node/package-lock.json`."""
+"""Packages for Node.js that tests run, in the versions of `tests/node/package-lock.json`."""
 
 import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -13,25 +14,47 @@ import pytest
 from tests.support.paths import TESTS
 
 NODE: Final = TESTS / "node"
+CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "faceid-pipeline" / "node"
 
 
 def installed() -> Path:
-    """The folder that holds the packages; a script has to lie in it, or beneath it, to import them.
+    """Install the packages; returns the folder in or below which a script can import them.
 
-    They are brought once for all test processes. Skips the test when that can't be done here, fails it in CI.
+    They are installed once per machine and version of the lock file, in the user's cache folder, and linked from here.
+    Skips the test when that is not possible, fails it in CI.
     """
     if not (shutil.which("node") and shutil.which("npm")):
         _cannot("no node or no npm on PATH")
-    wanted = sha256((NODE / "package-lock.json").read_bytes()).hexdigest()
-    stamp = NODE / "node_modules/.installed"
-    with (NODE / ".lock").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != wanted:
-            done = subprocess.run(["npm", "ci"], cwd=NODE, capture_output=True, text=True, check=False)
-            if done.returncode:
-                _cannot("npm ci failed:\n" + done.stderr)
-            stamp.write_text(wanted)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = CACHE / sha256((NODE / "package-lock.json").read_bytes()).hexdigest()[:16]
+        if not folder.exists():
+            _install(folder)
+        _link(NODE / "node_modules", folder / "node_modules")
     return NODE
+
+
+def _install(folder: Path) -> None:
+    """Install into another folder first, so that `folder` is complete if it exists."""
+    with tempfile.TemporaryDirectory(dir=CACHE) as name:
+        unfinished = Path(name) / "node"
+        unfinished.mkdir()
+        for file in ("package.json", "package-lock.json"):
+            shutil.copy(NODE / file, unfinished)
+        done = subprocess.run(["npm", "ci"], cwd=unfinished, capture_output=True, text=True, check=False)
+        if done.returncode:
+            _cannot("npm ci failed:\n" + done.stderr)
+        unfinished.rename(folder)
+
+
+def _link(link: Path, target: Path) -> None:
+    if link.is_symlink() and link.readlink() == target:
+        return
+    if link.is_dir() and not link.is_symlink():
+        shutil.rmtree(link)
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
 
 
 def _cannot(reason: str) -> None:

@@ -1,4 +1,4 @@
-"""The inner queues of a worker on either engine, with ledger and results on the same server or elsewhere."""
+"""A worker's inner queues on either engine, with ledger and results on the same server or on others."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
@@ -11,21 +11,21 @@ from shared.ledger.message_set import MessageSet
 from shared.messaging.delivery import Delivery
 from shared.messaging.engine import engine_of
 from shared.messaging.message import Message
-from shared.messaging.topology import INNER_QUEUES, RESULT_QUEUES, queue_name
 from shared.settings import Settings, load_settings
 from tests.support.redis_clients import open_redis
+from tests.support.waiting import until
 from workers.runtime.settlement import Settlement
 from workers.runtime.source import Source
 from workers.sources.factory import open_source
 
-LEASE = 0.5
-"""Seconds on Redis, short so that takeovers come soon; RabbitMQ hands on what a lost connection held at once."""
-LONG_LEASE = 30.0
+LEASE = 30.0
+"""Seconds. No pause of a busy machine ends such a lease."""
 PREFIX = "faceid"
+PUBLISH_SECONDS = 60.0
 
 
 class Place:
-    """Where everything is; what it has opened is closed with it."""
+    """The servers of a worker. Closing it closes what it has opened."""
 
     def __init__(self, redis_url: str, broker_url: str, results_url: str) -> None:
         self.urls: dict[str, Any] = {"redis_url": redis_url, "broker_url": broker_url, "results_url": results_url}
@@ -34,25 +34,24 @@ class Place:
         self._stack.callback(self.ledger.close)
 
     def settings(self, **settings: Any) -> Settings:
-        lease = LONG_LEASE if engine_of(self.urls["broker_url"]) == "rabbit" else LEASE
-        return load_settings(**self.urls, **{"prefix": PREFIX, "lease_seconds": lease, **settings})
+        return load_settings(**self.urls, **{"prefix": PREFIX, "lease_seconds": LEASE, **settings})
 
     def source(self, **settings: Any) -> Source:
-        """That of a worker which verifies and reconciles."""
+        """The source of a worker that verifies and reconciles."""
         source = open_source(self.settings(**settings), ("verify", "reconcile"), self.ledger)
         self._stack.callback(source.close)
         return source
 
     def publish(self, *messages: Message) -> None:
-        with closing(open_publisher(self.urls["broker_url"], 5.0)) as publisher:
+        with closing(open_publisher(self.urls["broker_url"], PUBLISH_SECONDS)) as publisher:
             publisher.publish(messages)
 
     def take(self, queue: str) -> list[bytes]:
-        """The bodies of what waits in an inner queue, which is empty then."""
+        """Empty an inner queue; returns the bodies."""
         return bodies(self.urls["broker_url"], queue)
 
     def results(self) -> list[bytes]:
-        """The bodies of the decisions that are out, which are gone then."""
+        """Empty the queue of decisions; returns the bodies."""
         return bodies(self.urls["results_url"], f"{PREFIX}.decisions")
 
     def message_set(self, name: Any) -> MessageSet:
@@ -63,7 +62,7 @@ class Place:
 
 
 def bodies(url: str, queue: str) -> list[bytes]:
-    """What waits in a queue; it is empty then."""
+    """Empty a queue; returns the bodies."""
     return taken_from_rabbit(url, queue) if engine_of(url) == "rabbit" else taken_from_redis(url, queue)
 
 
@@ -79,7 +78,7 @@ def taken_from_rabbit(url: str, queue: str) -> list[bytes]:
 
 
 def messages_of_rabbit(url: str, queue: str) -> list[Any]:
-    """The messages of py-amqp that wait in a queue of RabbitMQ; it is empty then."""
+    """Empty a queue of RabbitMQ; returns the messages as py-amqp reads them."""
     found = []
     with Connection(url) as connection:
         channel = connection.channel()
@@ -89,23 +88,15 @@ def messages_of_rabbit(url: str, queue: str) -> list[Any]:
     return found
 
 
-def emptied(url: str) -> str:
-    """A virtual host of RabbitMQ without any queue of ours."""
-    with Connection(url) as connection:
-        channel = connection.channel()
-        for queue in (*INNER_QUEUES, *RESULT_QUEUES):
-            channel.queue_delete(queue_name(PREFIX, queue))
-        channel.exchange_delete(PREFIX)
-    return url
-
-
 def receive(source: Source, count: int = 1) -> list[Delivery]:
-    """So many messages; fails when they do not come, or more do."""
+    """Receive exactly `count` messages."""
     found: list[Delivery] = []
-    for _ in range(200):
-        found += source.receive(0.05)
-        if len(found) >= count:
-            break
+
+    def enough() -> bool:
+        found.extend(source.receive(0.05))
+        return len(found) >= count
+
+    until(enough, what=f"{count} messages")
     assert len(found) == count
     return found
 

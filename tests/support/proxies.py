@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server: cuts or slows connections at bad moments, or speaks TLS for a server that can't."""
+"""A TCP proxy in front of a server: it cuts or delays connections, or adds TLS."""
 
 import random
 import socket
@@ -11,9 +11,9 @@ from typing import Self
 
 
 class Proxy:
-    """Listens on a free port of 127.0.0.1 and passes everything on to `upstream`, a port there.
+    """Listens on a free port of 127.0.0.1 and forwards to the port `upstream`.
 
-    A new `upstream` is for new connections.
+    Setting `upstream` affects new connections only.
     """
 
     def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
@@ -25,17 +25,17 @@ class Proxy:
         self._replies_to_cut = 0
         self.cuts = 0
         self.delays = (0.0, 0.0)
-        """Seconds that every packet takes, at least and at most."""
+        """Shortest and longest delay of a packet, in seconds."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Break all open connections."""
+        """Close all open connections."""
         for connection in list(self._open):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def cut_next_reply(self) -> None:
-        """Let the server do what it is asked next, and break that connection instead of passing on its answer."""
+        """Forward the next request, and close its connection instead of forwarding the reply."""
         self._replies_to_cut += 1
 
     def __enter__(self) -> Self:

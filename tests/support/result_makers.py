@@ -1,4 +1,4 @@
-"""Decisions and alerts as the pipeline publishes them, for those who consume them."""
+"""Make decisions and alerts, and publish them as the pipeline does."""
 
 from collections.abc import Iterable
 from contextlib import closing
@@ -11,7 +11,7 @@ from shared.messaging.message import Message
 
 PREFIX = "faceid"
 DECISIONS = "faceid.decisions"
-PUBLISH_SECONDS = 10.0
+PUBLISH_SECONDS = 60.0
 
 
 def decision(number: int, outcome: Outcome = Outcome.APPROVED) -> Decision:
@@ -41,7 +41,7 @@ def alert() -> Alert:
 
 
 def publish(url: str, *messages: Decision | Alert) -> None:
-    """As a worker does it."""
+    """Publish decisions and alerts as a worker does."""
     publish_messages(url, [to_message(message, PREFIX) for message in messages])
 
 

