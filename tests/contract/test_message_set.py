@@ -166,7 +166,7 @@ def test_trim_drops_the_oldest_items_over_the_cap(redis: "Redis", message_set: M
 def test_one_trim_drops_a_limited_number_of_items(
     redis: "Redis", message_set: MessageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(message_set_module, "TRIM", 2)
+    monkeypatch.setattr(message_set_module, "MAX_TRIM", 2)
     put(redis, *(item(number, 1000 + number) for number in range(5)))
 
     assert [message_set.trim(0) for _ in range(4)] == [2, 2, 1, 0]
