@@ -69,14 +69,11 @@ class StreamsPublisher:
 
 def addition(message: Message) -> tuple[str | bytes, ...]:
     """The Redis command that puts a message on its queue."""
-    return ("XADD", message.queue, "*", *plain_fields(message.body, message.content_type, _headers(message)))
-
-
-def _headers(message: Message) -> bytes:
     try:
-        return to_json(message.headers)
+        headers = to_json(message.headers)
     except PydanticSerializationError:  # a lone surrogate, which UTF-8 can't encode: the stdlib writes it as an escape
-        return json.dumps(dict(message.headers)).encode()
+        headers = json.dumps(dict(message.headers)).encode()
+    return ("XADD", message.queue, "*", *plain_fields(message.body, message.content_type, headers))
 
 
 def _packed(message: Message) -> bytes:
