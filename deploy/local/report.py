@@ -15,7 +15,7 @@ class ReceivedDecision:
 
     decision: Decision
     at: float
-    """When it was published, in Unix seconds."""
+    """When it was published (Redis Streams) or received (other brokers), in Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)

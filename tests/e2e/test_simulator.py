@@ -224,7 +224,7 @@ async def test_a_session_can_be_timed_out_at_once_but_only_before_its_user_comes
     world.customer.arrivals.clear()
     await world.remote.time_out(token.biz_id)
     assert [arrival.data["status"] for arrival in world.customer.on("notify")] == ["TIMEOUT"]
-    with pytest.raises(ControlError, match="come already"):
+    with pytest.raises(ControlError, match="opened already"):
         await world.remote.time_out(token.biz_id)
 
 

@@ -29,8 +29,6 @@ class Token:
     token: str
     biz_id: str
     biz_no: str
-    expired_time: int
-    """When the token expires, in Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ async def get_token(http: Client, base_url: str, fields: Mapping[str, str] | Ite
     answer = json.loads(await (await request.build().send()).text())
     if "token" not in answer:
         raise TokenRefused(answer["error_message"])
-    return Token(answer["token"], answer["biz_id"], answer["biz_no"], answer["expired_time"])
+    return Token(answer["token"], answer["biz_id"], answer["biz_no"])
 
 
 class Browser:
