@@ -194,7 +194,7 @@ def _ingress(settings: Settings) -> tuple[Callable[[Sequence[bytes]], None], Ste
 
 
 async def measure(url: str) -> dict[str, Cost]:
-    """All of it, on an empty Redis that nobody else uses."""
+    """Measure all of it on an empty Redis that nothing else uses."""
     configure("costs", "warning")
     alone, whole = _settings(url, reconcile="never"), _settings(url)
     with Redis.from_url(url) as redis:

@@ -1,12 +1,12 @@
-"""What a peer is: one file in `peers/`, and nothing else has to know of it.
+"""A peer is one file in `peers/`. Nothing else needs to know of it.
 
-It says its TITLE in the tables, the PARTS it takes part in, and PINS: exact requirements that fit nobody else and so
-are installed apart. For the parts `queue`, `whole` and `batches` (shown beside the queue's) it has WORKER, the command
-line of its worker process, and `send`, which puts callbacks into its queue; for the part `ingress` it has
-`server(port)`, the command line of its server, and QUEUE, the Redis list that this fills. All else that it needs is a
-line in `requirements.txt`.
+Each file has TITLE, its name in the tables; PARTS, the parts that measure it; and PINS, exact requirements that
+conflict with others and so are installed in their own folder. For the parts `queue`, `whole` and `batches` (shown with
+the queue's) it has WORKER, the command line of its worker process, and `send`, which puts callbacks into its queue. For
+the part `ingress` it has `server(port)`, the command line of its server, and QUEUE, the Redis list that the server
+fills. Its other requirements are in `requirements.txt`.
 
-The file is read before it is imported, since its library may be installed apart:
+A file is read before it is imported, since its library may be in its own folder:
 `python -m tests.bench.peer celery send < BODIES`, `... celery work`, `... fastapi_celery serve PORT`.
 """
 

@@ -1,6 +1,6 @@
-"""`python -m tests.fuzz.guided`: atheris, led by what of the verifier each body reaches, and the counts.
+"""`python -m tests.fuzz.guided`: fuzzes the verifier with atheris, guided by coverage, and counts the results.
 
-The first byte of an input says what the rest is: a posted form, a posted multipart body, or a truly signed text.
+The first byte of an input says what the rest is: a form, a multipart body, or a correctly signed text.
 """
 
 import argparse
@@ -24,10 +24,10 @@ WAYS = ("form", "multipart", "signed text")
 
 
 class Target:
-    """What atheris calls with one input after the other, `runs` times."""
+    """What atheris calls with each input, `runs` times."""
 
     def __init__(self, runs: int, corpus: Path, known: frozenset[bytes]) -> None:
-        """`known`: the texts that were truly signed in the seeds."""
+        """`known`: the correctly signed texts of the seeds."""
         self._runs = runs
         self._corpus = corpus
         self._known = known
@@ -38,16 +38,16 @@ class Target:
         way, rest = (data[0] if data else 0) % len(WAYS), data[1:]
         self._counts[WAYS[way], outcome(self._hostile(way, rest))] += 1
         if self._counts.total() == self._runs:
-            self._tell()
+            self._print_counts()
             shutil.rmtree(self._corpus)
-            os._exit(0)  # atheris ends a process without a last word
+            os._exit(0)  # atheris ends a process without running any code
 
     def _hostile(self, way: int, rest: bytes) -> Hostile:
         if way == 2:
             return Hostile(0, WAYS[way], FORM, Genuine(rest, sign(SECRET, rest)).body, frozenset({rest}))
         return Hostile(0, WAYS[way], (FORM, MULTIPART)[way], rest, self._known)
 
-    def _tell(self) -> None:
+    def _print_counts(self) -> None:
         for (way, end), count in sorted(self._counts.items()):
             print(f"{way:<20}{end:<15}{count:>10,}")
         print(
@@ -57,8 +57,8 @@ class Target:
         )
 
 
-def plant(corpus: Path, seed: int) -> frozenset[bytes]:
-    """Write the first inputs; returns the texts that were truly signed in them."""
+def write_corpus(corpus: Path, seed: int) -> frozenset[bytes]:
+    """Write the first inputs. Returns their correctly signed texts."""
     attacker, known = Attacker(seed), set[bytes]()
     for number in range(SEEDS):
         hostile = attacker.body(number)
@@ -76,7 +76,7 @@ def main() -> None:
     given = parser.parse_args()
     print(f"{given.runs:,} bodies by atheris, seed {given.seed}", flush=True)
     corpus = Path(tempfile.mkdtemp(prefix="faceid-fuzz-"))
-    target = Target(given.runs, corpus, plant(corpus, given.seed))
+    target = Target(given.runs, corpus, write_corpus(corpus, given.seed))
     options = [f"-seed={given.seed % 2**32}", f"-artifact_prefix={corpus}/failed-", "-verbosity=0", "-max_len=16384"]
     atheris.Setup([sys.argv[0], *options, str(corpus)], target)
     atheris.Fuzz()

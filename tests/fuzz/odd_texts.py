@@ -1,4 +1,4 @@
-"""Texts of a callback that the vendor should never send: what a parser, or a rule of judgement, could trip over."""
+"""Texts that the vendor should never send: they could break a parser or a rule of the classifier."""
 
 import copy
 import json
@@ -19,12 +19,12 @@ HEADS: Final = [b" ", b"\xef\xbb\xbf", b"\xff\xfe", b"\x00", b"[", b")]}'\n", b"
 
 
 def odd_text(random: Random, text: bytes) -> bytes:
-    """The text with something odd done to it, in its meaning or in its bytes."""
+    """The text with one odd change of its meaning or its bytes."""
     return random.choice(WAYS)(random, text)
 
 
 def _changed(random: Random, text: bytes) -> bytes:
-    """Some of the values are of another kind, gone, or renamed; still one sound document."""
+    """Change the type of some values, or remove or rename them. The text stays valid JSON."""
     document = json.loads(text)
     for _ in range(random.choice([1, 1, 2, 5])):
         part = _some_part(random, document)

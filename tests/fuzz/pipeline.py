@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz.pipeline`: hostile bodies through real processes, and an account of every one of them."""
+"""`python -m tests.fuzz.pipeline`: posts hostile bodies to real processes, and accounts for every one of them."""
 
 import argparse
 import asyncio
@@ -22,29 +22,31 @@ from tests.fuzz.verifier import POLICY, outcome
 from tests.support.hostile_bodies import SECRET, Attacker, Hostile
 from tests.support.load import decisions
 from tests.support.payloads import posted
-from tests.support.waiting import until
+from tests.support.redis_clients import open_redis
+from tests.support.waiting import LIMIT, until
 from workers.decisioning.classifier import classify
 from workers.decisioning.evidence import Evidence
 from workers.faceid.payload import is_final
 from workers.faceid.verification import verify
 
 AT_ONCE: Final = 64
+LONG_LIMIT: Final = 900.0
 QUEUES: Final = ("callbacks", "verified", "reconciled", "decided")
 
 
 @dataclass(slots=True)
 class Expected:
-    """What has to become of the bodies, by the verifier and the judgement in this process."""
+    """What must become of the bodies, by the verifier and the classifier in this process."""
 
     refused: Counter[tuple[str, str, bytes]] = field(default_factory=Counter)
-    """Reason, content type and body of what has to lie among the unverified."""
+    """Reason, content type and body of each callback that must be unverified."""
     noted: int = 0
-    """Arrivals that a case has to count."""
+    """Arrivals that cases must count."""
     outcomes: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    """By case: what its final texts can be decided as."""
+    """By case: the outcomes that its final texts allow."""
 
     def add(self, hostile: Hostile) -> None:
-        """One more body; raises `Broken` for a forgery that gets in."""
+        """Add one body. Raises `Broken` for a forgery that is verified."""
         end = outcome(hostile)
         if end != "verified":
             self.refused[end, hostile.content_type, hostile.body] += 1
@@ -58,7 +60,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What became of them."""
+    """What became of the bodies."""
 
     statuses: Counter[int]
     refused: Counter[tuple[str, str, bytes]]
@@ -68,11 +70,11 @@ class Found:
     dead: int
     pending: int
     died: list[str]
-    """Processes that are gone, or that logged an exception."""
+    """Processes that have ended, or that logged an exception."""
 
 
 async def post_all(stack: Stack, bodies: Iterable[Hostile]) -> Counter[int]:
-    """Post every body, to the one channel or the other; how many got which status."""
+    """Post every body to the notify or the return channel. Returns how many got which status."""
     statuses, waiting, turn = Counter[int](), iter(bodies), count()
 
     async def poster(http: Client) -> None:
@@ -87,7 +89,7 @@ async def post_all(stack: Stack, bodies: Iterable[Hostile]) -> Counter[int]:
 
 
 def pending(redis: "Redis") -> int:
-    """Items that wait or are in work anywhere; asked in one transaction, since they move while one looks."""
+    """Items that wait or are in work anywhere, counted in one transaction, since they move."""
     with redis.pipeline(transaction=True) as pipe:
         for queue in QUEUES:
             pipe.xlen(f"faceid.{queue}")
@@ -96,8 +98,8 @@ def pending(redis: "Redis") -> int:
 
 
 def find(stack: Stack, statuses: Counter[int]) -> Found:
-    """The account, from Redis and the processes."""
-    redis = Redis.from_url(stack.redis_url)
+    """Read from Redis and the processes what became of the bodies."""
+    redis = open_redis(stack.redis_url)
     unverified = [item for item in MessageSet(redis, "faceid", "unverified") if item.message is not None]
     cases = [cast("dict[bytes, bytes]", redis.hgetall(key)) for key in redis.scan_iter("faceid:case:*", count=1000)]
     made: list[dict[str, Any]] = decisions(redis)
@@ -115,17 +117,17 @@ def find(stack: Stack, statuses: Counter[int]) -> Found:
 
 
 def faults(expected: Expected, found: Found) -> list[str]:
-    """What does not add up, a line each."""
+    """What is wrong, one line for each fault."""
     doubled = [biz_id for biz_id, times in Counter(biz_id for biz_id, _ in found.decided).items() if times > 1]
     forged = [biz_id for biz_id, end in found.decided if end not in expected.outcomes.get(biz_id, set())]
     lost = expected.outcomes.keys() - {biz_id for biz_id, _ in found.decided}
     checks = {
         f"answers other than 200: {found.statuses}": set(found.statuses) != {200},
-        f"not shelved as unverified: {(expected.refused - found.refused).total()}": expected.refused - found.refused,
+        f"missing among the unverified: {(expected.refused - found.refused).total()}": expected.refused - found.refused,
         f"wrongly unverified: {(found.refused - expected.refused).total()}": found.refused - expected.refused,
         f"arrivals noted: {found.noted} instead of {expected.noted}": found.noted != expected.noted,
         f"cases decided twice: {doubled[:3]}": doubled,
-        f"decisions on what nobody signed: {forged[:3]}": forged,
+        f"decisions without a signed text: {forged[:3]}": forged,
         f"cases without a decision: {sorted(lost)[:3]}": lost,
         f"dead letters: {found.dead}": found.dead,
         f"still pending: {found.pending}": found.pending,
@@ -135,7 +137,7 @@ def faults(expected: Expected, found: Found) -> list[str]:
 
 
 def account(found: Found) -> str:
-    """Where every body has gone, for people."""
+    """Where every body went, as text."""
     decided, refused = len(found.decided), Counter[str]()
     for (reason, _, _), times in found.refused.items():
         refused[reason] += times
@@ -153,18 +155,18 @@ def account(found: Found) -> str:
 
 
 def load(bodies: int, seed: int) -> list[Hostile]:
-    """So many bodies, every tenth of which is an earlier one again: whoever has seen a valid pair can replay it."""
+    """So many bodies. Every tenth repeats an earlier one: an attacker who has seen a valid pair can replay it."""
     attacker = Attacker(seed)
     return [attacker.body(number // 2 if number % 10 == 9 else number) for number in range(bodies)]
 
 
-def run(stack: Stack, bodies: Sequence[Hostile]) -> tuple[Expected, Found]:
-    """Post all of it to a running stack that reads no GetResult, and find out what became of it."""
-    expected, redis = Expected(), Redis.from_url(stack.redis_url)
+def run(stack: Stack, bodies: Sequence[Hostile], seconds: float = LIMIT) -> tuple[Expected, Found]:
+    """Post all bodies to a running stack without GetResult. Waits `seconds` at most until all are processed."""
+    expected, redis = Expected(), open_redis(stack.redis_url)
     for hostile in bodies:
         expected.add(hostile)
     statuses = asyncio.run(post_all(stack, bodies))
-    until(lambda: pending(redis) == 0, seconds=300, what="an end of the work")
+    until(lambda: pending(redis) == 0, seconds, what="all bodies are processed", of=stack.programs)
     return expected, find(stack, statuses)
 
 
@@ -179,7 +181,7 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="faceid-fuzz-") as folder,
         Stack(Path(folder), settings={"FACEID_RECONCILE": "never"}).running() as stack,
     ):
-        expected, found = run(stack, load(given.bodies, given.seed))
+        expected, found = run(stack, load(given.bodies, given.seed), seconds=LONG_LIMIT)
     wrong = faults(expected, found)
     print("\n".join([account(found), *wrong]))
     print(f"every body is accounted for; {time.monotonic() - started:.0f} s" if not wrong else "NOT accounted for")

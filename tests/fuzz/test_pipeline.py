@@ -1,4 +1,4 @@
-"""The quick part of the fuzzing of the whole pipeline; `make fuzz` does the long one."""
+"""A short fuzzing of the whole pipeline. `make fuzz` does the long one."""
 
 from pathlib import Path
 

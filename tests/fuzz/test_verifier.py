@@ -1,4 +1,4 @@
-"""The quick part of the fuzzing; `make fuzz` does the long one."""
+"""A short fuzzing of the verifier. `make fuzz` does the long one."""
 
 import json
 from collections import Counter
@@ -21,14 +21,14 @@ def test_no_hostile_body_is_taken_for_signed_and_none_breaks_the_verifier(seed: 
     assert outcome(Attacker(seed).body(number)) in {"verified", "bad_signature", "malformed"}
 
 
-def test_bodies_of_every_kind_are_made_and_each_is_counted_once() -> None:
+def test_bodies_of_every_kind_are_generated_and_counted_once() -> None:
     counts = run(600, seed=1)
     assert {kind for kind, _ in counts} == set(KINDS)
     assert counts.total() == 600
     assert table(counts).splitlines()[-1].split()[0] == "all"
 
 
-def test_a_seed_and_a_number_bring_a_body_back() -> None:
+def test_a_seed_and_a_number_reproduce_a_body() -> None:
     assert [Attacker(5).body(number) for number in range(50)] == [Attacker(5).body(number) for number in range(50)]
 
 
@@ -48,7 +48,7 @@ def in_any_case(secrets: list[str], data: bytes, given: str) -> int | None:
     return 0 if sign(SECRET, data) == given.strip().lower() else None
 
 
-def never_looked_at(secrets: list[str], data: bytes, given: str) -> int | None:
+def without_comparing(secrets: list[str], data: bytes, given: str) -> int | None:
     return 0
 
 
@@ -59,7 +59,7 @@ def never_looked_at(secrets: list[str], data: bytes, given: str) -> int | None:
         (strict_json, "_parse", last_of_doubled_keys),
         (strict_json, "_parse", without_the_tail),
         (verification, "match_secret", in_any_case),
-        (verification, "match_secret", never_looked_at),
+        (verification, "match_secret", without_comparing),
     ],
 )
 def test_the_fuzzing_finds_a_hole_that_is_there(
@@ -71,7 +71,7 @@ def test_the_fuzzing_finds_a_hole_that_is_there(
 
 
 def perfect(bodies: int) -> tuple[Expected, Found]:
-    """What has to become of so many bodies, and that it did."""
+    """What must become of so many bodies, and exactly that found."""
     expected = Expected()
     for hostile in load(bodies, seed=4):
         expected.add(hostile)
@@ -81,7 +81,7 @@ def perfect(bodies: int) -> tuple[Expected, Found]:
     )
 
 
-def test_the_account_adds_up() -> None:
+def test_a_complete_account_has_no_fault() -> None:
     expected, found = perfect(100)
     assert faults(expected, found) == []
     assert "posted           100  answered 200: 100" in account(found)

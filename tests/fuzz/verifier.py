@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz.verifier`: hostile bodies through the verifier and the judgement, and the counts."""
+"""`python -m tests.fuzz.verifier`: passes hostile bodies to the verifier and the classifier, and counts the results."""
 
 import argparse
 import json
@@ -17,17 +17,17 @@ from workers.faceid.verification import Unverified, verify
 
 POLICY: Final = Policy.load()
 SLOW: Final = 1.0
-"""Seconds of the CPU that no body may burn."""
+"""Seconds of CPU time that no body may take."""
 
 
 class Broken(AssertionError):
-    """A promise was broken by the body of this seed and number."""
+    """The body of this seed and number has broken a promise."""
 
 
 def outcome(hostile: Hostile) -> str:
-    """What the verifier makes of it: `verified`, or the reason why not; raises `Broken`.
+    """The verifier's result: `verified`, or the reason why not. Raises `Broken`.
 
-    Anything else that leaves the verifier or the judgement comes through as it is.
+    Other exceptions of the verifier or the classifier are not caught.
     """
     try:
         verified = verify(posted(hostile.body, hostile.content_type), [SECRET])
@@ -38,7 +38,7 @@ def outcome(hostile: Hostile) -> str:
     if verified.callback is None or verified.data.encode() not in hostile.signed:
         raise Broken(f"{hostile.number}: a forgery was taken for signed ({hostile.kind})")
     if hostile.due == "refused":
-        raise Broken(f"{hostile.number}: it had to be refused ({hostile.kind})")
+        raise Broken(f"{hostile.number}: it must be refused ({hostile.kind})")
     _is_strict(hostile, verified.data)
     _judge(verified.callback)
     return "verified"
@@ -63,7 +63,7 @@ def _no_constant(name: str) -> None:
 
 
 def _judge(callback: Payload) -> None:
-    """Whatever was verified is judged: alone, and as GetResult's answer."""
+    """Classify it alone, and as GetResult's answer."""
     for evidence in (
         Evidence(callback, None, "DATA_DESTROYED"),
         Evidence(callback, callback),
@@ -75,7 +75,7 @@ def _judge(callback: Payload) -> None:
 
 
 def run(bodies: int, seed: int) -> Counter[tuple[str, str]]:
-    """How many bodies of each kind ended how."""
+    """Verify so many bodies. Returns the count of each kind and result."""
     attacker, counts = Attacker(seed), Counter[tuple[str, str]]()
     slowest = 0.0
     for number in range(bodies):
@@ -84,13 +84,13 @@ def run(bodies: int, seed: int) -> Counter[tuple[str, str]]:
         counts[hostile.kind, outcome(hostile)] += 1
         slowest = max(slowest, time.process_time() - started)
     if slowest > SLOW:
-        raise Broken(f"a body burnt {slowest:.2f} s of the CPU")
-    print(f"slowest body: {slowest * 1000:.1f} ms of the CPU")
+        raise Broken(f"a body took {slowest:.2f} s of CPU time")
+    print(f"slowest body: {slowest * 1000:.1f} ms of CPU time")
     return counts
 
 
 def table(counts: Counter[tuple[str, str]]) -> str:
-    """The counts for people."""
+    """The counts as text."""
     ends = ("verified", "bad_signature", "malformed")
     lines = ["".join([f"{'kind':<20}", *(f"{end:>15}" for end in ends)])]
     lines += ["".join([f"{kind:<20}", *(f"{counts[kind, end]:>15,}" for end in ends)]) for kind in KINDS]

@@ -1,7 +1,7 @@
-"""Bodies as attackers and broken senders post them: seeded, so that a number and a seed bring one back.
+"""Bodies as attackers and broken senders post them. The same seed and number give the same body.
 
-Every body remembers which texts the holder of the secret has signed for it. Whatever else is taken for signed is a
-forgery that got in: that is the whole oracle, and it asks none of our code.
+Each body knows the texts that were correctly signed for it. Any other text that is accepted as signed is a forgery.
+This check uses none of the product's code.
 """
 
 import base64
@@ -29,21 +29,21 @@ TEXTS: Final = [json.dumps(payload) for payload in CALLBACKS.values()]
 
 @dataclass(frozen=True, slots=True)
 class Hostile:
-    """One request body, and what was truly signed of it."""
+    """One request body, and the signed texts in it."""
 
     number: int
     kind: str
     content_type: str
     body: bytes
     signed: frozenset[bytes]
-    """The texts that the holder of the secret has signed; empty when there is none."""
+    """The correctly signed texts; empty when there is none."""
     due: Literal["verified", "refused", "either"] = "either"
-    """What has to become of it, where that can be said of its kind."""
+    """What must become of it, where its kind decides that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Genuine:
-    """A callback as the vendor posts it, before anything is done to it."""
+    """A callback as the vendor posts it, unchanged."""
 
     text: bytes
     sign: str
@@ -58,18 +58,18 @@ def sign(secret: str, text: bytes) -> str:
 
 
 def biz_id(number: int) -> str:
-    """The case of the n-th body: a case of its own."""
+    """The biz_id of the n-th body."""
     return f"1462259748,{UUID(int=number)}"
 
 
 class Attacker:
-    """Makes hostile bodies; the same seed and number give the same one."""
+    """Generates hostile bodies. The same seed and number give the same one."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
     def body(self, number: int) -> Hostile:
-        """The n-th one."""
+        """The n-th body."""
         random = Random(f"{self._seed}:{number}")
         genuine = _genuine(random, number)
         kind = random.choices(list(KINDS), WEIGHTS)[0]
@@ -85,7 +85,7 @@ def _genuine(random: Random, number: int) -> Genuine:
 
 
 def _sound(random: Random, number: int, kind: str, genuine: Genuine) -> Hostile:
-    """Nothing is amiss: the pair as it is, in one of the codings it may come in."""
+    """The genuine pair in one of the allowed encodings."""
     quoting = random.choice([quote, quote_plus])
     pairs = [("data", genuine.text), ("sign", genuine.sign.encode())]
     random.shuffle(pairs)
@@ -97,13 +97,13 @@ def _sound(random: Random, number: int, kind: str, genuine: Genuine) -> Hostile:
 
 
 def _odd(random: Random, number: int, kind: str, genuine: Genuine) -> Hostile:
-    """A text that the vendor should never send, truly signed."""
+    """A text that the vendor should never send, correctly signed."""
     text = odd_text(random, genuine.text)
     return Hostile(number, kind, FORM, Genuine(text, sign(SECRET, text)).body, frozenset({text}))
 
 
 def _garbled(random: Random, number: int, kind: str, genuine: Genuine) -> Hostile:
-    """A genuine body with a few bytes flipped, taken out, put in, doubled or moved."""
+    """A genuine body with a few bytes flipped, removed, inserted, doubled or replaced."""
     body, content_type = bytearray(genuine.body), FORM
     if random.random() < 0.3:
         pairs = [("data", genuine.text), ("sign", genuine.sign.encode())]
@@ -139,7 +139,7 @@ TOKENS: Final = [
 
 
 def _doubled(random: Random, number: int, kind: str, genuine: Genuine) -> Hostile:
-    """A field comes twice, once as it was signed and once as the attacker would like it."""
+    """A field comes twice: as it was signed, and as the attacker wants it."""
     wish = _wish(genuine.text)
     pairs: list[tuple[str, bytes]] = [("data", genuine.text), ("sign", genuine.sign.encode())]
     name, value = random.choice([("data", wish), ("sign", sign("guess", wish).encode()), ("data", genuine.text)])
@@ -153,7 +153,7 @@ def _doubled(random: Random, number: int, kind: str, genuine: Genuine) -> Hostil
 
 
 def _forged(random: Random, number: int, kind: str, genuine: Genuine) -> Hostile:
-    """The attacker's own text, under every signature that he could come by."""
+    """The attacker's own text with any signature that an attacker can compute or copy."""
     wish = _wish(genuine.text)
     signature = random.choice(
         [
@@ -167,7 +167,7 @@ def _forged(random: Random, number: int, kind: str, genuine: Genuine) -> Hostile
 
 
 def _extended(random: Random, number: int, kind: str, genuine: Genuine) -> Hostile:
-    """The genuine text made longer, with the right signature, by who has seen the pair and not the secret."""
+    """The genuine text extended, with a valid SHA-1 extension, as it can be made without the secret."""
     length = len(SECRET) + len(genuine.text)
     wish = _wish(genuine.text)
     tail = random.choice([b"", b" ", b"}", b', "status": "OK"}', wish, b"&data=" + quote(wish).encode(), b'"}'])
@@ -180,7 +180,7 @@ def _extended(random: Random, number: int, kind: str, genuine: Genuine) -> Hosti
 
 
 def _recoded(random: Random, number: int, kind: str, genuine: Genuine) -> Hostile:
-    """The right pair in a coding that nobody asked for."""
+    """The genuine pair in an encoding that is not allowed."""
     body = genuine.body
     recode: Callable[[], bytes] = random.choice(
         [
@@ -202,7 +202,7 @@ def _recoded(random: Random, number: int, kind: str, genuine: Genuine) -> Hostil
 
 
 def _lying(random: Random, number: int, kind: str, genuine: Genuine) -> Hostile:
-    """Multipart that is not what it says."""
+    """Multipart whose headers or boundary are wrong."""
     headers = random.choice(
         [
             "", "Content-Transfer-Encoding: base64", "Content-Transfer-Encoding: quoted-printable", "X: y\r\n" * 50,
@@ -217,14 +217,14 @@ def _lying(random: Random, number: int, kind: str, genuine: Genuine) -> Hostile:
 
 
 def _random(random: Random, number: int, kind: str, genuine: Genuine) -> Hostile:
-    """Anything."""
+    """Random tokens and bytes."""
     parts = [random.choice([random.choice(TOKENS), random.randbytes(30), genuine.text]) for _ in range(8)]
     content_type = random.choice([FORM, MULTIPART, "", ";;;", "multipart/form-data", 'multipart/form-data; boundary="'])
     return Hostile(number, kind, content_type, b"".join(parts) or b"x", frozenset())
 
 
 def _wish(text: bytes) -> bytes:
-    """What an attacker would like the text to say."""
+    """The text as the attacker wants it."""
     return text.replace(b'"FAIL"', b'"PASS"').replace(b'"CANCELLED"', b'"OK"')[:-1] + b', "wish": 1}'
 
 

@@ -1,7 +1,7 @@
 """Where the time of a callback goes: what holds the interpreter's lock, sampled in processes at work.
 
 py-spy looks 400 times a second from outside. A sample counts for the innermost of our own files that it stands in, so
-that what a library does counts for whoever called it. Beside it, CPU time by thread: the pump's and the HTTP client's
+that the time in a library counts for its caller. Beside it, CPU time by thread: the pump's and the HTTP client's
 threads do most of their work without the lock.
 """
 

@@ -1,7 +1,7 @@
 """Celery.
 
 Settings: its optimizing guide asks for a prefetch of 64 or 128 where tasks are many and short, and for results ignored
-where nobody reads them. On one core its solo pool does more than a parent with one child (prefork) or threads; gossip,
+where nothing reads them. On one core its solo pool does more than a parent with one child (prefork) or threads; gossip,
 mingle and heartbeats between workers are left out. It acknowledges a task before it runs, which is its default: a
 worker that dies loses what it holds.
 """

@@ -56,7 +56,7 @@ def test_a_case_without_a_result_is_found() -> None:
         count_repeats(results_of(1, 2), 3, allowed=False)
 
 
-def test_a_second_result_is_counted_where_nobody_promises_one_and_is_a_fault_where_somebody_does() -> None:
+def test_a_second_result_is_counted_where_it_is_allowed_and_an_error_where_it_is_not() -> None:
     assert count_repeats(results_of(1, 2, 2), 2, allowed=True) == 1
     with pytest.raises(WrongCount):
         count_repeats(results_of(1, 2, 2), 2, allowed=False)
