@@ -58,7 +58,7 @@ class BrokerThread(threading.Thread, ABC, Generic[S]):
         self._failures = 0
         self._upkeep_at = 0.0
         self.failure: BaseException | None = None
-        """What ended the thread, if it was not told to end."""
+        """The exception that ended the thread; None while it runs, and after a normal end."""
 
     def finish(self, settlement: S) -> None:
         """A message is done: settle it with the next batch. Callable from any thread."""
@@ -144,7 +144,7 @@ class BrokerThread(threading.Thread, ABC, Generic[S]):
     def _pause(self, error: BrokerUnavailable) -> None:
         if self._failures == 0:
             self._log_unavailable(error)
-        with suppress(BrokerUnavailable):  # only the broker of the results may be away: the leases are still ours
+        with suppress(BrokerUnavailable):  # if only the results' broker is unavailable, the leases can be kept
             self._source.renew()
         time.sleep(DOWN_PAUSES[min(self._failures, len(DOWN_PAUSES) - 1)])
         self._failures += 1

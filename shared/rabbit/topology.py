@@ -7,7 +7,7 @@ from typing import Any, Final
 QUORUM: Final = {"x-queue-type": "quorum"}
 """Replicated, always durable; its messages survive the loss of a minority of the nodes."""
 UNLIMITED: Final = {**QUORUM, "x-delivery-limit": 2**31 - 1}
-"""RabbitMQ 4 drops a message after 20 deliveries unless it is told otherwise; 3.x refuses a negative number."""
+"""By default RabbitMQ 4 drops a message after 20 deliveries; 3.x refuses a negative limit, which means none in 4."""
 
 
 @dataclass(frozen=True, slots=True)

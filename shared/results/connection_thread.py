@@ -11,7 +11,7 @@ from shared.messaging.errors import BrokerUnavailable
 from shared.results.subscription import Subscription
 
 STOP_CHECK: Final = 0.1
-"""Seconds between two looks whether a consumer without messages is to stop."""
+"""Seconds after which a consumer without messages checks again whether it is to stop."""
 END_SECONDS: Final = 2.0
 """How long `end` goes on trying to acknowledge what is handled."""
 
@@ -54,7 +54,7 @@ class ConnectionThread(BrokerThread[Delivery]):
         self.wake()
 
     def end(self) -> None:
-        """Acknowledge what is finished, hand back the rest, and end. Raises what ended this thread by itself."""
+        """Acknowledge what is finished, hand back the rest, and end. Raises the exception that ended this thread, if any."""
         self._end_at = time.monotonic() + END_SECONDS
         self.wake()
         self.join()

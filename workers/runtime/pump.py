@@ -14,7 +14,7 @@ from workers.runtime.source import Source
 
 log = structlog.get_logger()
 
-CROWD = 32
+MANY_IN_WORK = 32
 """With more messages than that in work the pump waits in each turn: those that finish meanwhile are settled together,
 with one read."""
 
@@ -67,7 +67,7 @@ class Pump(BrokerThread[Settlement]):
         self._deliver_batch(batch)
 
     def _wait(self, *, found: bool) -> None:
-        if self._in_work > CROWD:
+        if self._in_work > MANY_IN_WORK:
             time.sleep(self.BUSY_WAIT)
         else:
             super()._wait(found=found)

@@ -84,7 +84,7 @@ class Settler:
                 return Settlement(tag, writes=(*self._store("dead", item, reason, detail), *self._release(item)))
 
     def undecodable(self, delivery: Delivery, detail: str) -> Settlement:
-        """A message that is no envelope: it becomes a dead letter with the bytes as they arrived."""
+        """A message that is no envelope becomes a dead letter, with its bytes as they arrived."""
         message = Message(
             queue_name(self._prefix, delivery.queue), delivery.body, delivery.content_type, dict(delivery.headers)
         )

@@ -79,7 +79,11 @@ class StreamsSource:
             moved = self._channel().move([self._move(settlement) for settlement in settlements])
             results_elsewhere = self._results is not None
             self._note_published(
-                [settlement for settlement, ours in zip(settlements, moved, strict=True) if ours or results_elsewhere]
+                [
+                    settlement
+                    for settlement, settled in zip(settlements, moved, strict=True)
+                    if settled or results_elsewhere
+                ]
             )
 
     def renew(self) -> None:

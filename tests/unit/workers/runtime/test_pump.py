@@ -14,7 +14,7 @@ from shared.messaging.delivery import Delivery
 from shared.messaging.errors import BrokerUnavailable
 from shared.messaging.message import Message
 from tests.support.waiting import until
-from workers.runtime.pump import CROWD, Pump
+from workers.runtime.pump import MANY_IN_WORK, Pump
 from workers.runtime.settlement import Settlement
 
 
@@ -153,14 +153,14 @@ def test_a_woken_pump_settles_at_once(bench: Bench, monkeypatch: pytest.MonkeyPa
 
 def test_with_many_messages_in_work_the_pump_waits_in_each_turn(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pump, "BUSY_WAIT", 0.02)
-    tags = [str(number) for number in range(2 * CROWD)]
+    tags = [str(number) for number in range(2 * MANY_IN_WORK)]
     bench.offer(*tags)
     bench.source.calls.clear()
-    for tag in tags[: CROWD // 2]:
+    for tag in tags[: MANY_IN_WORK // 2]:
         bench.finish(tag)
         bench.pump.wake()
         time.sleep(0.002)
-    until(lambda: len(bench.settled()) == CROWD // 2)
+    until(lambda: len(bench.settled()) == MANY_IN_WORK // 2)
     assert bench.source.calls.count("settle") <= 6
 
 
