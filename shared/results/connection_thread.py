@@ -54,7 +54,7 @@ class ConnectionThread(BrokerThread[Delivery]):
         self.wake()
 
     def end(self) -> None:
-        """Acknowledge what is finished, hand back the rest, and end. Raises the exception that ended this thread, if any."""
+        """Acknowledge what is finished, hand back the rest, and end. Raises what has ended the thread, if anything."""
         self._end_at = time.monotonic() + END_SECONDS
         self.wake()
         self.join()
