@@ -26,7 +26,7 @@ from tests.support.load import CALLBACKS, biz_id, bodies, decisions, post_all, s
 from tests.support.payloads import new_envelope
 from tests.support.redis_clients import open_redis
 from tests.support.stacks import new_stack
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 pytestmark = pytest.mark.server
 FORM = "application/x-www-form-urlencoded"
@@ -67,7 +67,7 @@ def decide(stack: Stack, redis: "Redis", *load: bytes) -> None:
     """Post callbacks and wait for their decisions."""
     before = len(decisions(redis))
     asyncio.run(post_all(stack.notify_url, load))
-    until(lambda: len(decisions(redis)) == before + len(load), what="every decision")
+    until(lambda: len(decisions(redis)) == before + len(load), what="every decision", of=stack.programs)
 
 
 def message_set(redis: "Redis", name: Any = "dead") -> MessageSet:
@@ -110,7 +110,7 @@ def test_a_waiting_case_says_what_it_waits_for(stack: Stack, redis: "Redis", fac
     payload["biz_info"]["biz_id"] = waiting = f"{time.time():.0f},waiting"
     payload["status"] = "PROCESSING"
     asyncio.run(post_all(stack.notify_url, [signed(payload)]))
-    until(lambda: len(message_set(redis, "delayed")) == 1, what="the delayed recheck")
+    until(lambda: len(message_set(redis, "delayed")) == 1, what="the delayed recheck", of=stack.programs)
 
     case = faceid("case", waiting, "--json").records[0]
 
@@ -129,7 +129,7 @@ def test_a_replayed_dead_letter_is_decided_and_its_case_shows_the_replay(
         redis.execute_command(*command)
 
     ran = faceid("dead", "replay", "--biz-id", biz_id(103), "--note", "fixed in 1.4.2")
-    until(lambda: biz_id(103) in {decision["biz_id"] for decision in decisions(redis)}, what="the decision")
+    until(lambda: bool(decisions(redis, biz_id(103))), what="the decision", of=stack.programs)
 
     assert (ran.code, ran.out) == (0, "1 replayed\n")
     events = faceid("case", biz_id(103), "--json").records[0]["events"]
@@ -143,11 +143,11 @@ def test_messages_that_workers_can_not_read_can_be_listed_and_replayed(
     redis.xadd("faceid.callbacks", {"who": "a third party", "body": "x", "headers": "no JSON"})
     unknown = new_envelope("unknown", "notify", "POST", b"x", FORM, "", time.time())
     open_publisher(stack.redis_url, 5).publish([unknown.to_message("faceid.callbacks")])
-    until(lambda: len(message_set(redis)) == 2, what="the dead letters")
+    until(lambda: len(message_set(redis)) == 2, what="the dead letters", of=stack.programs)
 
     first = {record["reason"]: record["id"] for record in faceid("dead", "list", "--json").records}
     ran = faceid("dead", "replay", "--all")
-    until(lambda: len(message_set(redis)) == 2, what="the dead letters' return")
+    until(lambda: len(message_set(redis)) == 2, what="the dead letters' return", of=stack.programs)
     again = {record["reason"]: record["id"] for record in faceid("dead", "list", "--json").records}
 
     assert set(first) == {"undecodable", "unknown_account"}
@@ -162,7 +162,7 @@ def test_an_unverified_callback_is_decided_when_replayed_after_the_secret_was_fi
     stack: Stack, redis: "Redis", faceid: Faceid
 ) -> None:
     asyncio.run(post_all(stack.notify_url, [callback(104, secret="rotated")]))
-    until(lambda: len(message_set(redis, "unverified")) == 1, what="the unverified callback")
+    until(lambda: len(message_set(redis, "unverified")) == 1, what="the unverified callback", of=stack.programs)
     for worker in stack.workers:
         worker.stop()
     env = stack.env | {"FACEID_API_SECRETS": f"{DEMO_SECRET},rotated"}
@@ -170,7 +170,7 @@ def test_an_unverified_callback_is_decided_when_replayed_after_the_secret_was_fi
     fixed.start()
     try:
         assert faceid("unverified", "replay", "--reason", "bad_signature").out == "1 replayed\n"
-        until(lambda: biz_id(104) in {decision["biz_id"] for decision in decisions(redis)}, what="the decision")
+        until(lambda: bool(decisions(redis, biz_id(104))), what="the decision", of=[fixed])
     finally:
         fixed.stop()
         for worker in stack.workers:
@@ -215,7 +215,7 @@ def test_tailing_follows_new_decisions_until_it_is_interrupted(stack: Stack, red
 
     assert json.loads(process.stdout.readline())["subject"] == biz_id(402)
     process.send_signal(2)
-    assert (process.wait(10), process.stderr and process.stderr.read()) == (0, "")
+    assert (process.wait(LIMIT), process.stderr and process.stderr.read()) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_the_status_counts_stored_messages_and_results(stack: Stack, redis: "Red
     open_publisher(stack.redis_url, 5).publish(
         [new_envelope("ghost", "notify", "POST", b"x", FORM, "", time.time()).to_message("faceid.callbacks")]
     )
-    until(lambda: len(message_set(redis)) == 1, what="the dead letter")
+    until(lambda: len(message_set(redis)) == 1, what="the dead letter", of=stack.programs)
 
     (status,) = faceid("status", "--json").records
     shown = faceid("status")
@@ -273,7 +273,7 @@ def test_the_status_shows_live_workers_and_messages_that_nobody_reads(
     finally:
         for worker in stack.workers:
             worker.start()
-        until(lambda: redis.xlen("faceid.callbacks") == 0, what="the queue's end")
+        until(lambda: redis.xlen("faceid.callbacks") == 0, what="the queue's end", of=stack.programs)
 
 
 def test_watching_the_status_prints_it_again_and_again(faceid: Faceid) -> None:
@@ -284,7 +284,7 @@ def test_watching_the_status_prints_it_again_and_again(faceid: Faceid) -> None:
     process.send_signal(2)
 
     assert second["at"] > first["at"]
-    assert process.wait(10) == 0
+    assert process.wait(LIMIT) == 0
 
 
 def test_the_doctor_warns_only_of_memory_and_port_on_a_demo_server(faceid: Faceid) -> None:

@@ -27,7 +27,7 @@ from tests.support.commands import Faceid
 from tests.support.paths import ROOT
 from tests.support.redis_clients import open_redis
 from tests.support.stored_messages import SECRET_TEXT, dead_letter, unreadable
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 pytestmark = pytest.mark.server
 VERIFIED = "faceid.verified"
@@ -271,11 +271,11 @@ def test_items_that_redis_refuses_stay_in_the_message_set(redis: Redis, faceid: 
 
 def test_an_interrupted_replay_continues_when_run_again(redis: Redis, faceid: Faceid) -> None:
     put(redis, *(dead_letter(number) for number in range(60)))
-    process = faceid.start("dead", "replay", "--all", "--rate", "30/s")
-    until(lambda: redis.xlen(VERIFIED) >= 5, what="the first replayed message")
+    process = faceid.start("dead", "replay", "--all", "--rate", "5/s")
+    until(lambda: redis.xlen(VERIFIED) >= 2, what="the first replayed messages")
 
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=LIMIT)
     left = len(MessageSet(redis, "faceid", "dead"))
 
     assert process.returncode == 1
@@ -321,11 +321,11 @@ def test_an_interrupted_replay_to_rabbitmq_loses_nothing_and_repeats_at_most_a_b
 ) -> None:
     faceid = Faceid({"FACEID_REDIS_URL": redis_url, "FACEID_BROKER_URL": rabbit_url})
     put(redis, *(dead_letter(number) for number in range(60)))
-    process = faceid.start("dead", "replay", "--all", "--rate", "30/s")
-    until(lambda: len(MessageSet(redis, "faceid", "dead")) <= 55, what="the first replayed message")
+    process = faceid.start("dead", "replay", "--all", "--rate", "5/s")
+    until(lambda: len(MessageSet(redis, "faceid", "dead")) <= 58, what="the first replayed messages")
 
     process.send_signal(how)
-    process.communicate(timeout=20)
+    process.communicate(timeout=LIMIT)
     left = len(MessageSet(redis, "faceid", "dead"))
     ran = faceid("dead", "replay", "--all")
 
@@ -348,14 +348,14 @@ def test_nothing_leaves_the_message_set_while_rabbitmq_is_down(redis: Redis, fac
 
 
 def test_two_replays_at_once_replay_each_item_once(redis: Redis, faceid: Faceid) -> None:
-    put(redis, *(dead_letter(number) for number in range(3000)))
+    put(redis, *(dead_letter(number) for number in range(1000)))
     processes = [faceid.start("dead", "replay", "--all") for _ in range(2)]
 
     for process in processes:
-        process.communicate(timeout=60)
+        process.communicate(timeout=LIMIT)
 
     assert [process.returncode for process in processes] == [0, 0]
-    assert ids_of(redis) == sorted(f"item-{number}" for number in range(3000))
+    assert ids_of(redis) == sorted(f"item-{number}" for number in range(1000))
 
 
 def test_an_item_that_fails_again_during_a_replay_is_not_replayed_twice(

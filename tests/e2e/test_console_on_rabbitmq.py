@@ -17,7 +17,7 @@ from tests.support.load import biz_id, bodies, post_all
 from tests.support.payloads import new_envelope
 from tests.support.redis_clients import open_redis
 from tests.support.stacks import new_stack
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 pytestmark = pytest.mark.server
 FORM = "application/x-www-form-urlencoded"
@@ -46,7 +46,11 @@ def published(stack: Stack, *numbers: int) -> bool:
 
 def test_the_status_shows_what_rabbitmq_knows_and_marks_the_rest_unknown(stack: Stack, faceid: Faceid) -> None:
     asyncio.run(post_all(stack.notify_url, bodies(5, first=100)))
-    until(lambda: faceid("status", "--json").records[0]["results"][0]["count"] == 5, what="every decision")
+    until(
+        lambda: faceid("status", "--json").records[0]["results"][0]["count"] == 5,
+        what="every decision",
+        of=stack.programs,
+    )
 
     (status,), shown = faceid("status", "--json").records, faceid("status").out
 
@@ -83,7 +87,7 @@ def test_a_tail_shows_new_decisions_and_consumes_nothing(stack: Stack, faceid: F
     process.send_signal(2)
 
     assert subjects == {biz_id(200), biz_id(201)}
-    assert process.wait(10) == 0
+    assert process.wait(LIMIT) == 0
     (after,) = faceid("status", "--json").records
     assert after["results"][0]["count"] == before["results"][0]["count"] + 2
 
@@ -106,7 +110,7 @@ def test_a_replayed_dead_letter_is_decided_and_its_case_shows_the_replay(stack: 
             redis.execute_command(*command)
 
     ran = faceid("dead", "replay", "--biz-id", biz_id(300), "--note", "fixed in 1.4.2")
-    until(lambda: published(stack, 300), what="the decision")
+    until(lambda: published(stack, 300), what="the decision", of=stack.programs)
 
     assert (ran.code, ran.out) == (0, "1 replayed\n")
     events = faceid("case", biz_id(300), "--json").records[0]["events"]
@@ -124,4 +128,4 @@ def test_the_status_shows_a_stage_that_nobody_runs(stack: Stack, faceid: Faceid)
     finally:
         for worker in stack.workers:
             worker.start()
-    until(lambda: published(stack, 400, 401, 402), what="the rest")
+    until(lambda: published(stack, 400, 401, 402), what="the rest", of=stack.programs)

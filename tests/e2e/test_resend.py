@@ -61,7 +61,7 @@ def test_what_the_workers_have_published_is_resent_byte_for_byte(tmp_path: Path)
         resend = Faceid(stack.env)
         with open_redis(stack.redis_url) as client:
             asyncio.run(post_all(stack.notify_url, bodies(8, names)))
-            until(lambda: len(events(client)) == 8, what="every decision")
+            until(lambda: len(events(client)) == 8, what="every decision", of=stack.programs)
             alerts = client.xlen("faceid.alerts")
             ran = resend("results", "resend", "--all", "--json")
             assert set(Counter(events(client)).values()) == {2}
