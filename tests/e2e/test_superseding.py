@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pika
 import pytest
@@ -107,13 +108,17 @@ def wait_for_revision(redis: "Redis", biz_id: str, revision: int, *workers: Prog
 def test_an_answer_that_comes_after_its_worker_lost_the_case_supersedes_the_decision_once(
     stack: Stack, redis: "Redis", faceid: Faceid, start_worker: StartWorker
 ) -> None:
-    port = int(stack.redis_url.rpartition(":")[2].partition("/")[0])
+    port, vendor_port = (urlsplit(url).port or 0 for url in (stack.redis_url, stack.simulator_url))
     biz_id = play(stack)
     stack.simulator.send(signal.SIGSTOP)  # no GetResult is answered until it goes on
-    with Proxy(port) as proxy:
-        url = f"redis://127.0.0.1:{proxy.port}/0"
-        cut_off = start_worker("cut-off", FACEID_REDIS_URL=url, FACEID_GETRESULT_TIMEOUT_SECONDS=LONGEST_READ)
-        until(lambda: redis.hexists(key(biz_id), "read_id"), what="the read", of=[cut_off])
+    with Proxy(port) as proxy, Proxy(vendor_port) as vendor:
+        cut_off = start_worker(
+            "cut-off",
+            FACEID_REDIS_URL=f"redis://127.0.0.1:{proxy.port}/0",
+            FACEID_BASE_URL=f"http://127.0.0.1:{vendor.port}/faceid/lite",
+            FACEID_GETRESULT_TIMEOUT_SECONDS=LONGEST_READ,
+        )
+        until(lambda: vendor.in_use, what="the call of GetResult", of=[cut_off])
         proxy.upstream = 9  # nobody listens there
         proxy.cut()
         redis.hset(key(biz_id), "read_until", 1)  # as if the read had taken longer than a read may take

@@ -28,6 +28,11 @@ class Proxy:
         """Shortest and longest delay of a packet, in seconds."""
         threading.Thread(target=self._accept, daemon=True).start()
 
+    @property
+    def in_use(self) -> bool:
+        """Whether a connection is open."""
+        return bool(self._open)
+
     def cut(self) -> None:
         """Close all open connections."""
         for connection in list(self._open):
