@@ -166,6 +166,16 @@ async def test_another_item_may_own_the_case_after_its_owner_became_a_dead_lette
     ]
 
 
+async def test_other_items_may_recheck_the_case_after_its_items_became_dead_letters(
+    ledger: Ledger, redis: "Redis"
+) -> None:
+    await unsigned_return(ledger)
+    await arrive(ledger, "signed", fingerprint="")
+    redis.execute_command(*release_command("p", CASE))
+    assert (await unsigned_return(ledger, "another")).verdict == "recheck"
+    assert (await arrive(ledger, "another signed", fingerprint="")).verdict == "recheck"
+
+
 async def test_arrivals_are_recorded_up_to_a_limit_and_then_only_counted(ledger: Ledger, redis: "Redis") -> None:
     for number in range(MAX_RECORDED_ARRIVALS + 10):
         await arrive(ledger, f"item-{number}")

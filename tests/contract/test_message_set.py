@@ -93,6 +93,13 @@ def test_the_newest_time_of_an_empty_set_is_before_all_times(redis: "Redis", mes
     assert message_set.newest() == 1000.5
 
 
+def test_items_are_found_by_id_and_unknown_ids_are_left_out(redis: "Redis", message_set: MessageSet) -> None:
+    put(redis, item(1, 1000), item(2, 1001))
+
+    assert ids(message_set.get(["item-0002", "unknown", "item-0001"])) == ["item-0002", "item-0001"]
+    assert message_set.get([]) == []
+
+
 def test_a_sample_has_different_items(redis: "Redis", message_set: MessageSet) -> None:
     put(redis, *(item(number, 1000) for number in range(30)))
 
