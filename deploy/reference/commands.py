@@ -46,8 +46,8 @@ def _row(parameter: Any) -> str:
 
 def _name(parameter: Any) -> str:
     if not parameter.opts[0].startswith("-"):
-        several = parameter.nargs == -1 and not parameter.metavar
-        return f"[{_value(parameter)}]..." if several else _value(parameter)
+        value = _value(parameter)
+        return f"[{value}]..." if parameter.nargs == -1 and not value.endswith("...") else value
     names = ", ".join((*parameter.opts, *parameter.secondary_opts))
     return names if parameter.is_flag else f"{names} {_value(parameter)}"
 
