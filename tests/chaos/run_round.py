@@ -22,7 +22,7 @@ from tests.chaos.violation import Violation
 QUIET: Final = 3.0
 """Seconds without any event after which a round is over. A notify's retry comes within `NOTIFY_RETRY_SECONDS` and
 `NOTIFY_TIMEOUT_SECONDS` of the simulator's settings."""
-PATIENCE: Final = 90.0
+PATIENCE: Final = 240.0
 """Seconds after which a round that does not come to rest is checked all the same."""
 INTERVAL: Final = 0.25
 

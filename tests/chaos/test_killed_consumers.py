@@ -16,7 +16,7 @@ from shared.events.cloudevent import to_event
 from tests.chaos.results_consumer import open_database
 from tests.support.result_makers import DECISIONS, decision, publish
 from tests.support.result_readers import dead_letters
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT, until
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
 
@@ -54,7 +54,7 @@ class Consumers:
 
     def stop(self) -> list[int | None]:
         """Send SIGTERM to all. Returns their exit codes."""
-        return [program.stop() for program in self.programs]
+        return [program.stop(LIMIT) for program in self.programs]
 
 
 def numbers(database: sqlite3.Connection, table: str) -> list[int]:
