@@ -80,6 +80,17 @@ contract: $(STAMP) ## Write what consumers rely on: schemas, AsyncAPI document, 
 reference: $(STAMP) ## Write the generated parts of docs/reference
 	$(BIN)/python -m deploy.reference
 
+WHEEL := build/wheel
+CLEAN := build/clean
+
+.PHONY: package
+package: $(STAMP) ## Build the wheel, install it into a clean environment, and run the demo from there
+	rm -rf build
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(WHEEL) .
+	$(PYTHON) -m venv $(CLEAN)
+	$(CLEAN)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(WHEEL)/*.whl
+	cd $(CLEAN) && bin/faceid demo --folder "$$PWD/demo"
+
 .PHONY: fmt
 fmt: $(STAMP) ## Format the code
 	$(BIN)/ruff format .
