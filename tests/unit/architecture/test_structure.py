@@ -28,7 +28,9 @@ def too_large_folders(files: Iterable[Path]) -> dict[str, int]:
 
 
 def too_long_functions(source: str) -> dict[str, int]:
-    functions = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    functions = (
+        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
     lengths = {node.name: (node.end_lineno or node.lineno) - node.lineno + 1 for node in functions}
     return {name: length for name, length in lengths.items() if length > MOST_LINES_OF_A_FUNCTION}
 
