@@ -22,7 +22,6 @@ REPLACED: Final = {
     "reservations": "permits",
     "carrier": "owner",
     "looker": "unsigned recheck",
-    "watcher": "signed recheck",
     "hinted": "unsigned",
     "suspect": "redelivered message",
     "suspects": "poison guard",
@@ -56,6 +55,8 @@ REPLACED: Final = {
     "mended": "fixed",
 }
 """What must not be part of a name, and the word that is used instead (docs/glossary.md)."""
+PROSE: Final = REPLACED.keys() - {"elsewhere"}
+"""The same for prose, where a few of them are plain English too."""
 RENAMED: Final = {"Post": "Message", "Later": "Delay", "Trouble": "CommandError", "Away": "BrokerUnavailable"}
 """Whole names that are gone."""
 STRINGS: Final = re.compile(r"faceid:later|\blater:items\b|silent_seconds|\"rests\"|\"held\"|\"shelves\"")
@@ -84,7 +85,7 @@ def replaced_in_code(source: str) -> set[str]:
 
 
 def replaced_in_prose(text: str) -> set[str]:
-    return set(re.findall(r"[a-z]+", text.lower())) & REPLACED.keys()
+    return set(re.findall(r"[a-z]+", text.lower())) & PROSE
 
 
 def code() -> Iterator[Path]:
