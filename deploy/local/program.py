@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from deploy.local.ports import START_SECONDS
+
 
 class Program:
     """One child process and its log. It runs in its own session, so Ctrl-C reaches only the parent."""
@@ -41,7 +43,7 @@ class Program:
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env, start_new_session=True
             )
 
-    def wait(self, ready: Callable[[], bool], seconds: float = 20.0) -> None:
+    def wait(self, ready: Callable[[], bool], seconds: float = START_SECONDS) -> None:
         """Return when `ready()` is true. Raises RuntimeError when the process ends before, or after `seconds`."""
         deadline = time.monotonic() + seconds
         while not ready():

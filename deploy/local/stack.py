@@ -52,23 +52,27 @@ class Stack:
         self.results_url = results_url or self.broker_url
         self.ingress_url = f"http://127.0.0.1:{(ingress_port := ingress_port or free_port())}"
         self.simulator_url = f"http://127.0.0.1:{(simulator_port := free_port())}"
-        self.env = _clean_environment() | {
+        self.env = _clean_environment() | self._settings(ingress_port, simulator_port) | dict(settings or {})
+        self.simulator = self._program("simulator", "simulator")
+        self.ingress = self._program("ingress", "ingress")
+        self.workers = [
+            self._program(f"worker-{number}", "worker", *stages) for number, stages in enumerate(worker_stages, 1)
+        ]
+
+    def _settings(self, ingress_port: int, simulator_port: int) -> dict[str, str]:
+        urls = {
             "FACEID_REDIS_URL": self.redis_url,
+            "FACEID_BROKER_URL": self.broker_url,
+            "FACEID_RESULTS_URL": self.results_url,
+        }
+        return urls | {
             "FACEID_LISTEN": f"127.0.0.1:{ingress_port}",
             "FACEID_API_KEY": DEMO_KEY,
             "FACEID_API_SECRETS": DEMO_SECRET,
             "FACEID_BASE_URL": f"{self.simulator_url}/faceid/lite",
             "FACEID_SIMULATOR_LISTEN": f"127.0.0.1:{simulator_port}",
             "FACEID_SIMULATOR_ANY_PORT": "true",
-            **({"FACEID_BROKER_URL": broker_url} if broker_url else {}),
-            **({"FACEID_RESULTS_URL": results_url} if results_url else {}),
-            **(settings or {}),
         }
-        self.simulator = self._program("simulator", "simulator")
-        self.ingress = self._program("ingress", "ingress")
-        self.workers = [
-            self._program(f"worker-{number}", "worker", *stages) for number, stages in enumerate(worker_stages, 1)
-        ]
 
     @property
     def notify_url(self) -> str:

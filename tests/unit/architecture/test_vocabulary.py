@@ -94,7 +94,8 @@ def code() -> Iterator[Path]:
 
 
 def pages() -> list[Path]:
-    return [*sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("*.md"))]
+    """All but the changelog, which names what was replaced."""
+    return [*sorted(DOCS.rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 
 
 def test_no_file_is_named_by_a_replaced_word() -> None:
