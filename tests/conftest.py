@@ -10,11 +10,25 @@ from fakeredis import TcpFakeServer
 from fakeredis._clients._tcp_server import TCPFakeRequestHandler
 from redis.exceptions import ResponseError
 
+from deploy.local.ports import SERVER_PORTS, use_ports
 from deploy.local.rabbit_server import NoRabbit, RabbitServer
 from tests.support import npm
 from tests.support.leaks import in_logs
 from tests.support.redis_clients import open_redis
 from tests.support.servers import RedisServer, find_server
+
+MOST_PYTEST_WORKERS = 16
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two pytest workers for each core: tests wait for processes most of the time."""
+    return min(MOST_PYTEST_WORKERS, 2 * (os.cpu_count() or 1))
+
+
+def pytest_configure() -> None:
+    """Give each pytest worker ports of its own: a port is free until its server listens on it."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    use_ports(SERVER_PORTS[number % MOST_PYTEST_WORKERS :: MOST_PYTEST_WORKERS])
 
 
 @pytest.fixture(scope="session", autouse=True)

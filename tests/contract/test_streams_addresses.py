@@ -10,11 +10,12 @@ import pytest
 from kombu.connection import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from deploy.local.ports import free_port
 from shared.brokers.factory import open_async_publisher
 from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
 from tests.support.proxies import Proxy
-from tests.support.servers import RedisServer, free_port
+from tests.support.servers import RedisServer
 from tests.support.stream_clients import Reader, connect, publish
 
 pytestmark = pytest.mark.server
