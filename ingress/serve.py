@@ -10,9 +10,10 @@ import uvicorn
 from ingress.app import Ingress
 from ingress.store import Store
 from shared import gc_tuning
+from shared.accounts import account_names
 from shared.brokers.factory import open_async_publisher
 from shared.messaging.topology import INNER_QUEUES
-from shared.settings import Settings, account_names
+from shared.settings import Settings
 
 log = structlog.get_logger()
 

@@ -5,17 +5,12 @@ All errors are reported together, by the name of the variable, and never with it
 
 import os
 import re
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AnyHttpUrl,
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
-    TypeAdapter,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -28,8 +23,6 @@ from shared.messaging.engine import engine_of
 ENV_PREFIX = "FACEID_"
 SECRETS_DIR = Path("/run/secrets")
 """Default folder of secret files. FACEID_SECRETS_DIR names another one."""
-ACCOUNT_NAME = re.compile(r"(?!_$)[A-Za-z0-9_-]{1,64}")
-"""Allowed account names. `_` is reserved: in routing keys it means no account."""
 LISTEN = re.compile(r"[^:\s]+:(?P<port>[0-9]{1,5})")
 VENDOR_PORTS = (443, 5000, 16003, 8883, 8028)
 """The only ports that FaceID calls back to (official callback page)."""
@@ -40,7 +33,6 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Proportion = Annotated[float, Field(gt=0, le=1)]
 Url = Annotated[str, Field(repr=False)]
 """A URL that may hold a password."""
-_HTTP_URL: Final[TypeAdapter[AnyHttpUrl]] = TypeAdapter(AnyHttpUrl)
 
 
 class SettingsError(Exception):
@@ -51,49 +43,9 @@ class SettingsError(Exception):
         super().__init__("; ".join(faults))
 
 
-def _split(value: object) -> object:
+def split_commas(value: object) -> object:
     """Split a comma-separated text into a tuple. Other values stay as they are."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-class Account(BaseModel):
-    """One FaceID account, from the accounts file or from the settings of the account `default`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
-
-    name: str
-    reconcile: Reconcile = "always"
-    """`always`: decide on GetResult's answer. `never`: decide on the signed callback alone."""
-    api_key: SecretStr = SecretStr("")
-    api_secrets: tuple[SecretStr, ...] = ()
-    """The valid secrets, newest first. Callbacks may be signed with any of them."""
-    base_url: str = ""
-    """URL of FaceID's API, such as `https://api-idn.megvii.com/faceid/lite`."""
-    policy: Path | None = None
-    """Policy file. None: the built-in policy."""
-
-    _split_secrets = field_validator("api_secrets", mode="before")(_split)
-
-    @field_validator("api_secrets")
-    @classmethod
-    def _not_empty(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if not secrets or not all(secret.get_secret_value() for secret in secrets):
-            raise ValueError("set one secret or more; none may be empty")
-        return secrets
-
-    @field_validator("api_key", "base_url")
-    @classmethod
-    def _set_for_getresult(cls, value: SecretStr | str, info: ValidationInfo) -> SecretStr | str:
-        if info.data.get("reconcile") == "always" and not value:
-            raise ValueError("required to call GetResult: set it, or set reconcile to never")
-        return value
-
-    @field_validator("base_url")
-    @classmethod
-    def _http_url(cls, value: str) -> str:
-        if value:
-            _HTTP_URL.validate_python(value)
-        return value
 
 
 class Settings(BaseSettings):
@@ -195,7 +147,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Lowest level that is logged."""
 
-    _split_secrets = field_validator("api_secrets", "read_spacing_seconds", mode="before")(_split)
+    _split_lists = field_validator("api_secrets", "read_spacing_seconds", mode="before")(split_commas)
 
     @field_validator("redis_url")
     @classmethod
@@ -252,49 +204,11 @@ def load_settings(secrets_dir: Path | None = None, **overrides: Any) -> Settings
     try:
         return Settings(_secrets_dir=folder if folder.is_dir() else None, **overrides)
     except ValidationError as error:
-        raise SettingsError(_faults(error, ENV_PREFIX)) from None
+        raise SettingsError(describe_errors(error, ENV_PREFIX)) from None
 
 
-def load_accounts(settings: Settings) -> dict[str, Account]:
-    """The accounts by name, with their secrets. For workers only. Raises `SettingsError` with all errors."""
-    if settings.accounts is None:
-        keys = ("api_key", "api_secrets", "base_url", "policy", "reconcile")
-        return _accounts({"default": {key: getattr(settings, key) for key in keys}}, ENV_PREFIX)
-    return _accounts(_tables(settings.accounts), "")
-
-
-def account_names(settings: Settings) -> frozenset[str]:
-    """The names of the accounts whose callbacks are accepted. Raises `SettingsError`."""
-    return frozenset(_tables(settings.accounts)) if settings.accounts else frozenset({"default"})
-
-
-def _tables(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        tables = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError([f"{ENV_PREFIX}ACCOUNTS: {path} can't be read as TOML ({type(error).__name__})"]) from None
-    bad = [name for name, table in tables.items() if not (ACCOUNT_NAME.fullmatch(name) and isinstance(table, dict))]
-    if bad or not tables:
-        raise SettingsError(
-            [f"{ENV_PREFIX}ACCOUNTS: {path} must contain a [NAME] table for each account, and nothing else"]
-        )
-    return tables
-
-
-def _accounts(tables: dict[str, dict[str, Any]], prefix: str) -> dict[str, Account]:
-    accounts: dict[str, Account] = {}
-    faults: list[str] = []
-    for name, table in tables.items():
-        try:
-            accounts[name] = Account.model_validate({**table, "name": name})
-        except ValidationError as error:
-            faults += _faults(error, prefix or f"[{name}] ")
-    if faults:
-        raise SettingsError(faults)
-    return accounts
-
-
-def _faults(error: ValidationError, prefix: str) -> list[str]:
+def describe_errors(error: ValidationError, prefix: str) -> list[str]:
+    """A line for each error: `prefix` and the name of the setting, and what to fix. Never its value."""
     named = prefix == ENV_PREFIX
     lines = []
     for fault in error.errors(include_input=False, include_url=False, include_context=False):

@@ -6,9 +6,10 @@ from typing import Final
 
 from redis.asyncio import Redis
 
+from shared.accounts import Account
 from shared.ledger.ledger import Ledger, Limits
 from shared.messaging.topology import Stage
-from shared.settings import Account, Settings
+from shared.settings import Settings
 from workers.decisioning.policy import Policy
 from workers.faceid.concurrency_limiter import ConcurrencyLimiter
 from workers.maintenance.alert_rules import AlertLimits, RateThreshold

@@ -18,10 +18,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from shared import gc_tuning
+from shared.accounts import Account, load_accounts
 from shared.ledger.redis_client import open_redis
 from shared.messaging.delivery import Delivery
 from shared.messaging.topology import STAGES, Stage
-from shared.settings import Account, Settings, load_accounts
+from shared.settings import Settings
 from workers.bootstrap import alert_limits, make_ledger, make_stages
 from workers.decisioning.policy import Policy
 from workers.faceid.getresult_client import GetResultClient

@@ -15,10 +15,11 @@ from console.terminal.errors import CommandError, NotFound, UsageError
 from console.terminal.options import InAccount, Plan, Yes
 from console.terminal.output import COLOURS, out, plain, print_json, print_line
 from console.terminal.redis_connection import open_redis
+from shared.accounts import account_names
 from shared.events.decision import Decision
 from shared.ledger.case_key import CaseKey, case_key, message_set_keys
 from shared.ledger.superseding import SCRIPT, Superseding
-from shared.settings import Settings, account_names, load_settings
+from shared.settings import Settings, load_settings
 from workers.decisioning.classifier import classify
 from workers.decisioning.decision_builder import decide, is_different, supersede
 from workers.decisioning.policy import DEFAULT, Policy

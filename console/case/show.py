@@ -13,7 +13,8 @@ from console.terminal.options import InAccount, Reveal
 from console.terminal.output import COLOURS, out, plain, plural, print_json, print_line, print_table
 from console.terminal.redis_connection import open_redis
 from console.terminal.time_format import format_duration, rfc3339
-from shared.settings import account_names, load_settings
+from shared.accounts import account_names
+from shared.settings import load_settings
 
 _COLOURS: Final = {"dead": "red", "conflict": "red", "unverified": "red", "delayed": "yellow", "decision": "bold"}
 """By kind of event."""

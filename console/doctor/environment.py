@@ -12,10 +12,11 @@ from console.doctor.probe import Probe, explain_error
 from console.doctor.rabbitmq import probe_rabbit
 from console.terminal.errors import UsageError
 from console.terminal.redis_connection import error_code, new_client
+from shared.accounts import account_names, load_accounts
 from shared.brokers.factory import open_connection
 from shared.messaging.engine import engine_of
 from shared.messaging.topology import INNER_QUEUES, RESULT_QUEUES
-from shared.settings import Settings, SettingsError, account_names, load_accounts
+from shared.settings import Settings, SettingsError
 from workers.decisioning.policy import Policy, PolicyError
 
 REACH_SECONDS: Final = 3.0

@@ -17,11 +17,12 @@ from console.terminal.options import Everything, InAccount, OfOutcome, Plan, Rat
 from console.terminal.output import err, print_error, print_json, print_line, progress
 from console.terminal.redis_connection import TIMEOUT, open_redis
 from console.terminal.time_format import format_duration
+from shared.accounts import account_names
 from shared.brokers.factory import open_publisher
 from shared.events.cloudevent import to_message
 from shared.events.decision import Decision
 from shared.messaging.topology import RESULT_QUEUES
-from shared.settings import Settings, account_names, load_settings
+from shared.settings import Settings, load_settings
 
 EventIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of events.", show_default=False)]
 BizIds = Annotated[

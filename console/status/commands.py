@@ -15,7 +15,8 @@ from console.terminal.errors import CommandError
 from console.terminal.options import Json
 from console.terminal.output import out, plain, print_json, print_line, print_table
 from console.terminal.redis_connection import open_redis
-from shared.settings import Settings, account_names, load_settings
+from shared.accounts import account_names
+from shared.settings import Settings, load_settings
 
 INTERVAL: Final = 2.0
 """Seconds between two refreshes with --watch."""

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from console.terminal.errors import UsageError
-from shared.settings import Account, Settings, load_accounts
+from shared.accounts import Account, load_accounts
+from shared.settings import Settings
 
 
 def secrets_of(settings: Settings, name: str) -> list[str]:

@@ -25,11 +25,12 @@ from rich.table import Table
 
 from deploy.local.redis_server import RedisServer
 from ingress.serve import build
+from shared.accounts import load_accounts
 from shared.brokers.factory import open_publisher
 from shared.ledger.redis_client import open_redis
 from shared.logs import configure
 from shared.messaging.topology import INNER_QUEUES, STAGES, Stage
-from shared.settings import Settings, load_accounts
+from shared.settings import Settings
 from tests.support.load import bodies
 from tests.support.payloads import CALLBACKS, FORM, new_envelope
 from workers.bootstrap import make_ledger, make_stages

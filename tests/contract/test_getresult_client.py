@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from shared.accounts import Account
 from shared.logs import configure
-from shared.settings import Account
 from tests.support.waiting import eventually
 from workers.faceid.getresult_client import Answer, Answered, Failed, GetResultClient, Refused, Unread
 

@@ -142,15 +142,15 @@ async def test_an_unpublished_decision_is_published_before_the_one_that_supersed
     assert redis.hsetnx(KEY, "published", OLD.id) == 0, "the item that carries the old one lets nothing out any more"
 
 
-# When a case is recalled
+# When a case is classified again
 
 
 async def test_an_answer_after_a_provisional_decision_reloads_the_case_once(ledger: Ledger, redis: "Redis") -> None:
     await decide(ledger, redis)
     for read_id in ("first", "second"):
         await late_answer(ledger, read_id)
-    (recall,) = outbox(redis)
-    assert (recall.reason, recall.account, recall.biz_id, recall.message) == ("reclassify", *CASE, None)
+    (item,) = outbox(redis)
+    assert (item.reason, item.account, item.biz_id, item.message) == ("reclassify", *CASE, None)
 
 
 async def test_an_answer_just_before_a_provisional_decision_reloads_the_case_too(

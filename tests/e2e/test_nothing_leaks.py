@@ -142,11 +142,9 @@ class Run:
         """Put into the queues what no stage can work on."""
         publisher = open_publisher(self.url, 5.0)
         body = form(payload(20), SECRET)
-        stranger = new_envelope("stranger", "notify", "POST", body, FORM, "", time.time())
-        gc_tuning = Envelope(
-            "garbage", "default", "notify", "POST", time.time(), payload(21).encode(), biz_id=biz_id(21)
-        )
-        publisher.publish([stranger.to_message("faceid.callbacks"), gc_tuning.to_message("faceid.reconciled")])
+        foreign = new_envelope("foreign", "notify", "POST", body, FORM, "", time.time())
+        garbled = Envelope("garbage", "default", "notify", "POST", time.time(), payload(21).encode(), biz_id=biz_id(21))
+        publisher.publish([foreign.to_message("faceid.callbacks"), garbled.to_message("faceid.reconciled")])
         publisher.close()
         self.redis.xadd("faceid.callbacks", {b"body": body, b"headers": NAME.encode(), b"x": payload(22).encode()})
 

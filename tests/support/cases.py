@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from fakeredis import FakeAsyncRedis, FakeServer
 
+from shared.accounts import Account
 from shared.ledger.case_key import CaseKey
 from shared.ledger.ledger import Ledger, Limits
-from shared.settings import Account
 from tests.support.payloads import BIZ_ID, ISSUED_AT, SECRET, changed
 from workers.faceid.concurrency_limiter import ConcurrencyLimiter
 from workers.faceid.getresult_client import Answer, Answered

@@ -17,9 +17,9 @@ from typing import Any, Final, Literal
 from urllib.parse import quote, quote_plus, urlencode
 from uuid import UUID
 
-from tests.fuzz.odd_texts import odd_text
+from tests.support.length_extension import extended, padding
+from tests.support.odd_texts import odd_text
 from tests.support.payloads import CALLBACKS, FORM
-from tests.unit.workers.faceid.test_signature import extended, padding
 
 SECRET: Final = "test_api_secret_0001"
 BOUNDARY: Final = "----FaceIDFuzz"

@@ -10,13 +10,14 @@ from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 from pydantic import SecretStr
 from redis import Redis
 
+from shared.accounts import Account
 from shared.ledger.case_key import CaseKey, case_key
 from shared.ledger.ledger import Ledger, Limits
 from shared.ledger.message_set import MessageSet
 from shared.messaging.delivery import Delivery
 from shared.messaging.envelope import Envelope
 from shared.messaging.topology import BY_QUEUE
-from shared.settings import Account, Reconcile
+from shared.settings import Reconcile
 from tests.support.payloads import SECRET
 from workers.decisioning.policy import Policy
 from workers.faceid.concurrency_limiter import ConcurrencyLimiter

@@ -19,7 +19,7 @@ from pyreqwest.exceptions import DetailedPyreqwestError, PyreqwestError
 from pyreqwest.response import Response
 from tenacity import AsyncRetrying, RetryError, retry_if_result, stop_after_attempt, wait_random_exponential
 
-from shared.settings import Account
+from shared.accounts import Account
 
 PERMANENT: Final = frozenset({"RESULT_NOT_FOUND", "DATA_DESTROYED", "MISSING_ARGUMENTS", "BAD_ARGUMENTS"})
 """Refusals that a later call would get again (GetResult's table)."""

@@ -77,12 +77,12 @@ class StreamsSource:
             if self._results is not None:
                 self._results.publish(settlements)
             moved = self._channel().move([self._move(settlement) for settlement in settlements])
-            results_elsewhere = self._results is not None
+            has_results_broker = self._results is not None
             self._note_published(
                 [
                     settlement
                     for settlement, settled in zip(settlements, moved, strict=True)
-                    if settled or results_elsewhere
+                    if settled or has_results_broker
                 ]
             )
 

@@ -16,9 +16,9 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from shared.accounts import Account
 from shared.ledger.case_key import CaseKey
 from shared.ledger.ledger import Ledger, ReadEnd, ReadPermit
-from shared.settings import Account
 from workers.decisioning.decision_builder import BUDGET_SPENT
 from workers.decisioning.evidence import final_result
 from workers.faceid.concurrency_limiter import ConcurrencyLimiter

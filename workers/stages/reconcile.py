@@ -7,10 +7,10 @@ arrivals wait and then read GetResult themselves: one signed, one unsigned (rech
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from shared.accounts import Account
 from shared.ledger.case_key import CaseKey
 from shared.ledger.ledger import Arrival, Ledger
 from shared.messaging.envelope import Envelope
-from shared.settings import Account
 from workers.decisioning.evidence import ReconciledCase, fingerprint
 from workers.faceid.payload import is_final
 from workers.faceid.verification import VerifiedArrival

@@ -25,8 +25,8 @@ from deploy.reference.commands import walk
 from deploy.reference.pages import FOLDER, pages
 from deploy.simulator.model.settings import SimulatorSettings
 from shared import logs
+from shared.accounts import Account
 from shared.messaging.stored_message import StoredMessage
-from shared.settings import Account
 from tests.support.log_calls import product_log_calls
 from tests.support.markdown import Row, rows
 from tests.support.redis_keys import product_keys

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from shared.settings import Account, Settings, load_accounts
+from shared.accounts import Account, load_accounts
+from shared.settings import Settings
 from tests.support.paths import ROOT
 
 ENV_EXAMPLE = (ROOT / ".env.example").read_text()

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.settings import Settings, SettingsError, account_names, load_accounts, load_settings
+from shared.accounts import account_names, load_accounts
+from shared.settings import Settings, SettingsError, load_settings
 
 PASSWORD = "hunter2-very-secret"  # must not appear in any text
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.accounts import Account
 from shared.messaging.envelope import Channel, Envelope
-from shared.settings import Account
 from tests.support.one_worker import OneWorker
 from tests.support.payloads import BIZ_ID, FORM, callback, changed, signed
 from workers.decisioning.classifier import classify

@@ -101,7 +101,7 @@ def test_retry_after_is_read_in_whole_seconds(header: str | None, seconds: float
 @pytest.mark.parametrize(
     "body", [b"[]", b"7", b'"DATA_DESTROYED"', b"\xff", b"[" * 100_000, b'{"error_message": ["DATA_DESTROYED"]}']
 )
-def test_an_error_message_elsewhere_in_the_answer_is_ignored(body: bytes) -> None:
+def test_an_error_message_inside_a_result_is_ignored(body: bytes) -> None:
     assert interpret(500, body) == Failed("HTTP_500")
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.messaging.envelope import Envelope
+from tests.support.length_extension import extended, padding
 from tests.support.payloads import (
     BIZ_ID,
     CALLBACKS,
@@ -22,7 +23,6 @@ from tests.support.payloads import (
     signed,
 )
 from tests.unit.workers.faceid.test_form import BOUNDARY, MULTIPART, multipart
-from tests.unit.workers.faceid.test_signature import extended, padding
 from workers.faceid.verification import Unverified, VerifiedArrival, sign, verify
 
 

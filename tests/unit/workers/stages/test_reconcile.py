@@ -7,9 +7,9 @@ import pytest
 from fakeredis import FakeAsyncRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from shared.accounts import Account
 from shared.ledger.message_set import Command
 from shared.messaging.envelope import Envelope
-from shared.settings import Account
 from tests.support.cases import (
     ACCOUNT,
     CASE,
