@@ -1,4 +1,4 @@
-"""What comes without a signature, through real processes: returns by GET, unreadable hints, floods of rubbish."""
+"""What comes without a signature, through real processes: unsigned returns by GET, and floods of rubbish."""
 
 import asyncio
 import copy
@@ -43,7 +43,9 @@ QUERIES = [
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with new_stack(tmp_path_factory.mktemp("strangers"), worker_stages=((),), settings=SETTINGS).running() as running:
+    with new_stack(
+        tmp_path_factory.mktemp("third_parties"), worker_stages=((),), settings=SETTINGS
+    ).running() as running:
         yield running
 
 
@@ -61,7 +63,7 @@ def over_http(work: Callable[[Client], Awaitable[Any]]) -> Any:
     return asyncio.run(run())
 
 
-async def unheard(stack: Stack, http: Client, *get_result: ResultFault) -> str:
+async def unannounced(stack: Stack, http: Client, *get_result: ResultFault) -> str:
     """The biz_id of a passed verification that FaceID has told nobody of."""
     base = f"{stack.simulator_url}/faceid/lite"
     order = {
@@ -97,30 +99,30 @@ def reads(redis: "Redis", biz_id: str) -> int:
 
 def test_a_get_return_is_decided_by_getresult_wherever_its_biz_id_stands(stack: Stack, redis: "Redis") -> None:
     async def play(http: Client) -> list[str]:
-        ids = [await unheard(stack, http) for _ in QUERIES]
+        ids = [await unannounced(stack, http) for _ in QUERIES]
         assert [await come_back(stack, http, *each) for each in zip(ids, QUERIES, strict=True)] == [200] * len(ids)
         return ids
 
     ids: list[str] = over_http(play)
-    until(lambda: all(decided(redis, one) for one in ids))
+    until(lambda: all(decided(redis, one) for one in ids), of=stack.programs)
     assert [decided(redis, one) for one in ids] == [[("APPROVED", True)]] * len(ids)
 
 
-def test_hints_leave_the_last_read_to_signed_evidence(stack: Stack, redis: "Redis") -> None:
-    async def hint(http: Client) -> str:
-        biz_id = await unheard(stack, http, ResultFault(kind="internal-error", times=2))
+def test_unsigned_returns_leave_the_last_read_to_signed_evidence(stack: Stack, redis: "Redis") -> None:
+    async def return_unsigned(http: Client) -> str:
+        biz_id = await unannounced(stack, http, ResultFault(kind="internal-error", times=2))
         for _ in range(5):
             await come_back(stack, http, biz_id)
         return biz_id
 
-    biz_id: str = over_http(hint)
-    until(lambda: reads(redis, biz_id) == 2 and redis.zcard("faceid:delayed") == 0)
+    biz_id: str = over_http(return_unsigned)
+    until(lambda: reads(redis, biz_id) == 2 and redis.zcard("faceid:delayed") == 0, of=stack.programs)
     assert decided(redis, biz_id) == []
 
     payload = copy.deepcopy(CALLBACKS["clean-pass"])
     payload["biz_info"] |= {"biz_id": biz_id}
     assert over_http(lambda http: post(http, stack.notify_url, signed(payload))) == 200
-    until(lambda: bool(decided(redis, biz_id)))
+    until(lambda: bool(decided(redis, biz_id)), of=stack.programs)
     assert reads(redis, biz_id) == 3
     ((outcome, reconciled),) = decided(redis, biz_id)
     assert (outcome, reconciled) in {("APPROVED", True), ("REVIEW", True)}  # the payload is not quite the vendor's
@@ -138,5 +140,5 @@ def test_of_a_flood_of_rubbish_the_newest_is_kept_and_the_rest_counted(stack: St
 
     assert over_http(pour) == {200}
     message_set = MessageSet(redis, "faceid", "unverified")
-    until(lambda: dropped() == len(flood) - CAP)
+    until(lambda: dropped() == len(flood) - CAP, of=stack.programs)
     assert {item.message.body for item in message_set if item.message} == set(flood[-CAP:])
