@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import structlog
 from fakeredis import TcpFakeServer
@@ -18,6 +19,14 @@ from tests.support.redis_clients import open_redis
 from tests.support.servers import RedisServer, find_server
 
 MOST_PYTEST_WORKERS = 16
+
+hypothesis.settings.register_profile(
+    "tests",
+    deadline=None,  # a busy machine may stop a process for seconds
+    derandomize=True,  # the same examples in each run; `make fuzz` looks for new ones
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("tests")
 
 
 def pytest_xdist_auto_num_workers() -> int:
