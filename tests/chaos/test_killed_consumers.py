@@ -20,7 +20,7 @@ from tests.support.waiting import LIMIT, until
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
 
-KILLS = 6
+KILLS = 20
 DECISIONS_A_KILL = 100
 
 
@@ -90,7 +90,7 @@ def test_killed_consumers_lose_no_decision(url: str, tmp_path: Path, database: s
 def test_a_decision_that_kills_its_consumer_becomes_a_dead_letter_alone(
     url: str, tmp_path: Path, database: sqlite3.Connection
 ) -> None:
-    killer, count = 10, 20
+    killer, count = 30, 60
     consumers = Consumers(url, tmp_path, 1, killer=killer)
     publish(url, *(decision(number) for number in range(count)))
 

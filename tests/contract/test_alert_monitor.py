@@ -113,11 +113,11 @@ def add_dead_letters(redis: "Redis", count: int, at: float) -> None:
 
 def test_thousands_of_forged_callbacks_raise_one_alert_and_are_counted(redis: "Redis", clock: Clock) -> None:
     for _ in range(5):
-        forge(redis, 400, clock)
+        forge(redis, 2_000, clock)
         observe(redis, clock)
     (stored,) = outbox(redis)
     assert (stored.reason, stored.account) == ("bad_signature_rate", "default")
-    assert read_counters(redis, "p", ACCOUNTS, clock(), 600)["default"]["bad_signature"] == 2_000
+    assert read_counters(redis, "p", ACCOUNTS, clock(), 600)["default"]["bad_signature"] == 10_000
     (key,) = cast("list[bytes]", redis.keys("p:counters:*"))
     assert 0 < redis.ttl(key) <= COUNTERS_TTL
 
@@ -260,7 +260,7 @@ async def test_a_signed_callback_that_is_replayed_often_does_not_hide_forged_one
 ) -> None:
     client = open_async_redis(any_redis_url)
     ledger = Ledger(client, "p", Limits(retention=60.0), clock)
-    for number in range(300):
+    for number in range(1_000):
         await arrived(ledger, CaseKey("default", "1,a"), f"replay-{number}", "0")
     await client.aclose()
     forge(redis, 20, clock)

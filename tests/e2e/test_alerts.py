@@ -25,7 +25,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 
-STORM = 2_000
+STORM = 10_000
 ATTACKS, FORGED, DEAD = (
     Settings.model_fields[f"alert_{name}"].default for name in ("attack_min", "bad_signature_min", "dead_letters")
 )

@@ -90,7 +90,7 @@ def cases_of(queues: Queues) -> set[str]:
 def test_two_killed_workers_lose_and_double_nothing(start_stack: MakeStack, engine_url: str) -> None:
     """On one Redis each decision is published once. On RabbitMQ a killed worker may repeat one under the same id."""
     stack = start_stack((ALL, ALL, ALL), engine_url)
-    queues, count = queues_of(stack), 1000
+    queues, count = queues_of(stack), 2000
 
     async def post_and_kill() -> Counter[int]:
         posting = asyncio.create_task(post_all(stack.notify_url, bodies(count)))
