@@ -49,7 +49,7 @@ def redecide(
     the decision that it supersedes. An alert is raised when the outcome differs. When the decision would be the same,
     nothing is changed.
 
-    Exits with 3 when the ledger has no such case, and with 1 when the case can't be decided again.
+    Exits with 1 when the ledger has no such case, or the case can't be decided again.
 
     Example: [cyan]faceid case redecide 1462259748,7ab2dd0e-7d1e-4a2b-9f0c-2f6d2f8d7c11 --note "policy 8, ticket 17"[/]
     """

@@ -138,7 +138,7 @@ def run(
         counts.print(done)
     if counts.refused:
         return 1
-    return 3 if found.missing else 0
+    return 1 if found.missing else 0
 
 
 def move(

@@ -35,7 +35,7 @@ def drop(  # noqa: PLR0913 - options of a command
 ) -> None:
     """Delete items permanently. Asks first. A tombstone keeps who dropped which item and when.
 
-    Exits with 3 when an id is not found.
+    Exits with 1 when an id is not found.
 
     Example: [cyan]faceid NAME drop --reason REASON --until 30d[/]
     """

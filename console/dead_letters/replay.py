@@ -42,8 +42,8 @@ def replay(  # noqa: PLR0913 - options of a command
 ) -> None:
     """Put items back on the queue of their stage, with their attempts reset.
 
-    May be interrupted and run again: no item is replayed twice. Exits with 3 when an id is not found, and with 1 when
-    an item was refused.
+    May be interrupted and run again: no item is replayed twice. Exits with 1 when an id is not found or an item was
+    refused.
 
     Example: [cyan]faceid NAME replay --reason REASON --plan[/], then the same with
     [cyan]--rate 50/s --note "fixed in 1.4.2"[/] instead of --plan
@@ -58,7 +58,7 @@ def replay(  # noqa: PLR0913 - options of a command
             print_missing(ctx.obj, found.missing)
         if plan:
             print_plan(ctx.obj, found, settings.prefix, rate)
-            raise typer.Exit(3 if found.missing else 0)
+            raise typer.Exit(1 if found.missing else 0)
         with _open_action(settings, MoveContext.now(settings, ctx.obj, note)) as action:
             raise typer.Exit(run(message_set, selection, found, action, Pace(rate), "replayed"))
 

@@ -72,7 +72,7 @@ def show(
 ) -> None:
     """Show everything about one item. The message itself is personal data: it is shown only with --reveal.
 
-    Exits with 3 when there is no such item.
+    Exits with 1 when there is no such item.
 
     Example: [cyan]faceid NAME show 0f8d6a0c3c5b4d0f9a3f1f0c7b2e4d11[/]
     """

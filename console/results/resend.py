@@ -48,7 +48,7 @@ def resend(  # noqa: PLR0913 - options of a command
     For a consumer that has lost messages. A consumer that ignores event ids it has seen notices nothing. --since and
     --until are times of decision. Decisions that are not published yet are left to the workers.
 
-    Exits with 3 when an id or a biz_id is not found.
+    Exits with 1 when an id or a biz_id is not found.
 
     Example: [cyan]faceid results resend --since 2h --plan[/], then the same with
     [cyan]--rate 200/s[/] instead of --plan
@@ -141,7 +141,7 @@ def _end(wanted: Wanted, found: ScanCounts, count: int, rate: float | None, *, p
         _print(found, count, rate, plan=plan)
     if missing:
         print_error(f"{len(missing):,} not found among the selected decisions:", *missing)
-    return 3 if missing else 0
+    return 1 if missing else 0
 
 
 def _summary(found: ScanCounts, count: int, missing: list[str], *, plan: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from redis import Redis
 from rich.text import Text
 
 from console.doctor.probe import explain_error
-from console.terminal.errors import CommandError, UsageError
+from console.terminal.errors import ServerUnavailable, UsageError
 from console.terminal.options import InAccount, OfOutcome
 from console.terminal.output import COLOURS, err, plain, print_error, print_line
 from console.terminal.redis_connection import open_redis
@@ -112,7 +112,7 @@ def listen(url: str, exchange: str, topics: Sequence[str]) -> Iterator[Message]:
     except BrokerUnavailable as error:
         cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
         why = explain_error(cause, "FACEID_RESULTS_URL")
-        raise CommandError(f"The broker of FACEID_RESULTS_URL: {why.found}.", why.hint) from error
+        raise ServerUnavailable(f"The broker of FACEID_RESULTS_URL: {why.found}.", why.hint) from error
 
 
 def read_streams(redis: Redis, queues: Sequence[str], *, from_start: bool, follow: bool) -> Iterator[Message]:

@@ -7,7 +7,7 @@ from console.doctor.probe import explain_error
 from console.status.kombu import KombuStats
 from console.status.redis_streams import RedisStreamsStats
 from console.status.snapshot import QueueStats
-from console.terminal.errors import CommandError, UsageError
+from console.terminal.errors import ServerUnavailable, UsageError
 from console.terminal.redis_connection import BROKER_OPTIONS, open_redis
 from shared.brokers.factory import open_connection
 from shared.messaging.engine import engine_of
@@ -15,7 +15,7 @@ from shared.messaging.engine import engine_of
 
 @contextmanager
 def open_queue_stats(url: str, setting: str) -> Iterator[QueueStats]:
-    """The statistics of the broker of a URL. Raises `CommandError` when it can't be reached or refuses."""
+    """The statistics of the broker of a URL. Raises `ServerUnavailable` when it can't be reached or refuses."""
     engine = engine_of(url)
     if engine == "streams":
         with open_redis(url, setting) as redis:
@@ -32,6 +32,6 @@ def open_queue_stats(url: str, setting: str) -> Iterator[QueueStats]:
         yield KombuStats(connection, counts_consumers=engine == "rabbit")
     except (*connection.connection_errors, *connection.channel_errors) as error:
         why = explain_error(error, setting)
-        raise CommandError(f"The broker of {setting}: {why.found}.", why.hint) from error
+        raise ServerUnavailable(f"The broker of {setting}: {why.found}.", why.hint) from error
     finally:
         connection.release()

@@ -1,6 +1,6 @@
 """Print the error that ended a command. `main` imports this only after an error."""
 
-from console.terminal.errors import CommandError
+from console.terminal.errors import CommandError, ServerUnavailable
 from console.terminal.output import print_error
 from shared.messaging.publisher import NotStored
 from shared.settings import SettingsError
@@ -26,7 +26,7 @@ def as_command_error(error: Exception) -> CommandError | None:
         case PolicyError():
             return CommandError("The policy can't be used. Fix these:", *error.faults, exit_code=2)
         case NotStored():
-            return CommandError(
+            return ServerUnavailable(
                 f"The broker did not store the messages ({error}).",
                 "Check that it runs, and that FACEID_BROKER_URL and FACEID_RESULTS_URL name it.",
             )

@@ -19,7 +19,11 @@ class UsageError(CommandError):
 
 
 class NotFound(CommandError):
-    """The item or case does not exist. Exit code 3."""
+    """The item or case does not exist. Exit code 1."""
+
+
+class ServerUnavailable(CommandError):
+    """Redis or a broker can't be reached, or does not do its part. Exit code 3."""
 
     def __init__(self, headline: str, *lines: str) -> None:
         super().__init__(headline, *lines, exit_code=3)

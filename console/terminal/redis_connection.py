@@ -11,7 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from console.terminal.errors import CommandError, UsageError
+from console.terminal.errors import ServerUnavailable, UsageError
 
 TIMEOUT: Final = 5.0
 """Seconds."""
@@ -39,7 +39,7 @@ def new_client(url: str, setting: str) -> Redis:
 
 @contextmanager
 def open_redis(url: str, setting: str = "FACEID_REDIS_URL") -> Iterator[Redis]:
-    """A client for one command. Raises `CommandError` when Redis can't be reached or refuses a command.
+    """A client for one command. Raises `ServerUnavailable` when Redis can't be reached or refuses a command.
 
     `setting` is the setting that the URL comes from; the error names it.
     """
@@ -52,15 +52,17 @@ def open_redis(url: str, setting: str = "FACEID_REDIS_URL") -> Iterator[Redis]:
         client.close()
 
 
-def _as_command_error(error: RedisError, setting: str) -> CommandError:
+def _as_command_error(error: RedisError, setting: str) -> ServerUnavailable:
     if isinstance(error, RedisConnectionError | RedisTimeoutError):
-        return CommandError(f"Redis can't be reached: {error}", f"Check that it runs, and that {setting} names it.")
+        return ServerUnavailable(
+            f"Redis can't be reached: {error}", f"Check that it runs, and that {setting} names it."
+        )
     if isinstance(error, ResponseError):
-        return CommandError(
+        return ServerUnavailable(
             f"Redis refused a command ({error_code(error)}).",
             f"Check that {setting} names the Redis that the workers use.",
         )
-    return CommandError(
+    return ServerUnavailable(
         f"The server did not answer like Redis ({type(error).__name__}).",
         f"Check that {setting} names the right host and port.",
     )

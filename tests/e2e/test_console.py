@@ -101,7 +101,7 @@ def test_biz_extra_data_is_shown_only_with_reveal(stack: Stack, redis: "Redis", 
 def test_an_unknown_case_exits_with_3(faceid: Faceid) -> None:
     ran = faceid("case", "1795334000,nobody")
 
-    assert (ran.code, ran.out) == (3, "")
+    assert (ran.code, ran.out) == (1, "")
     assert "has no case 1795334000,nobody" in ran.err
 
 
@@ -221,7 +221,7 @@ def test_tailing_follows_new_decisions_until_it_is_interrupted(stack: Stack, red
 @pytest.mark.parametrize(
     ("url", "code", "said"),
     [
-        ("amqp://user:private@127.0.0.1:9//", 1, "nothing listens there"),
+        ("amqp://user:private@127.0.0.1:9//", 3, "nothing listens there"),
         ("stock+redis://:private@127.0.0.1:9/0", 2, "would consume them"),
     ],
 )

@@ -32,10 +32,10 @@ def test_lines_are_never_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
     ("error", "code"),
     [
         (CommandError("broken"), 1),
-        (NotFound("nothing"), 3),
+        (NotFound("nothing"), 1),
         (SettingsError(["FACEID_LISTEN: no port"]), 2),
         (PolicyError(["version: missing"]), 2),
-        (NotStored("TimeoutError"), 1),
+        (NotStored("TimeoutError"), 3),
     ],
 )
 def test_a_known_error_is_printed_and_has_an_exit_code(
