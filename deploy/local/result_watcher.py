@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Any, Final, Protocol
 
+from redis import Redis
 from redis import asyncio as redis_asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
@@ -26,7 +27,7 @@ RETRY_PAUSE: Final = 0.25
 
 
 class ResultWatcher(Protocol):
-    """Collects the decisions that are published while it watches."""
+    """Collects the decisions that are published after it was made."""
 
     received: list[ReceivedDecision]
 
@@ -58,15 +59,16 @@ class StreamsWatcher:
     """Reads the stream outside its consumer groups."""
 
     def __init__(self, redis_url: str, queue: str) -> None:
+        """Decisions published from now on are collected. Raises `redis.RedisError`."""
+        with Redis.from_url(redis_url) as redis:
+            newest: Any = redis.xrevrange(queue, count=1)
+        self._after = newest[0][0].decode() if newest else "0-0"
         self._redis = _open(redis_url)
         self._queue = queue
-        self._after = ""
         self.received: list[ReceivedDecision] = []
 
     async def watch(self) -> None:
         """Collect decisions until cancelled."""
-        newest: Any = await self._redis.xrevrange(self._queue, count=1)
-        self._after = newest[0][0].decode() if newest else "0-0"
         while True:
             streams: Any = await self._redis.xread({self._queue: self._after}, count=500)
             for _, entries in streams or ():
@@ -84,20 +86,22 @@ class ListWatcher:
     """Reads the list in which kombu's own Redis transport keeps a queue. The newest message is the first."""
 
     def __init__(self, redis_url: str, queue: str) -> None:
+        """Decisions published from now on are collected. Raises `redis.RedisError`."""
+        with Redis.from_url(redis_url) as redis:
+            self._seen = redis.llen(queue)
         self._redis = _open(redis_url)
         self._queue = queue
         self.received: list[ReceivedDecision] = []
 
     async def watch(self) -> None:
         """Collect decisions until cancelled. Misses decisions if a consumer takes them."""
-        seen = int(await self._redis.llen(self._queue))
         while True:
             count = int(await self._redis.llen(self._queue))
-            found = await self._redis.lrange(self._queue, -count, -seen - 1) if count > seen else []
+            found = await self._redis.lrange(self._queue, -count, -self._seen - 1) if count > self._seen else []
             for raw in reversed(found):
                 message = json.loads(raw)
                 _add(self.received, base64.b64decode(message["body"]), time.time())
-            seen += len(found)
+            self._seen += len(found)
             await asyncio.sleep(POLL_INTERVAL)
 
     async def close(self) -> None:

@@ -68,8 +68,14 @@ async def play(stack: Stack) -> Run:
     forged = sum(one.session.faults.forged is not None for one in played)
     with open_redis(stack.redis_url) as redis:
         unverified = MessageSet(redis, "faceid", "unverified")
+
+        def is_complete() -> bool:
+            if following.done():
+                following.result()  # raises what has ended it
+            return wanted <= {one.decision.biz_id for one in watcher.received} and len(unverified) >= forged
+
         await eventually(
-            lambda: wanted <= {one.decision.biz_id for one in watcher.received} and len(unverified) >= forged,
+            is_complete,
             LONGEST,
             what="every decision",
             of=stack.programs,
