@@ -30,7 +30,6 @@ def ignore(_: RoundProgress) -> None:
 
 @pytest.mark.server
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("faults", "engine"),
     [

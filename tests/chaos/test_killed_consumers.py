@@ -18,7 +18,7 @@ from tests.support.result_makers import DECISIONS, decision, publish
 from tests.support.result_readers import dead_letters
 from tests.support.waiting import LIMIT, until
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.server
 
 KILLS = 20
 DECISIONS_A_KILL = 100

@@ -15,7 +15,7 @@ from tests.support.load import bodies, decisions, post_all, signed
 from tests.support.redis_clients import open_redis
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.server
 LEASE = 1.0
 NEIGHBOURS = 40
 DEATHS = 5

@@ -18,7 +18,6 @@ from shared.events.cloudevent import from_event, to_message
 from tests.support.npm import NODE
 from tests.support.redis_clients import open_redis
 
-pytestmark = pytest.mark.timeout(300)  # the packages are brought from npm, once
 DOCUMENT: Final[dict[str, Any]] = json.loads((FOLDER / "asyncapi.json").read_text())
 GOLDEN: Final = {name: body for name, body in committed().items() if name.startswith("golden/")}
 MESSAGES: Final[dict[str, Any]] = DOCUMENT["components"]["messages"]

@@ -230,7 +230,6 @@ def test_a_large_batch_to_a_hanging_broker_times_out(hasty: Publisher, killable_
     until(lambda: _stored(hasty, b"after"))
 
 
-@pytest.mark.timeout(240)
 def test_confirmed_messages_survive_a_kill_of_the_broker(killable_rabbit: RabbitServer, killable_url: str) -> None:
     """Batches are published while the node is killed and started again."""
     stored, numbers, done = set[bytes](), count(), threading.Event()

@@ -383,7 +383,6 @@ def test_a_memory_alarm_blocks_publishing_but_not_acknowledging(
     assert place.take(CALLBACKS) == []
 
 
-@pytest.mark.timeout(240)
 def test_a_kill_of_the_broker_under_load_loses_nothing(killable_place: Place, killable_rabbit: RabbitServer) -> None:
     """Messages are published and moved all the while. Every confirmed message is moved in the end."""
     place = killable_place

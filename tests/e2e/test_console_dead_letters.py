@@ -449,7 +449,6 @@ def test_without_redis_one_line_says_what_is_wrong_and_one_what_to_do(words: tup
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_many_dead_letters_are_listed_filtered_and_replayed_in_little_memory(redis: Redis, faceid: Faceid) -> None:
     for start in range(0, MANY, 1000):
         put(redis, *(_usual(number) for number in range(start, start + 1000)))

@@ -19,11 +19,11 @@ from shared.events.decision import Decision
 from shared.ledger.message_set import MessageSet
 from tests.support.redis_clients import open_redis
 from tests.support.stacks import new_stack
-from tests.support.waiting import eventually
+from tests.support.waiting import LIMIT, eventually
 
 pytestmark = pytest.mark.server
 SESSIONS = int(os.environ.get("FACEID_TEST_SESSIONS", "100"))
-LONGEST = 90 + SESSIONS / 5
+LONGEST = LIMIT + SESSIONS / 5
 """Seconds that one engine may take on a busy machine."""
 SETTLE = 0.5
 """Seconds in which a second decision would come."""

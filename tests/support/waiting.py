@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
-LIMIT = 90.0
-"""Seconds. Below the limit of pytest-timeout (120), so that a test fails with a reason."""
+LIMIT = 240.0
+"""Seconds. Below the limit of pytest-timeout (600), so that a test fails with a reason."""
 PAUSE = 0.01
 TAIL = 4000
 """Characters of a dead process's output that are shown."""
