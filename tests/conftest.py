@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 from deploy.local.ports import SERVER_PORTS, use_ports
 from deploy.local.rabbit_server import NoRabbit, RabbitServer
 from tests.support import npm
-from tests.support.leaks import in_logs
+from tests.support.leaks import leaks_in_logs
 from tests.support.redis_clients import open_redis
 from tests.support.servers import RedisServer, find_server
 
@@ -57,7 +57,7 @@ def _loggers_follow_their_configuration() -> Iterator[None]:
 def _no_log_of_any_test_holds_a_secret(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Search the logs of all processes that tests have started, at the end of the run."""
     yield
-    assert in_logs(tmp_path_factory.getbasetemp()) == []
+    assert leaks_in_logs(tmp_path_factory.getbasetemp()) == []
 
 
 def started(server: RedisServer | None = None) -> RedisServer:

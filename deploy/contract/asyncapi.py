@@ -31,8 +31,8 @@ _INFO: Final = {
     "title": "FaceID decisions",
     "version": "1.0.0",
     "description": (
-        "The results of the FaceID callback pipeline: one decision for every verification, and alerts that a person"
-        " has to know about. Each is a CloudEvent 1.0 in structured JSON mode.\n\n"
+        "The results of the FaceID callback pipeline: one decision for every verification, and alerts for the"
+        " operator. Each is a CloudEvent 1.0 in structured JSON mode.\n\n"
         "Delivery is at least once. A repeat has the same id: drop an event whose id you have handled."
         " Ignore unknown members: v1 may get new ones.\n\n"
         "All names begin with the prefix in the settings of the pipeline, here its default, `faceid`."
@@ -127,7 +127,7 @@ def _topic(noun: str, last: str, values: list[str]) -> dict[str, Any]:
         "description": f"The routing keys on RabbitMQ. Bind your own queue to get some of the {noun}s.",
         "servers": [{"$ref": "#/servers/rabbitmq"}],
         "parameters": {
-            "account": {"description": f"The account; `{NO_ACCOUNT}` for none.", "examples": ["default"]},
+            "account": {"description": f"The account. `{NO_ACCOUNT}`: the {noun} has none.", "examples": ["default"]},
             last: {"description": f"The {last} of the {noun}.", "enum": values},
         },
         "messages": {noun: {"$ref": f"#/components/messages/{noun}"}},

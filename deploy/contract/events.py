@@ -17,15 +17,15 @@ class DecisionEvent(BaseModel):
 
     specversion: Literal["1.0"]
     id: EventId
-    """The same each time that this revision is sent: drop an event whose id you have handled."""
+    """The event id. It is the same each time that this revision is sent: drop an event whose id you have handled."""
     type: Literal["faceid.decision.v1"]
-    """An incompatible schema gets another type."""
+    """The event type. An incompatible schema gets another type."""
     source: Annotated[str, schema_keywords(pattern=f"^faceid/{_ACCOUNT}$")]
     """`faceid/` and the account."""
     subject: BizId
     """The biz_id."""
     time: Timestamp
-    """When it was decided."""
+    """When the decision was made."""
     datacontenttype: Literal["application/json"]
     dataschema: Literal["urn:faceid:decision:v1"]
     """The `$id` of the schema of `data`."""
@@ -39,11 +39,11 @@ class AlertEvent(BaseModel):
 
     specversion: Literal["1.0"]
     id: EventId
-    """The same each time that this alert is sent: drop an event whose id you have handled."""
+    """The event id. It is the same each time that this alert is sent: drop an event whose id you have handled."""
     type: Literal["faceid.alert.v1"]
-    """An incompatible schema gets another type."""
+    """The event type. An incompatible schema gets another type."""
     source: Annotated[str, schema_keywords(pattern=f"^faceid(/{_ACCOUNT})?$")]
-    """`faceid/` and the account. `faceid` alone: the alert is about the whole pipeline."""
+    """`faceid/` and the account. Only `faceid`: the alert is about the whole pipeline."""
     subject: BizId = Field(default_factory=str)
     """The biz_id. Absent: the alert is not about a single case."""
     time: Timestamp

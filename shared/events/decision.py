@@ -140,7 +140,7 @@ class Face:
     """One face comparison. Confidence and thresholds are 0 to 100."""
 
     ref: str
-    """`result_ref1`, `result_ref2`, ..."""
+    """The name of the comparison: `result_ref1`, `result_ref2`, ..."""
     confidence: Percent | None
     """Null: not in the evidence."""
     thresholds: dict[str, Percent]
@@ -160,7 +160,7 @@ class Decision(BaseModel):
     biz_no: str | None
     """The customer's own id of the verification, given to get_token. Null: not known."""
     biz_extra_data: str | None = Field(repr=False)
-    """Text that the customer gave to get_token to get back. It may be personal data. Null: not known."""
+    """Text that the customer gave to get_token, unchanged. It may be personal data. Null: not known."""
     account: AccountName
     """Name of the FaceID account in the settings of the pipeline."""
     outcome: Outcome
@@ -170,7 +170,7 @@ class Decision(BaseModel):
     reconciled: bool
     """Whether the decision is based on GetResult's answer."""
     channels: tuple[Literal["notify", "return"], ...]
-    """The channels on which callbacks of this verification had arrived."""
+    """The channels on which callbacks of this verification had arrived when the decision was made."""
     revision: int = Field(ge=1)
     """1 for the first decision on a biz_id. The decision with the highest revision is in force."""
     supersedes: EventId | None
@@ -184,7 +184,7 @@ class Decision(BaseModel):
     faces: tuple[Face, ...]
     """Every face comparison in the evidence. Empty: none was made."""
     received_at: Timestamp
-    """When the callback that led to this decision was received."""
+    """When the callback that caused this decision was received."""
     decided_at: Timestamp
     """When the decision was made."""
 

@@ -59,7 +59,7 @@ def start_worker(url: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", "tests.chaos.stream_worker", url, "q", "out", str(LEASE)])
 
 
-def test_killed_workers_lose_and_double_nothing(redis_url: str) -> None:
+def test_killed_workers_lose_and_double_no_message(redis_url: str) -> None:
     count, kills, dice = 3_000, 3, random.Random(7)
     with connect(redis_url) as connection, open_redis(redis_url) as redis, workers(redis_url, 2) as running:
         for kill in range(kills):
@@ -145,7 +145,7 @@ def move_despite(
     return published
 
 
-def test_cut_connections_and_lost_replies_lose_and_double_nothing(redis_server: RedisServer, redis_url: str) -> None:
+def test_cut_connections_and_lost_replies_lose_and_double_no_message(redis_server: RedisServer, redis_url: str) -> None:
     with (
         Proxy(redis_server.port) as proxy,
         redis_server.client() as redis,
@@ -158,7 +158,7 @@ def test_cut_connections_and_lost_replies_lose_and_double_nothing(redis_server: 
     assert consumer.channel.qos.held() == []
 
 
-def test_connections_killed_by_the_server_lose_and_double_nothing(redis_server: RedisServer, redis_url: str) -> None:
+def test_connections_killed_by_the_server_lose_and_double_no_message(redis_server: RedisServer, redis_url: str) -> None:
     with (
         redis_server.client() as redis,
         redis_server.client() as killer,
@@ -169,7 +169,7 @@ def test_connections_killed_by_the_server_lose_and_double_nothing(redis_server: 
         assert_all_moved_once(redis, count, f"{ERRORS} connections killed")
 
 
-def test_a_killed_server_loses_and_doubles_nothing(private_server: RedisServer) -> None:
+def test_a_killed_server_loses_and_doubles_no_message(private_server: RedisServer) -> None:
     count, kills = 3_000, 3
     with (
         connect(private_server.url) as connection,
@@ -186,7 +186,9 @@ def test_a_killed_server_loses_and_doubles_nothing(private_server: RedisServer) 
             assert_all_moved_once(redis, count, f"{kills} kill -9 of the server")
 
 
-def test_a_silent_server_is_given_up_and_found_again(private_server: RedisServer) -> None:
+def test_a_hanging_server_causes_a_connection_error_and_consuming_continues_after_it(
+    private_server: RedisServer,
+) -> None:
     with (
         connect(private_server.url, socket_timeout=SOCKET_TIMEOUT) as connection,
         reader(private_server.url, "q", socket_timeout=SOCKET_TIMEOUT) as consumer,
@@ -202,7 +204,7 @@ def test_a_silent_server_is_given_up_and_found_again(private_server: RedisServer
         consumer.drain_until(lambda: 2 in consumer.bodies)
 
 
-def test_a_stopped_worker_past_its_lease_moves_nothing(redis_url: str) -> None:
+def test_a_worker_stopped_beyond_its_lease_moves_no_message(redis_url: str) -> None:
     script = """
 import sys
 from shared.streams import Move
@@ -261,7 +263,7 @@ with connect(sys.argv[1]) as connection:
         assert redis.xinfo_consumers("q", "kombu") == []
 
 
-def test_a_full_server_refuses_publications_and_is_drained_all_the_same(private_server: RedisServer) -> None:
+def test_a_full_server_refuses_publishing_but_not_consuming(private_server: RedisServer) -> None:
     count = 400
     with (
         private_server.client() as redis,
@@ -284,7 +286,9 @@ def test_a_full_server_refuses_publications_and_is_drained_all_the_same(private_
         assert silent.channel.move([Move(tag) for tag in silent.tags]) == [False] * 10
 
 
-def test_a_failover_behind_one_address_is_followed(private_server: RedisServer, redis_server: RedisServer) -> None:
+def test_clients_reconnect_to_the_new_primary_after_a_failover_behind_one_address(
+    private_server: RedisServer, redis_server: RedisServer
+) -> None:
     """The demoted primary keeps its connections open and answers READONLY on them for ever."""
     with (
         private_server.client() as primary,

@@ -32,7 +32,7 @@ LENIENT = 'version = "lenient-1"\n[faces]\napprove_rate = "1e-3"\nreview_rate = 
 
 
 def accounts_file(folder: Path, base_url: str) -> Path:
-    """North reconciles always, south never. East has a wrong base URL."""
+    """Write the accounts file: north always reconciles, south never, and east has a wrong base URL."""
     (folder / "lenient.toml").write_text(LENIENT)
     tables = {
         "north": {"base_url": base_url, "api_secrets": SECRETS["north"]},
@@ -84,7 +84,7 @@ def send(stack: Stack, account: str, body: bytes) -> int:
     return asyncio.run(send())
 
 
-def verified(stack: Stack, account: str) -> Token:
+def verify_user(stack: Stack, account: str) -> Token:
     """Play one verification of this account. Returns its token."""
     order = {
         "api_key": KEYS[account],
@@ -113,17 +113,19 @@ def decided(stack: Stack, redis: "Redis", biz_id: str) -> dict[str, Any]:
 
 
 def payload(name: str, number: int) -> dict[str, Any]:
+    """The callback vector `name` with the biz_id of case `number`."""
     made = copy.deepcopy(CALLBACKS[name])
     made["biz_info"]["biz_id"] = biz_id(number)
     return made
 
 
 def stored(redis: "Redis", name: Any, account: str) -> list[StoredMessage]:
+    """The messages of this account in the message set `name`."""
     return [item for item in MessageSet(redis, "faceid", name) if item.account == account]
 
 
 def test_each_account_reads_results_with_its_own_key_and_secret(stack: Stack, redis: "Redis") -> None:
-    decision = decided(stack, redis, verified(stack, "north").biz_id)
+    decision = decided(stack, redis, verify_user(stack, "north").biz_id)
     assert (decision["account"], decision["outcome"], decision["reconciled"]) == ("north", "APPROVED", True)
 
 
@@ -158,9 +160,9 @@ def test_the_same_biz_id_is_a_separate_case_for_each_account(stack: Stack, redis
 
 
 def test_a_wrong_base_url_pauses_only_its_own_account(stack: Stack, redis: "Redis") -> None:
-    waiting = [verified(stack, "east").biz_id for _ in range(4)]
+    waiting = [verify_user(stack, "east").biz_id for _ in range(4)]
     until(lambda: bool(alerts(redis)), what="the alert", of=stack.programs)
-    other = decided(stack, redis, verified(stack, "north").biz_id)
+    other = decided(stack, redis, verify_user(stack, "north").biz_id)
     (alert,) = alerts(redis)
     assert (alert.kind, alert.account, alert.detail) == ("breaker_opened", "east", {"cause": "API_NOT_FOUND"})
     assert other["outcome"] == "APPROVED"
@@ -199,7 +201,7 @@ def test_an_account_unknown_to_the_worker_makes_a_dead_letter(stack: Stack, redi
     publisher.publish([envelope.to_message("faceid.callbacks")])
     publisher.close()
     until(lambda: bool(stored(redis, "dead", "west")), what="the dead letter", of=stack.programs)
-    (letter,) = stored(redis, "dead", "west")
-    assert (letter.stage, letter.reason, letter.id) == ("verify", "unknown_account", envelope.id)
-    assert letter.message is not None
-    assert letter.message.body == envelope.body
+    (dead_letter,) = stored(redis, "dead", "west")
+    assert (dead_letter.stage, dead_letter.reason, dead_letter.id) == ("verify", "unknown_account", envelope.id)
+    assert dead_letter.message is not None
+    assert dead_letter.message.body == envelope.body

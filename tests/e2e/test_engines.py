@@ -1,4 +1,4 @@
-"""The same sessions get the same decisions on every engine. `make engines` plays 2,000 of them."""
+"""The same sessions get the same decisions on every engine. `make engines` plays 2,000 sessions."""
 
 import asyncio
 import json
@@ -23,25 +23,25 @@ from tests.support.waiting import LIMIT, eventually
 
 pytestmark = pytest.mark.server
 SESSIONS = int(os.environ.get("FACEID_TEST_SESSIONS", "100"))
-LONGEST = LIMIT + SESSIONS / 5
+TIME_LIMIT = LIMIT + SESSIONS / 5
 """Seconds that one engine may take on a busy machine."""
-SETTLE = 0.5
-"""Seconds in which a second decision would come."""
+EXTRA_SECONDS = 0.5
+"""Wait after the last decision, in which a wrong second decision would arrive."""
 SETTINGS = {
     "FACEID_READ_SPACING_SECONDS": "0.5,1",
     "FACEID_HINT_DELAY_SECONDS": "1",
     "FACEID_TOKEN_LIFE_SECONDS": "30",
 }
-OF_THE_RUN = {"biz_id", "received_at", "decided_at", "channels", "supersedes"}
-"""Fields that differ between runs: ids, times, and the channels heard from by then."""
+RUN_FIELDS = {"biz_id", "received_at", "decided_at", "channels", "supersedes"}
+"""Fields that differ between runs: ids, times, and the channels on which callbacks had arrived."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """The decisions on one choice of engines."""
+    """The decisions of one run on one choice of engines."""
 
     decisions: dict[int, list[str]]
-    """By the session's number, each decision without `OF_THE_RUN`."""
+    """The decisions by the number of their session, without `RUN_FIELDS`."""
     twice: int
     """Sessions with two decisions of the same revision."""
     repeats: int
@@ -56,7 +56,7 @@ class Run:
 
 
 async def play(stack: Stack) -> Run:
-    """Play the sessions and note every decision as it comes."""
+    """Play the sessions and read every decision from the results queue."""
     watcher, player, started = (
         open_watcher(stack.results_url, "faceid"),
         SessionRunner(stack, at_once=24),
@@ -71,24 +71,24 @@ async def play(stack: Stack) -> Run:
 
         def is_complete() -> bool:
             if following.done():
-                following.result()  # raises what has ended it
+                following.result()  # raises the error that ended it
             return wanted <= {one.decision.biz_id for one in watcher.received} and len(unverified) >= forged
 
         await eventually(
             is_complete,
-            LONGEST,
+            TIME_LIMIT,
             what="every decision",
             of=stack.programs,
         )
         seconds = time.monotonic() - started
-        await asyncio.sleep(SETTLE)
+        await asyncio.sleep(EXTRA_SECONDS)
         following.cancel()
         await watcher.close()
         decided = [one.decision for one in watcher.received]
-        return counted(played, decided, len(unverified), await player.max_reads(), seconds)
+        return summary(played, decided, len(unverified), await player.max_reads(), seconds)
 
 
-def counted(
+def summary(
     played: Sequence[FinishedSession], decided: Sequence[Decision], unverified: int, reads: int, seconds: float
 ) -> Run:
     numbers = {one.biz_id: one.number for one in played}
@@ -102,8 +102,7 @@ def counted(
 
 def evidence(decision: Decision) -> str:
     """The decision without the fields that differ between runs."""
-    told = decision.model_dump(mode="json", exclude=OF_THE_RUN | {"biz_no"})
-    return json.dumps(told, sort_keys=True)
+    return json.dumps(decision.model_dump(mode="json", exclude=RUN_FIELDS | {"biz_no"}), sort_keys=True)
 
 
 def run_on(folder: Path, broker_url: str = "", results_url: str = "") -> Run:
@@ -114,11 +113,11 @@ def run_on(folder: Path, broker_url: str = "", results_url: str = "") -> Run:
 
 @pytest.fixture(scope="module")
 def on_redis(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Queues and results on the ledger's Redis: what the others are compared with."""
+    """Queues and results on the ledger's Redis. The other runs are compared with this one."""
     return run_on(tmp_path_factory.mktemp("engines") / "redis")
 
 
-@pytest.mark.timeout(60 + 2 * LONGEST)
+@pytest.mark.timeout(60 + 2 * TIME_LIMIT)
 @pytest.mark.parametrize("broker", ["redis", "rabbit"])
 @pytest.mark.parametrize("results", ["redis", "rabbit"])
 def test_the_same_sessions_get_the_same_decisions_on_every_engine(

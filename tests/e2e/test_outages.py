@@ -14,7 +14,7 @@ import pytest
 from deploy.local.rabbit_server import RabbitServer
 from deploy.local.stack import Stack
 from deploy.simulator.driver.browser import http_client
-from tests.support.load import bodies, decisions, post_all, timeless
+from tests.support.load import bodies, decisions, post_all, without_times
 from tests.support.queues import Queues, is_idle, queues_of
 from tests.support.redis_clients import open_redis
 from tests.support.stacks import new_stack
@@ -107,7 +107,7 @@ def test_two_killed_workers_lose_and_double_nothing(start_stack: MakeStack, engi
             what="every decision",
             of=stack.programs,
         )
-        made = [timeless(decision) for decision in queues.decisions()]
+        made = [without_times(decision) for decision in queues.decisions()]
         dead = redis.zcard("faceid:dead")
 
     repeated = len(made) - len(set(made))

@@ -17,7 +17,7 @@ from deploy.local.sessions import Session
 from deploy.local.stack import Stack
 from deploy.simulator.driver.browser import http_client
 from deploy.simulator.model.faults import Faults, ResultFault
-from tests.support.load import CALLBACKS, SIGNATURES, alerts, bodies, decisions, post_all, signed, timeless
+from tests.support.load import CALLBACKS, SIGNATURES, alerts, bodies, decisions, post_all, signed, without_times
 from tests.support.queues import Queues, is_idle, queues_of
 from tests.support.redis_clients import open_redis
 from tests.support.stacks import new_stack
@@ -148,7 +148,7 @@ def decided(stack: Stack, load: list[bytes]) -> list[str]:
             what="every decision",
             of=stack.programs,
         )
-        return sorted({timeless(decision) for decision in queues.decisions()})
+        return sorted({without_times(decision) for decision in queues.decisions()})
 
 
 def cases_of(queues: Queues) -> set[str]:

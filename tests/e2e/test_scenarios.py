@@ -1,4 +1,4 @@
-"""Every end of a verification at FaceID and every fault of its callbacks, played from end to end."""
+"""Every scenario of the simulator and every callback fault, from the callback to the decision."""
 
 import asyncio
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Case:
-    """What is played, and the expected result. An empty `outcome` means that there is no decision."""
+    """A session and its expected result. An empty `outcome` means that no decision is expected."""
 
     scenario: str
     outcome: str = "APPROVED"
@@ -98,24 +98,24 @@ CASES = BY_SCENARIO | BY_FAULT
 
 
 @dataclass(frozen=True)
-class Ended:
-    """What one session led to."""
+class Result:
+    """The decisions and alerts of one session."""
 
     decisions: list[dict[str, Any]]
     alerts: list[str]
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]]:
-    """Play all sessions at once and wait for the end."""
+def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Result]]:
+    """Play all sessions at once and wait until all are decided."""
     with (
         new_stack(tmp_path_factory.mktemp("scenarios"), worker_stages=((),), settings=SETTINGS).running() as stack,
         open_redis(stack.redis_url) as redis,
     ):
         played = asyncio.run(play(stack))
-        due = sum(bool(case.outcome) for case in CASES.values())
-        until(lambda: len(decisions(redis)) >= due and is_idle(redis), what="the end", of=stack.programs)
-        yield {name: found(redis, one.biz_id) for name, one in played.items()}
+        expected = sum(bool(case.outcome) for case in CASES.values())
+        until(lambda: len(decisions(redis)) >= expected and is_idle(redis), what="every decision", of=stack.programs)
+        yield {name: result(redis, one.biz_id) for name, one in played.items()}
 
 
 async def play(stack: Stack) -> dict[str, FinishedSession]:
@@ -127,20 +127,20 @@ async def play(stack: Stack) -> dict[str, FinishedSession]:
     return dict(await asyncio.gather(*(one(name, case) for name, case in CASES.items())))
 
 
-def found(redis: "Redis", biz_id: str) -> Ended:
-    return Ended(decisions(redis, biz_id), [alert.kind for alert in alerts(redis) if alert.biz_id == biz_id])
+def result(redis: "Redis", biz_id: str) -> Result:
+    return Result(decisions(redis, biz_id), [alert.kind for alert in alerts(redis) if alert.biz_id == biz_id])
 
 
-def test_every_scenario_and_every_fault_of_a_callback_is_played() -> None:
+def test_every_scenario_and_every_callback_fault_has_a_case() -> None:
     assert set(BY_SCENARIO) == set(SCENARIOS)
     played = {name for case in BY_FAULT.values() for name in case.faults.model_fields_set}
     assert played == set(Faults.model_fields) - {"get_result"}
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_session_is_decided_once_with_its_outcome(name: str, ended: dict[str, Ended]) -> None:
-    case, end = CASES[name], ended[name]
-    made = [(one["outcome"], tuple(reason["code"] for reason in one["reasons"])) for one in end.decisions]
+def test_each_session_is_decided_once_with_its_outcome(name: str, results: dict[str, Result]) -> None:
+    case, found = CASES[name], results[name]
+    made = [(one["outcome"], tuple(reason["code"] for reason in one["reasons"])) for one in found.decisions]
     assert made == ([(case.outcome, case.reasons)] if case.outcome else [])
-    assert all(one["reconciled"] for one in end.decisions)
-    assert tuple(end.alerts) == case.alerts
+    assert all(one["reconciled"] for one in found.decisions)
+    assert tuple(found.alerts) == case.alerts

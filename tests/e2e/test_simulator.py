@@ -35,6 +35,7 @@ async def world() -> AsyncIterator[World]:
 
 
 async def refusal(world: World, **fields: str) -> str:
+    """The error message of a get_token that is refused."""
     with pytest.raises(TokenRefused) as caught:
         await world.token(**fields)
     return str(caught.value)
@@ -57,7 +58,7 @@ async def test_get_token_answers_with_the_documented_fields(world: World) -> Non
 
 
 @pytest.mark.parametrize(("image", "missing"), [(b"\xff\xd8\xff jpeg", False), (b"", True)])
-async def test_get_token_takes_multipart_with_an_uploaded_photo(world: World, image: bytes, missing: bool) -> None:
+async def test_get_token_accepts_multipart_with_an_uploaded_photo(world: World, image: bytes, missing: bool) -> None:
     form = FormBuilder()
     for name, value in world.order().items():
         if name != "image_ref1":
@@ -71,7 +72,7 @@ async def test_get_token_takes_multipart_with_an_uploaded_photo(world: World, im
 
 
 @pytest.mark.parametrize("name", ["api_key", "api_secret", *REQUIRED, *REQUIRED_TO_COMPARE])
-async def test_a_required_argument_that_is_not_there_is_named(world: World, name: str) -> None:
+async def test_get_token_names_a_missing_required_argument(world: World, name: str) -> None:
     order = world.order()
     del order[name]
     with pytest.raises(TokenRefused, match=f"^MISSING_ARGUMENTS: {name}$"):
@@ -79,7 +80,7 @@ async def test_a_required_argument_that_is_not_there_is_named(world: World, name
 
 
 @pytest.mark.parametrize(("name", "limit"), [("biz_no", 128), ("biz_extra_data", 4096), ("web_title", 32)])
-async def test_get_token_refuses_what_is_too_long(world: World, name: str, limit: int) -> None:
+async def test_get_token_refuses_a_value_that_is_too_long(world: World, name: str, limit: int) -> None:
     assert await refusal(world, **{name: "王" * (limit // 3 + 1)}) == f"BAD_ARGUMENTS:{name}"
 
 
@@ -93,7 +94,7 @@ async def test_a_wrong_key_or_secret_is_an_authentication_error(world: World, fi
     assert await refusal(world, **fields) == "AUTHENTICATION_ERROR"
 
 
-async def test_callbacks_go_to_the_vendors_five_ports_only() -> None:
+async def test_get_token_refuses_a_callback_url_on_another_port() -> None:
     async with simulated(any_port=False) as strict:
         assert await refusal(strict) == "BAD_ARGUMENTS:notify_url"
         assert await strict.token(notify_url="http://127.0.0.1:8028/notify")
@@ -109,18 +110,16 @@ async def test_a_broken_multipart_form_is_a_bad_argument(world: World) -> None:
     ("method", "path"),
     [("GET", "/nothing"), ("POST", "/nothing"), ("GET", "/get_token"), ("POST", "/get_result"), ("GET", "/../v9/do")],
 )
-async def test_any_other_call_is_not_found(world: World, method: str, path: str) -> None:
+async def test_an_unknown_path_or_method_is_not_found(world: World, method: str, path: str) -> None:
     answer = await world.http.request(method, world.base + path).build().send()
     assert (answer.status, json.loads(await answer.text())["error_message"]) == (404, "API_NOT_FOUND")
 
 
-# the user
+# users and callbacks
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-async def test_every_scenario_is_notified_and_returned_with_its_status_and_a_right_signature(
-    world: World, name: str
-) -> None:
+async def test_every_scenario_sends_signed_callbacks_with_its_status(world: World, name: str) -> None:
     token, visit = await world.verify(name)
     scenario = SCENARIOS[name]
     notified = [arrival.data["status"] for arrival in world.customer.on("notify")]
@@ -131,7 +130,7 @@ async def test_every_scenario_is_notified_and_returned_with_its_status_and_a_rig
     assert visit.returned == ("POST" if scenario.returns else None)
 
 
-async def test_both_channels_carry_the_same_bytes_as_json_dumps_and_urlencode_print_them(world: World) -> None:
+async def test_both_channels_send_the_same_bytes_formatted_by_json_dumps_and_urlencode(world: World) -> None:
     await world.verify("pass", biz_extra_data='é+&=% "<x>"')
     notify, back = world.customer.arrivals
     assert notify.body == back.body
@@ -141,7 +140,7 @@ async def test_both_channels_carry_the_same_bytes_as_json_dumps_and_urlencode_pr
     assert notify.data["biz_info"]["biz_extra_data"] == 'é+&=% "<x>"'
 
 
-async def test_a_get_return_brings_the_biz_id_alone(world: World) -> None:
+async def test_a_get_return_has_only_the_biz_id(world: World) -> None:
     token, visit = await world.verify(
         action_http_method="GET", return_url=f"{world.customer.url}/return?order=7&lang=en#done"
     )
@@ -151,19 +150,19 @@ async def test_a_get_return_brings_the_biz_id_alone(world: World) -> None:
     assert back.query == f"order=7&lang=en&biz_id={token.biz_id.replace(',', '%2C')}"
 
 
-async def test_a_get_return_may_keep_the_comma() -> None:
+async def test_a_get_return_can_leave_the_comma_unescaped() -> None:
     async with simulated(raw_comma=True) as world:
         token, _ = await world.verify(action_http_method="GET")
         assert world.customer.on("return")[0].query == f"biz_id={token.biz_id}"
 
 
-async def test_the_users_way_on_is_told_to_the_browser(world: World) -> None:
+async def test_the_browser_gets_the_redirect_of_the_customer(world: World) -> None:
     _, visit = await world.verify()
     assert (visit.return_status, visit.location) == (303, "/done")
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
-async def test_a_customer_who_is_down_leaves_the_browser_without_an_answer(world: World, method: str) -> None:
+async def test_the_browser_gets_no_answer_when_the_customer_is_down(world: World, method: str) -> None:
     _, visit = await world.verify(action_http_method=method, return_url="http://127.0.0.1:1/return")
     assert (visit.returned, visit.return_status) == (method, None)
 
@@ -190,13 +189,13 @@ async def test_a_token_expires() -> None:
         assert world.customer.arrivals == []
 
 
-async def test_a_user_nobody_knows_does_not_use_up_the_token(world: World) -> None:
+async def test_an_unknown_scenario_does_not_use_up_the_token(world: World) -> None:
     token = await world.token()
-    assert (await world.browser.verify(token.token, "nobody")).page_status == 400
+    assert (await world.browser.verify(token.token, "unknown")).page_status == 400
     assert (await world.browser.verify(token.token, "pass")).returned == "POST"
 
 
-async def test_a_scenario_can_be_assigned_before_the_user_comes(world: World) -> None:
+async def test_a_scenario_can_be_assigned_before_the_user_opens_the_page(world: World) -> None:
     token = await world.token()
     await world.remote.assign(token.biz_id, "cancelled")
     world.customer.arrivals.clear()
@@ -204,7 +203,7 @@ async def test_a_scenario_can_be_assigned_before_the_user_comes(world: World) ->
     assert world.customer.on("return")[0].data["status"] == "CANCELLED"
 
 
-async def test_a_user_who_never_comes_is_a_timeout_without_a_browser() -> None:
+async def test_a_session_that_is_never_opened_times_out_without_a_return() -> None:
     async with simulated(flow_timeout_seconds=0.05) as world:
         token = await world.token()
         await eventually(lambda: world.customer.arrivals != [])
@@ -213,13 +212,13 @@ async def test_a_user_who_never_comes_is_a_timeout_without_a_browser() -> None:
         assert (await world.browser.verify(token.token)).page_status == 400
 
 
-async def test_a_user_who_has_come_is_not_timed_out() -> None:
+async def test_an_opened_session_does_not_time_out() -> None:
     async with simulated(flow_timeout_seconds=2, flow_seconds=2.2) as world:
         await world.verify()
         assert [arrival.data["status"] for arrival in world.customer.on("notify")] == ["OK"]
 
 
-async def test_a_session_can_be_timed_out_at_once_but_only_before_its_user_comes(world: World) -> None:
+async def test_a_session_can_be_timed_out_only_before_it_is_opened(world: World) -> None:
     token = await world.token()
     world.customer.arrivals.clear()
     await world.remote.time_out(token.biz_id)
@@ -228,15 +227,15 @@ async def test_a_session_can_be_timed_out_at_once_but_only_before_its_user_comes
         await world.remote.time_out(token.biz_id)
 
 
-# what goes wrong with callbacks
+# faults of callbacks
 
 
-async def test_a_lost_notify_leaves_the_return_alone(world: World) -> None:
+async def test_a_lost_notify_does_not_affect_the_return(world: World) -> None:
     await world.verify(faults=Faults(lose_notify=True))
     assert world.customer.channels() == ["return"]
 
 
-async def test_a_lost_return_leaves_the_notify_alone(world: World) -> None:
+async def test_a_lost_return_does_not_affect_the_notify(world: World) -> None:
     _, visit = await world.verify(faults=Faults(lose_return=True))
     assert visit.returned is None
     assert world.customer.channels() == ["notify"]
@@ -247,7 +246,7 @@ async def test_a_late_notify_comes_after_the_return(world: World) -> None:
     await eventually(lambda: world.customer.channels() == ["return", "notify"])
 
 
-async def test_a_late_return_holds_the_browser(world: World) -> None:
+async def test_a_late_return_makes_the_browser_wait(world: World) -> None:
     token = await world.token()
     await world.remote.assign(token.biz_id, faults=Faults(return_late_seconds=30))
     world.customer.arrivals.clear()
@@ -258,7 +257,7 @@ async def test_a_late_return_holds_the_browser(world: World) -> None:
     browser.cancel()
 
 
-async def test_a_doubled_notify_comes_twice_with_the_same_bytes(world: World) -> None:
+async def test_a_doubled_notify_is_sent_twice_with_the_same_bytes(world: World) -> None:
     await world.verify(faults=Faults(notify_copies=2))
     first, second, _ = world.customer.arrivals
     assert world.customer.channels() == ["notify", "notify", "return"]
@@ -281,21 +280,21 @@ async def test_raw_utf8_replaces_the_escapes_on_both_channels(world: World) -> N
         assert arrival.is_signed
 
 
-async def test_extra_fields_follow_the_two_that_are_documented(world: World) -> None:
+async def test_extra_fields_follow_the_two_documented_fields(world: World) -> None:
     await world.verify(faults=Faults(extra_fields=(("version", "2"), ("data", "{}"))))
     for arrival in world.customer.arrivals:
         assert [name for name, _ in arrival.fields] == ["data", "sign", "version", "data"]
 
 
 @pytest.mark.parametrize("forged", ["wrong-secret", "altered"])
-async def test_a_forged_notify_claims_a_pass_before_the_true_one(world: World, forged: str) -> None:
+async def test_a_forged_notify_with_a_pass_precedes_the_genuine_one(world: World, forged: str) -> None:
     await world.verify("liveness-fail", Faults.model_validate({"forged": forged}))
-    claimed, true = world.customer.on("notify")
-    assert (claimed.data["liveness_result"]["result"], claimed.is_signed) == ("PASS", False)
-    assert (true.data["liveness_result"]["result"], true.is_signed) == ("FAIL", True)
+    forgery, genuine = world.customer.on("notify")
+    assert (forgery.data["liveness_result"]["result"], forgery.is_signed) == ("PASS", False)
+    assert (genuine.data["liveness_result"]["result"], genuine.is_signed) == ("FAIL", True)
 
 
-async def test_a_second_signed_notify_may_contradict_the_first(world: World) -> None:
+async def test_a_second_signed_notify_can_contradict_the_first(world: World) -> None:
     await world.verify("pass", Faults(then="timeout"))
     assert [arrival.data["status"] for arrival in world.customer.on("notify")] == ["OK", "TIMEOUT"]
     assert all(arrival.is_signed for arrival in world.customer.arrivals)
@@ -308,34 +307,34 @@ async def test_a_notify_that_is_not_accepted_is_posted_again(world: World) -> No
     await eventually(lambda: callbacks_are(world, token.biz_id, [503, 500, 200]))
 
 
-async def test_a_forged_notify_is_posted_once_whatever_it_is_answered(world: World) -> None:
+async def test_a_forged_notify_is_never_posted_again(world: World) -> None:
     world.customer.notify_answers = [400, 503]
     await world.verify(faults=Faults(forged="altered"))
     await eventually(lambda: len(world.customer.on("notify")) == 3)
     assert [arrival.is_signed for arrival in world.customer.on("notify")] == [False, True, True]
 
 
-async def test_a_redirect_is_no_acceptance_and_is_not_followed(world: World) -> None:
+async def test_a_redirected_notify_is_posted_again_and_the_redirect_is_not_followed(world: World) -> None:
     world.customer.notify_answers = [303]
     token, _ = await world.verify()
     await eventually(lambda: callbacks_are(world, token.biz_id, [303, 200]))
     assert set(world.customer.channels()) == {"notify", "return"}
 
 
-async def test_a_notify_is_given_up_after_its_attempts() -> None:
+async def test_a_notify_is_given_up_after_the_last_attempt() -> None:
     async with simulated(notify_retry_seconds=0.01, notify_attempts=2) as world:
         with socket.create_server(("127.0.0.1", 0)) as closed:
-            nobody = f"http://127.0.0.1:{closed.getsockname()[1]}/notify"
-        token, visit = await world.verify(notify_url=nobody)
+            unreachable = f"http://127.0.0.1:{closed.getsockname()[1]}/notify"
+        token, visit = await world.verify(notify_url=unreachable)
         assert visit.returned == "POST"
         await eventually(lambda: callbacks_are(world, token.biz_id, ["refused", "refused"]))
         assert (await world.remote.stats())["callbacks"] == {"notify": 2, "not_accepted": 2}
 
 
-async def test_a_customer_who_never_answers_is_a_timeout() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+async def test_a_notify_without_an_answer_times_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
         async with simulated(notify_timeout_seconds=0.1, notify_attempts=1) as world:
-            token, _ = await world.verify(notify_url=f"http://127.0.0.1:{silent.getsockname()[1]}/notify")
+            token, _ = await world.verify(notify_url=f"http://127.0.0.1:{hanging.getsockname()[1]}/notify")
             await eventually(lambda: callbacks_are(world, token.biz_id, ["timeout"]))
 
 
@@ -343,20 +342,20 @@ async def callbacks_are(world: World, biz_id: str, answers: list[int | str]) -> 
     return [callback["answer"] for callback in (await world.remote.session(biz_id))["callbacks"]] == answers
 
 
-# the control surface
+# the control API
 
 
-async def test_the_control_surface_tells_what_was_seen_and_nothing_secret(world: World) -> None:
+async def test_the_control_api_shows_a_session_without_secrets_or_personal_data(world: World) -> None:
     token, _ = await world.verify("mask-attack", biz_extra_data="private matter")
     session = await world.remote.session(token.biz_id)
     assert (session["scenario"], session["status"], session["returned"]) == ("mask-attack", "OK", "POST")
-    told = json.dumps([session, await world.remote.sessions(), await world.remote.stats()])
-    assert SECRET not in told
-    assert "private matter" not in told
-    assert dict(world.customer.arrivals[0].fields)["sign"] not in told
+    shown = json.dumps([session, await world.remote.sessions(), await world.remote.stats()])
+    assert SECRET not in shown
+    assert "private matter" not in shown
+    assert dict(world.customer.arrivals[0].fields)["sign"] not in shown
 
 
-async def test_all_sessions_are_told_in_the_order_of_their_creation() -> None:
+async def test_the_control_api_lists_sessions_in_the_order_of_their_creation() -> None:
     async with simulated() as world:
         created = [(await world.token()).biz_id for _ in range(3)]
         assert [session["biz_id"] for session in await world.remote.sessions()] == created
@@ -366,7 +365,7 @@ async def test_all_sessions_are_told_in_the_order_of_their_creation() -> None:
     "body",
     [b"", b"[]", b'{"scenario": "nonsense"}', b'{"faults": {"notify_copies": 0}}', b'{"faults": {"lost": true}}'],
 )
-async def test_an_assignment_that_makes_no_sense_is_refused(world: World, body: bytes) -> None:
+async def test_an_invalid_assignment_is_refused(world: World, body: bytes) -> None:
     token = await world.token()
     answer = await world.http.post(f"{world.url}/simulator/sessions/{token.biz_id}").body_bytes(body).build().send()
     assert answer.status == 400
@@ -374,10 +373,10 @@ async def test_an_assignment_that_makes_no_sense_is_refused(world: World, body: 
 
 async def test_an_unknown_session_is_not_found(world: World) -> None:
     with pytest.raises(ControlError, match="no such session"):
-        await world.remote.session("1,nobody")
+        await world.remote.session("1,unknown")
 
 
-async def test_the_totals_count_every_step() -> None:
+async def test_the_stats_count_every_step() -> None:
     async with simulated() as world:
         await refusal(world, biz_no="")
         await world.verify("pass", Faults(forged="altered", notify_copies=2))

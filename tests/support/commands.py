@@ -1,4 +1,4 @@
-"""The command line as its users call it: by the process's entry point, in this process or in one of its own."""
+"""Run commands through the entry point `console.main:main`, in this process or in another one."""
 
 import io
 import json
@@ -14,8 +14,8 @@ from console.main import main
 
 
 @dataclass(frozen=True)
-class Ran:
-    """What a command said, and its exit code."""
+class CommandResult:
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -23,25 +23,25 @@ class Ran:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """Its JSON lines."""
+        """The output, one JSON document a line."""
         return [json.loads(line) for line in self.out.splitlines()]
 
 
 class Faceid:
-    """`faceid` with these settings."""
+    """The command `faceid` with these settings."""
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._settings = dict(settings)
 
-    def __call__(self, *words: str, stdin: bytes = b"", **settings: str) -> Ran:
-        """Run a command here: it costs no start of a process."""
+    def __call__(self, *words: str, stdin: bytes = b"", **settings: str) -> CommandResult:
+        """Run a command in this process, which is faster than starting one."""
         out, err = io.StringIO(), io.StringIO()
-        given = io.TextIOWrapper(io.BytesIO(stdin))
+        standard_input = io.TextIOWrapper(io.BytesIO(stdin))
         code = 0
         with (
             patch.dict("os.environ", self._settings | settings),
             patch.object(sys, "argv", ["faceid", *words]),
-            patch.object(sys, "stdin", given),
+            patch.object(sys, "stdin", standard_input),
             redirect_stdout(out),
             redirect_stderr(err),
         ):
@@ -49,10 +49,10 @@ class Faceid:
                 main()
             except SystemExit as end:
                 code = int(end.code or 0)
-        return Ran(code, out.getvalue(), err.getvalue())
+        return CommandResult(code, out.getvalue(), err.getvalue())
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
-        """Start a command in a process of its own."""
+        """Start a command in another process."""
         with patch.dict("os.environ", self._settings):
             return subprocess.Popen(
                 [sys.executable, "-m", "console.main", *words],

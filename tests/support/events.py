@@ -1,4 +1,4 @@
-"""The golden messages, the committed schemas' judgement, and events changed somewhere."""
+"""The golden messages, their validation against the committed schemas, and changed copies of them."""
 
 import copy
 import json
@@ -16,7 +16,8 @@ GOLDEN: Final[dict[str, Any]] = {
     for name, body in COMMITTED.items()
     if name.startswith("golden/")
 }
-Way = tuple[str | int, ...]
+JsonPath = tuple[str | int, ...]
+"""Keys and indexes from the root of a document to one of its parts."""
 
 
 @cache
@@ -25,34 +26,34 @@ def validator(name: str) -> Draft202012Validator:
 
 
 def is_valid(event: dict[str, Any]) -> bool:
-    """By the schema of the event, and by that of its data: the two have to agree."""
+    """Validate an event by its schema. If it is valid, its data must be valid by the schema of the data."""
     noun = "decision" if event.get("type") == "faceid.decision.v1" else "alert"
     valid: bool = validator(f"{noun}-event.v1").is_valid(event)
     assert not valid or validator(f"{noun}.v1").is_valid(event["data"])
     return valid
 
 
-def ways(part: Any, way: Way = ()) -> Iterator[Way]:
-    """The way to each part of a document, itself first."""
-    yield way
+def json_paths(part: Any, path: JsonPath = ()) -> Iterator[JsonPath]:
+    """The path of each part of a document. The first one is that of the document itself."""
+    yield path
     items = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
     for key, inner in items:
-        yield from ways(inner, (*way, key))
+        yield from json_paths(inner, (*path, key))
 
 
-def at(document: Any, way: Way) -> Any:
-    for key in way:
+def at(document: Any, path: JsonPath) -> Any:
+    for key in path:
         document = document[key]
     return document
 
 
-def with_value(event: dict[str, Any], way: Way, value: object) -> dict[str, Any]:
+def with_value(event: dict[str, Any], path: JsonPath, value: object) -> dict[str, Any]:
     changed = copy.deepcopy(event)
-    at(changed, way[:-1])[way[-1]] = value
+    at(changed, path[:-1])[path[-1]] = value
     return changed
 
 
-def without(event: dict[str, Any], way: Way) -> dict[str, Any]:
+def without(event: dict[str, Any], path: JsonPath) -> dict[str, Any]:
     changed = copy.deepcopy(event)
-    del at(changed, way[:-1])[way[-1]]
+    del at(changed, path[:-1])[path[-1]]
     return changed

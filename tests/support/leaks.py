@@ -1,4 +1,4 @@
-"""Looking for what must not be seen: values in every spelling that a log, a page or a listing could give them."""
+"""Search outputs for confidential values, in every encoding that a log, a page or a listing could use."""
 
 import base64
 import json
@@ -9,23 +9,24 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, quote_plus
 
-from tests.support.planted import USED
+from tests.support.planted import CONFIDENTIAL
 
 SIGN: Final = re.compile(rb"(?<![0-9A-Za-z])[0-9a-f]{40}(?![0-9A-Za-z])")
-"""Whatever looks like a signature: nothing else of ours has forty hex digits."""
+"""A signature. No other value of the pipeline has 40 hex digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """Where something was found, and in which spelling; never the value itself."""
+    """Where a value was found, and in which spelling. It does not contain the value."""
 
-    trace: str
-    needle: str
+    output: str
+    value: str
+    """The name of the value."""
     spelling: str
 
 
 def spellings(value: str) -> dict[str, bytes]:
-    """The value as it would stand in a text."""
+    """The value in each encoding in which a text could contain it, by the name of the encoding."""
     raw = value.encode()
     escaped = json.dumps(value)[1:-1]
     found = {
@@ -37,7 +38,7 @@ def spellings(value: str) -> dict[str, bytes]:
         "JSON in UTF-8": json.dumps(value, ensure_ascii=False)[1:-1].encode(),
         "JSON in JSON": json.dumps(escaped)[1:-1].encode(),
         "repr of bytes": repr(raw)[2:-1].encode(),
-        "taken for latin-1": raw.decode("latin-1").encode(),
+        "UTF-8 read as latin-1": raw.decode("latin-1").encode(),
         "latin-1 in JSON": json.dumps(raw.decode("latin-1"))[1:-1].encode(),
         "hex": raw.hex().encode(),
     }
@@ -46,31 +47,31 @@ def spellings(value: str) -> dict[str, bytes]:
 
 
 def _base64(raw: bytes, shift: int) -> bytes:
-    """What of its base64 does not depend on its neighbours, `shift` bytes into a group of three."""
+    """The base64 of `raw`, `shift` bytes into a group of three. Characters that depend on other bytes are left out."""
     coded = base64.b64encode(b"\x00" * shift + raw).rstrip(b"=")
     return coded[(shift * 8 + 5) // 6 : len(coded) - (1 if (len(raw) + shift) % 3 else 0)]
 
 
-def search(traces: Mapping[str, bytes], needles: Mapping[str, str]) -> Iterator[Leak]:
-    """Every needle in every trace."""
-    forms = {name: spellings(value) for name, value in needles.items()}
-    for trace, text in traces.items():
-        for name, ways in forms.items():
-            for spelling, wanted in ways.items():
-                if wanted in text:
-                    yield Leak(trace, name, spelling)
+def search(outputs: Mapping[str, bytes], values: Mapping[str, str]) -> Iterator[Leak]:
+    """Search each output for each value, and for signatures. Both are given by name."""
+    wanted = {name: spellings(value) for name, value in values.items()}
+    for output, text in outputs.items():
+        for name, encoded in wanted.items():
+            for spelling, found in encoded.items():
+                if found in text:
+                    yield Leak(output, name, spelling)
         if SIGN.search(text):
-            yield Leak(trace, "something like a sign", "raw")
+            yield Leak(output, "a signature", "raw")
 
 
-def in_logs(folder: Path) -> list[Leak]:
-    """Secrets and personal data of the tests that are found in the logs of processes below a folder.
+def leaks_in_logs(folder: Path) -> list[Leak]:
+    """Search the logs of all processes below a folder for secrets and personal data of the tests.
 
-    The simulator's own log may contain the demo's api_key: it is made up, and the simulator logs it at start.
+    The simulator's log may contain the api_key of the demo: the simulator logs this invented key at start.
     """
     return [
         leak
         for path in folder.rglob("*.log")
-        for leak in search({str(path): path.read_bytes()}, USED)
-        if (path.name, leak.needle) != ("simulator.log", "the demo's api_key")
+        for leak in search({str(path): path.read_bytes()}, CONFIDENTIAL)
+        if (path.name, leak.value) != ("simulator.log", "the demo's api_key")
     ]

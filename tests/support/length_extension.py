@@ -1,4 +1,4 @@
-"""Extend a SHA-1 signature without its secret: the weakness of `sha1(secret + message)`."""
+"""The length extension attack on `sha1(secret + message)`: extend a signed message without the secret."""
 
 import struct
 
@@ -9,7 +9,10 @@ def padding(length: int) -> bytes:
 
 
 def extended(signature: str, length: int, tail: bytes) -> str:
-    """The signature of a message, its padding and `tail`, made from the message's signature and `length` alone."""
+    """The signature of a message, its padding and `tail`.
+
+    It needs only the signature of the message, and `length`: the bytes of the secret and the message.
+    """
     state = list(struct.unpack(">5I", bytes.fromhex(signature)))
     whole = tail + padding(length + len(padding(length)) + len(tail))
     for block in range(0, len(whole), 64):

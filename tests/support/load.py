@@ -1,4 +1,4 @@
-"""Signed callbacks by the thousand, and the decisions and alerts that they lead to."""
+"""Make and post signed callbacks in any number, and read the decisions and alerts."""
 
 import asyncio
 import copy
@@ -25,7 +25,7 @@ TIMES = ("received_at", "decided_at")
 
 
 def signed(payload: dict[str, Any], secret: str = DEMO_SECRET) -> bytes:
-    """The form body as the vendor posts it."""
+    """The form body of a callback, as FaceID posts it."""
     data = json.dumps(payload)
     return urlencode({"data": data, "sign": sha1(f"{secret}{data}".encode()).hexdigest()}).encode()
 
@@ -36,7 +36,7 @@ def biz_id(number: int) -> str:
 
 
 def bodies(count: int, names: Sequence[str] = ("clean-pass",), first: int = 1) -> list[bytes]:
-    """`count` signed callbacks, each for a case of its own. The evidence is taken from these vectors in turn."""
+    """`count` signed callbacks, each with another biz_id. The evidence is taken from these vectors in turn."""
     made = []
     for number in range(first, first + count):
         payload = copy.deepcopy(CALLBACKS[names[number % len(names)]])
@@ -47,7 +47,7 @@ def bodies(count: int, names: Sequence[str] = ("clean-pass",), first: int = 1) -
 
 
 async def post_all(url: str, load: Iterable[bytes], at_once: int = 32) -> Counter[int]:
-    """Post every body. Returns how many got which status; a failed connection counts as status 0."""
+    """Post every body. Returns the number of answers by status. A failed connection has the status 0."""
     statuses: Counter[int] = Counter()
     waiting = iter(load)
 
@@ -83,6 +83,6 @@ def alerts(redis: "Redis") -> list[Alert]:
     return [event for event in events if isinstance(event, Alert)]
 
 
-def timeless(decision: dict[str, Any]) -> str:
+def without_times(decision: dict[str, Any]) -> str:
     """A decision without its times."""
     return json.dumps({name: value for name, value in decision.items() if name not in TIMES}, sort_keys=True)

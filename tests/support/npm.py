@@ -1,4 +1,4 @@
-"""Packages for Node.js that tests run, in the versions of `tests/node/package-lock.json`."""
+"""Install the Node.js packages that tests use, in the versions of `tests/node/package-lock.json`."""
 
 import fcntl
 import os
@@ -18,13 +18,13 @@ CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") 
 
 
 def installed() -> Path:
-    """Install the packages; returns the folder in or below which a script can import them.
+    """Install the packages. Returns a folder: scripts in it or below it can import them.
 
-    They are installed once per machine and version of the lock file, in the user's cache folder, and linked from here.
-    Skips the test when that is not possible, fails it in CI.
+    They are installed into the user's cache folder, once for each version of the lock file, and linked from `NODE`. If
+    they can't be installed, the test is skipped; in CI it fails.
     """
     if not (shutil.which("node") and shutil.which("npm")):
-        _cannot("no node or no npm on PATH")
+        _skip_or_fail("no node or no npm on PATH")
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -36,7 +36,7 @@ def installed() -> Path:
 
 
 def _install(folder: Path) -> None:
-    """Install into another folder first, so that `folder` is complete if it exists."""
+    """Install into a temporary folder and rename it, so that `folder` is complete if it exists."""
     with tempfile.TemporaryDirectory(dir=CACHE) as name:
         unfinished = Path(name) / "node"
         unfinished.mkdir()
@@ -44,7 +44,7 @@ def _install(folder: Path) -> None:
             shutil.copy(NODE / file, unfinished)
         done = subprocess.run(["npm", "ci"], cwd=unfinished, capture_output=True, text=True, check=False)
         if done.returncode:
-            _cannot("npm ci failed:\n" + done.stderr)
+            _skip_or_fail("npm ci failed:\n" + done.stderr)
         unfinished.rename(folder)
 
 
@@ -57,5 +57,5 @@ def _link(link: Path, target: Path) -> None:
     link.symlink_to(target)
 
 
-def _cannot(reason: str) -> None:
+def _skip_or_fail(reason: str) -> None:
     (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)

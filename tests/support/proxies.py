@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server: it cuts or delays connections, or adds TLS."""
+"""A TCP proxy in front of a server. It cuts connections, delays packets or adds TLS."""
 
 import random
 import socket
@@ -11,7 +11,7 @@ from typing import Self
 
 
 class Proxy:
-    """Listens on a free port of 127.0.0.1 and forwards to the port `upstream`.
+    """Listen on a free port of 127.0.0.1 and forward to the port `upstream`.
 
     Setting `upstream` affects new connections only.
     """
@@ -25,7 +25,7 @@ class Proxy:
         self._replies_to_cut = 0
         self.cuts = 0
         self.delays = (0.0, 0.0)
-        """Shortest and longest delay of a packet, in seconds."""
+        """The shortest and the longest delay of a packet, in seconds."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property

@@ -1,4 +1,4 @@
-"""A simulator and a customer of it, over real sockets on one loop."""
+"""The simulator and a customer's web server, over real sockets on one event loop."""
 
 import asyncio
 import hashlib
@@ -59,13 +59,13 @@ class Arrival:
 
 
 class Customer:
-    """The customer's web server: keeps what comes, answers notifies as it is told."""
+    """The customer's web server. It keeps all requests, and answers notifies with `notify_answers`."""
 
     def __init__(self) -> None:
         self.url = ""
         self.arrivals: list[Arrival] = []
         self.notify_answers: list[int] = []
-        """HTTP statuses of the next notifies; 200 when they are used up."""
+        """HTTP statuses for the next notifies. After the last one notifies are answered 200."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = b""
@@ -96,7 +96,7 @@ class Customer:
 
 @dataclass
 class Clock:
-    """Unix seconds that can be turned."""
+    """A clock in Unix seconds. A test can set `now`."""
 
     now: float = 1_700_000_000.25
 
@@ -106,7 +106,7 @@ class Clock:
 
 @dataclass
 class World:
-    """Both sides, and what is needed to move them."""
+    """The simulator, the customer, a browser and a client of the control API."""
 
     url: str
     http: Client
@@ -123,8 +123,8 @@ class World:
         return self.url + BASE_PATH
 
     def order(self, **fields: str) -> dict[str, str]:
-        """The fields of a good get_token, changed by `fields`."""
-        good = {
+        """The fields of a valid get_token request, changed by `fields`."""
+        valid = {
             "api_key": API_KEY,
             "api_secret": SECRET,
             "return_url": f"{self.customer.url}/return",
@@ -134,13 +134,13 @@ class World:
             "uuid": "user",
             "image_ref1": "photo",
         }
-        return good | fields
+        return valid | fields
 
     async def token(self, **fields: str) -> Token:
         return await get_token(self.http, self.base, self.order(**fields))
 
     async def verify(self, user: str = "", faults: Faults | None = None, **fields: str) -> tuple[Token, Visit]:
-        """One whole verification; the customer's earlier arrivals are forgotten."""
+        """Play one verification. The customer's earlier arrivals are deleted."""
         token = await self.token(**fields)
         if faults:
             await self.remote.assign(token.biz_id, faults=faults)
@@ -162,7 +162,7 @@ class World:
 
 @asynccontextmanager
 async def running(app: ASGIApp, lifespan: Any = "on") -> AsyncIterator[str]:
-    """The app on a free port of this machine, by its URL."""
+    """Serve the app on a free port. Gives its URL."""
     config = uvicorn.Config(app, log_level="critical", access_log=False, lifespan=lifespan, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with listening_socket("127.0.0.1:0") as listener:
@@ -177,10 +177,10 @@ async def running(app: ASGIApp, lifespan: Any = "on") -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def simulated(**settings: object) -> AsyncIterator[World]:
-    """A world with these simulator settings."""
-    told = SimulatorSettings.model_validate({"any_port": True, "accounts": ACCOUNTS} | settings)
+    """Run a simulator with these settings and a customer."""
+    simulator_settings = SimulatorSettings.model_validate({"any_port": True, "accounts": ACCOUNTS} | settings)
     customer, clock = Customer(), Clock()
-    async with running(create_app(told, clock)) as url, running(customer, "off") as customer_url:
+    async with running(create_app(simulator_settings, clock)) as url, running(customer, "off") as customer_url:
         customer.url = customer_url
         async with http_client() as http:
             yield World(url, http, customer, clock, ControlClient(http, url))

@@ -47,7 +47,7 @@ def test_the_stand_in_answers_for_the_case_it_is_asked_for() -> None:
         (b"POST / HTTP/1.1\r\ncontent-length: 8\r\n\r\nbiz_id=", False),
     ],
 )
-def test_a_request_is_taken_when_it_is_whole(unread: bytes, whole: bool) -> None:
+def test_a_request_is_read_when_it_is_complete(unread: bytes, whole: bool) -> None:
     assert (request_end(unread) <= len(unread)) is whole
 
 

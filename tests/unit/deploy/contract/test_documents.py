@@ -13,7 +13,7 @@ from deploy.contract.schemas import SCHEMAS
 from shared.events.alert import AlertKind
 from shared.events.cloudevent import from_event, to_event
 from shared.events.decision import Effect, Outcome, ReasonCode
-from tests.support.events import COMMITTED, GOLDEN, Way, at, is_valid, validator, ways, with_value, without
+from tests.support.events import COMMITTED, GOLDEN, JsonPath, at, is_valid, json_paths, validator, with_value, without
 
 PAGE: Final = FOLDER.parent / "reference/result-contract.md"
 SUPERSEDING: Final[dict[str, Any]] = GOLDEN["decisions/superseding"]
@@ -77,21 +77,21 @@ FREE: Final = {"details", "thresholds", "detail"}
 
 @pytest.mark.parametrize("name", ["decisions/superseding", "decisions/face_between_thresholds", "alerts/attack_rate"])
 def test_a_message_without_any_one_member_is_invalid(name: str) -> None:
-    for way in ways(GOLDEN[name]):
-        if way and isinstance(way[-1], str) and not FREE & set(way[:-1]):
-            assert not is_valid(without(GOLDEN[name], way)), way
+    for path in json_paths(GOLDEN[name]):
+        if path and isinstance(path[-1], str) and not FREE & set(path[:-1]):
+            assert not is_valid(without(GOLDEN[name], path)), path
 
 
 @pytest.mark.parametrize("name", ["decisions/superseding", "decisions/face_between_thresholds", "alerts/attack_rate"])
 @pytest.mark.parametrize("wrong", [True, [[]], {"": []}], ids=["boolean", "array", "object"])
 def test_a_value_of_a_wrong_type_is_invalid_at_any_place(name: str, wrong: object) -> None:
-    for way in ways(GOLDEN[name]):
-        if way and type(at(GOLDEN[name], way)) is not type(wrong):
-            assert not is_valid(with_value(GOLDEN[name], way, wrong)), way
+    for path in json_paths(GOLDEN[name]):
+        if path and type(at(GOLDEN[name], path)) is not type(wrong):
+            assert not is_valid(with_value(GOLDEN[name], path, wrong)), path
 
 
 @pytest.mark.parametrize(
-    ("way", "wrong"),
+    ("path", "wrong"),
     [
         (("specversion",), "0.3"),
         (("id",), "1"),
@@ -123,21 +123,21 @@ def test_a_value_of_a_wrong_type_is_invalid_at_any_place(name: str, wrong: objec
         (("data", "decided_at"), "2023-11-14T23:13:20Z"),
     ],
 )
-def test_a_decision_outside_the_contract_is_invalid(way: Way, wrong: object) -> None:
-    assert not is_valid(with_value(SUPERSEDING, way, wrong))
+def test_a_decision_outside_the_contract_is_invalid(path: JsonPath, wrong: object) -> None:
+    assert not is_valid(with_value(SUPERSEDING, path, wrong))
 
 
-@pytest.mark.parametrize(("way", "wrong"), [(("data", "kind"), "weather"), (("subject",), None), (("data", "at"), 0)])
-def test_an_alert_outside_the_contract_is_invalid(way: Way, wrong: object) -> None:
-    assert not is_valid(with_value(GOLDEN["alerts/attack_rate"], way, wrong))
+@pytest.mark.parametrize(("path", "wrong"), [(("data", "kind"), "weather"), (("subject",), None), (("data", "at"), 0)])
+def test_an_alert_outside_the_contract_is_invalid(path: JsonPath, wrong: object) -> None:
+    assert not is_valid(with_value(GOLDEN["alerts/attack_rate"], path, wrong))
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_new_members_are_valid_and_ignored(name: str) -> None:
     event = GOLDEN[name]
-    for way in [way for way in ways(event) if isinstance(at(event, way), dict) and not FREE & set(way)]:
-        grown = with_value(event, (*way, "added_later"), {"anything": [1, None]})
-        assert is_valid(grown), way
+    for path in [path for path in json_paths(event) if isinstance(at(event, path), dict) and not FREE & set(path)]:
+        grown = with_value(event, (*path, "added_later"), {"anything": [1, None]})
+        assert is_valid(grown), path
         assert from_event(json.dumps(grown)) == from_event(json.dumps(event))
 
 

@@ -22,7 +22,7 @@ from shared.events.decision import (
     decision_id,
     timestamp,
 )
-from tests.support.events import GOLDEN, is_valid, ways, with_value
+from tests.support.events import GOLDEN, is_valid, json_paths, with_value
 from tests.support.payloads import CALLBACKS, posted
 from workers.decisioning.classifier import classify
 from workers.decisioning.decision_builder import decide
@@ -100,9 +100,9 @@ anything = st.recursive(
 @settings(max_examples=100, deadline=None)
 def test_the_decision_on_any_payload_is_valid(data: st.DataObject) -> None:
     payload = CALLBACKS[data.draw(st.sampled_from(sorted(CALLBACKS)))]
-    way = data.draw(st.sampled_from([way for way in ways(payload) if way]))
+    path = data.draw(st.sampled_from([path for path in json_paths(payload) if path]))
     try:
-        said = Payload.from_json(json.dumps(with_value(payload, way, data.draw(anything))))
+        said = Payload.from_json(json.dumps(with_value(payload, path, data.draw(anything))))
     except InvalidPayload:
         return
     evidence = data.draw(st.sampled_from([Evidence(said, said), Evidence(said, None, "RESULT_NOT_FOUND")]))
@@ -117,7 +117,7 @@ def test_the_decision_on_any_payload_is_valid(data: st.DataObject) -> None:
 @settings(max_examples=100, deadline=None)
 def test_every_event_that_the_schema_accepts_can_be_read(data: st.DataObject) -> None:
     event = GOLDEN[data.draw(st.sampled_from(sorted(GOLDEN)))]
-    way = data.draw(st.sampled_from([way for way in ways(event) if way]))
-    event = with_value(event, way, data.draw(anything))
+    path = data.draw(st.sampled_from([path for path in json_paths(event) if path]))
+    event = with_value(event, path, data.draw(anything))
     if is_valid(event):
         from_event(json.dumps(event))
