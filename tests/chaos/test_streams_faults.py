@@ -1,12 +1,7 @@
-"""The Streams transport loses no message and moves none twice, whatever fault is injected."""
+"""The Streams transport loses no message and moves none twice when connections or servers fail."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,10 +15,9 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 
 from shared.streams import Move
 from tests.support.proxies import Proxy
-from tests.support.redis_clients import open_redis
 from tests.support.servers import RedisServer
-from tests.support.stream_clients import Reader, connect, publish, reader
-from tests.support.waiting import LIMIT, until
+from tests.support.stream_clients import Reader, assert_all_moved_once, connect, move_messages, publish, reader
+from tests.support.waiting import LIMIT
 
 pytestmark = pytest.mark.server
 
@@ -32,47 +26,6 @@ SOCKET_TIMEOUT = 1.5
 BATCH = 250
 ERRORS = 10
 """Connection errors that a consumer must see before a test of broken connections ends."""
-
-
-def assert_all_moved_once(redis: Redis, count: int, what: str) -> None:
-    """Each number below `count` is in the stream `out` exactly once."""
-    rows: Any = redis.xrange("out")
-    vendor_sessions = Counter(int(fields[b"body"]) for _, fields in rows)
-    lost = sum(1 for number in range(count) if number not in vendor_sessions)
-    doubled = sum(times - 1 for times in vendor_sessions.values())
-    print(f"{what}: {count} messages, {lost} lost, {doubled} doubled")
-    assert (lost, doubled) == (0, 0)
-
-
-@contextmanager
-def workers(url: str, count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    running = [start_worker(url) for _ in range(count)]
-    try:
-        yield running
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
-
-
-def start_worker(url: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "tests.chaos.stream_worker", url, "q", "out", str(LEASE)])
-
-
-def test_killed_workers_lose_and_double_no_message(redis_url: str) -> None:
-    count, kills, dice = 3_000, 3, random.Random(7)
-    with connect(redis_url) as connection, open_redis(redis_url) as redis, workers(redis_url, 2) as running:
-        for kill in range(kills):
-            publish(connection, "q", *range(kill * count // kills, (kill + 1) * count // kills))
-            moved = redis.xlen("out")
-            until(lambda moved=moved: redis.xlen("out") > moved)  # type: ignore[misc]  # mypy can't see the default
-            sleep(dice.random() * 0.05)  # kill at a random moment, while messages are moved
-            running[0].kill()
-            running[0].wait()
-            running.append(start_worker(redis_url))
-            running.pop(0)
-        until(lambda: redis.xlen("q") == 0, what="the queue is empty")
-        assert_all_moved_once(redis, count, f"{kills} kill -9 of a worker")
 
 
 def move_all(consumer: Reader, done: Callable[[], bool]) -> int:
@@ -93,19 +46,11 @@ def move_all(consumer: Reader, done: Callable[[], bool]) -> int:
     return errors
 
 
-def move_messages(consumer: Reader) -> None:
-    addition = consumer.channel.entry_command
-    consumer.channel.move(
-        [Move(message.delivery_tag, (addition("out", message.body),)) for message in consumer.messages]
-    )
-    consumer.messages.clear()
-
-
 @contextmanager
 def repeatedly(inject: Callable[[], object], seconds: float) -> Iterator[threading.Lock]:
     """Call `inject` on another thread until the block ends, at random intervals of at most so many seconds.
 
-    None is injected while the lock is held.
+    While the caller holds the lock, nothing is injected.
     """
     lock, ended, dice = threading.Lock(), threading.Event(), random.Random(7)
 
@@ -123,12 +68,12 @@ def repeatedly(inject: Callable[[], object], seconds: float) -> Iterator[threadi
         thread.join()
 
 
-def move_despite(
+def move_during_faults(
     inject: Callable[[], object], seconds: float, consumer: Reader, url: str, redis: Redis, published: int = 0
 ) -> int:
-    """Publish and move batch after batch, faults injected meanwhile, until the consumer has seen `ERRORS` of them.
+    """Publish and move batches while faults are injected, until the consumer has seen `ERRORS` connection errors.
 
-    The bodies are numbers from `published` on. Returns the first number that is not published.
+    The bodies are numbers from `published` on. Returns the first number that was not published.
     """
     errors = 0
     with repeatedly(inject, seconds) as lock:
@@ -151,8 +96,8 @@ def test_cut_connections_and_lost_replies_lose_and_double_no_message(redis_serve
         redis_server.client() as redis,
         reader(f"redis://127.0.0.1:{proxy.port}/0", "q", prefetch=50, lease_seconds=LEASE) as consumer,
     ):
-        count = move_despite(proxy.cut, 0.1, consumer, redis_url, redis)
-        count = move_despite(proxy.cut_next_reply, 0.1, consumer, redis_url, redis, count)
+        count = move_during_faults(proxy.cut, 0.1, consumer, redis_url, redis)
+        count = move_during_faults(proxy.cut_next_reply, 0.1, consumer, redis_url, redis, count)
         assert_all_moved_once(redis, count, f"connections cut, {proxy.cuts} replies lost")
         assert proxy.cuts > 0
     assert consumer.channel.qos.held() == []
@@ -165,7 +110,7 @@ def test_connections_killed_by_the_server_lose_and_double_no_message(redis_serve
         reader(redis_url, "q", prefetch=20, lease_seconds=LEASE) as consumer,
     ):
         kill = partial(killer.client_kill_filter, _type="normal", skipme=True)
-        count = move_despite(kill, 0.04, consumer, redis_url, redis)
+        count = move_during_faults(kill, 0.04, consumer, redis_url, redis)
         assert_all_moved_once(redis, count, f"{ERRORS} connections killed")
 
 
@@ -204,75 +149,16 @@ def test_a_hanging_server_causes_a_connection_error_and_consuming_continues_afte
         consumer.drain_until(lambda: 2 in consumer.bodies)
 
 
-def test_a_worker_stopped_beyond_its_lease_moves_no_message(redis_url: str) -> None:
-    script = """
-import sys
-from shared.streams import Move
-from tests.support.stream_clients import connect, Reader
-with connect(sys.argv[1], lease_seconds=0.5) as connection:
-    reader = Reader(connection, "q")
-    reader.receive(10)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    print(sum(reader.channel.move([Move(tag, (reader.channel.entry_command("out", "stale"),)) for tag in reader.tags])))
-"""
-    with connect(redis_url) as connection, open_redis(redis_url) as redis:
-        publish(connection, "q", *range(10))
-        worker = subprocess.Popen(
-            [sys.executable, "-c", script, redis_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "ready\n"
-        os.kill(worker.pid, signal.SIGSTOP)
-        with reader(redis_url, "q", lease_seconds=0.5) as consumer:
-            consumer.receive(10)
-            move_messages(consumer)
-        os.kill(worker.pid, signal.SIGCONT)
-        output, _ = worker.communicate("go\n", timeout=LIMIT)
-        assert output == "0\n"
-        assert_all_moved_once(redis, 10, "SIGSTOP past the lease")
-
-
-def test_a_forked_child_is_another_consumer(redis_url: str) -> None:
-    script = """
-import os, sys
-from shared.streams import Move
-from tests.support.stream_clients import connect, Reader, publish
-with connect(sys.argv[1]) as connection:
-    publish(connection, "q", 1, 2)
-    reader = Reader(connection, "q", prefetch=2)
-    reader.receive(2)
-    name = reader.channel._reader.consumer.name
-    pid = os.fork()
-    if pid == 0:
-        assert reader.channel._reader.consumer.name != name
-        assert reader.channel.qos.prefetch_count == 2
-        assert reader.channel.move([Move(tag) for tag in reader.tags]) == [False, False]
-        reader.messages.clear()
-        publish(connection, "q", 3)
-        reader.receive(1)[0].ack()
-        connection.release()
-        os._exit(0)
-    assert os.waitpid(pid, 0)[1] == 0
-    assert reader.channel._reader.consumer.name == name
-    assert reader.channel.move([Move(tag) for tag in reader.tags]) == [True, True]
-"""
-    subprocess.run([sys.executable, "-c", script, redis_url], check=True, timeout=LIMIT)
-    with open_redis(redis_url) as redis:
-        assert redis.xlen("q") == 0
-        assert redis.xinfo_consumers("q", "kombu") == []
-
-
 def test_a_full_server_refuses_publishing_but_not_consuming(private_server: RedisServer) -> None:
     count = 400
     with (
         private_server.client() as redis,
         connect(private_server.url) as connection,
         reader(private_server.url, "q", prefetch=100, lease_seconds=LEASE) as consumer,
-        reader(private_server.url, "q", prefetch=10, lease_seconds=LEASE) as silent,
+        reader(private_server.url, "q", prefetch=10, lease_seconds=LEASE) as idle,
     ):
         publish(connection, "q", *[f"{n:0500}" for n in range(count)])
-        silent.receive(10)
+        idle.receive(10)
         private_server.config_set("maxmemory", redis.memory_usage("q") // 2)
         with pytest.raises(BatchPublishError) as refused:
             publish(connection, "q", "one more")
@@ -283,13 +169,13 @@ def test_a_full_server_refuses_publishing_but_not_consuming(private_server: Redi
                 message.ack()
             consumer.messages.clear()
             consumer.drain()
-        assert silent.channel.move([Move(tag) for tag in silent.tags]) == [False] * 10
+        assert idle.channel.move([Move(tag) for tag in idle.tags]) == [False] * 10
 
 
 def test_clients_reconnect_to_the_new_primary_after_a_failover_behind_one_address(
     private_server: RedisServer, redis_server: RedisServer
 ) -> None:
-    """The demoted primary keeps its connections open and answers READONLY on them for ever."""
+    """The demoted primary keeps its connections open and answers READONLY to every write."""
     with (
         private_server.client() as primary,
         redis_server.client() as replica,
@@ -305,7 +191,7 @@ def test_clients_reconnect_to_the_new_primary_after_a_failover_behind_one_addres
         replica.replicaof("NO", "ONE")
         primary.replicaof("127.0.0.1", redis_server.port)
         proxy.upstream = redis_server.port
-        assert isinstance(caught_while_publishing(connection), ReadOnlyError)
+        assert isinstance(error_while_publishing(connection), ReadOnlyError)
         with pytest.raises(ReadOnlyError):
             consumer.connection.drain_events(timeout=LIMIT)
         publish(connection, "q", 3)
@@ -315,7 +201,7 @@ def test_clients_reconnect_to_the_new_primary_after_a_failover_behind_one_addres
         assert replica.xlen("q") == 0
 
 
-def caught_while_publishing(connection: Any) -> BaseException | None:
+def error_while_publishing(connection: Any) -> BaseException | None:
     try:
         publish(connection, "q", 3)
     except BatchPublishError as error:

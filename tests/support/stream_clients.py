@@ -1,5 +1,6 @@
 """Publish and consume over the Streams transport."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -9,7 +10,7 @@ from kombu.entity import Queue
 from kombu.messaging import Consumer, Producer
 from redis import Redis
 
-from shared.streams import Channel
+from shared.streams import Channel, Move
 from tests.support.waiting import until
 
 IDLE_MS = 3_600_000
@@ -107,3 +108,22 @@ def reader(url: str, *queues: str, prefetch: int = 0, no_ack: bool = False, **op
 def names(rows: Sequence[dict[str, Any]]) -> set[str]:
     """The consumers in an answer of XINFO CONSUMERS."""
     return {row["name"].decode() for row in rows}
+
+
+def move_messages(consumer: Reader) -> None:
+    """Move all received messages to the stream `out`."""
+    addition = consumer.channel.entry_command
+    consumer.channel.move(
+        [Move(message.delivery_tag, (addition("out", message.body),)) for message in consumer.messages]
+    )
+    consumer.messages.clear()
+
+
+def assert_all_moved_once(redis: Redis, count: int, what: str) -> None:
+    """Assert that each number below `count` is in the stream `out` exactly once."""
+    rows: Any = redis.xrange("out")
+    counts = Counter(int(fields[b"body"]) for _, fields in rows)
+    lost = sum(1 for number in range(count) if number not in counts)
+    doubled = sum(times - 1 for times in counts.values())
+    print(f"{what}: {count} messages, {lost} lost, {doubled} doubled")
+    assert (lost, doubled) == (0, 0)
