@@ -10,12 +10,12 @@ from tests.bench.parts import ingress, latency, queue, whole
 from tests.bench.peer import peers
 
 Speed = Callable[[str], float]
-"""The speed of a row: by the clock, or by the CPU time, which depends less on other work of the machine."""
+"""The speed of a row: by elapsed time, or by CPU time, which depends less on other load of the machine."""
 
 
 @dataclass(frozen=True)
 class Aim:
-    """How many times faster than another one this pipeline must be in one part."""
+    """How many times faster than a peer this pipeline must be in one part."""
 
     work: str
     part: str
@@ -44,13 +44,13 @@ class LatencyAim:
         return (self.work, f"{self.aim:g} ms", f"{found:.1f} ms", "", "yes" if found <= self.aim else "no")
 
 
-def _taken_in(speed: Speed, beside: str) -> float:
-    return speed(ingress.row(ingress.OURS, "everysec")) / speed(beside)
+def _stored(speed: Speed, peer_row: str) -> float:
+    return speed(ingress.row(ingress.OURS, "everysec")) / speed(peer_row)
 
 
 def _celery(_rows: Rows, speed: Speed) -> float:
     peer = next(peer for peer in peers("ingress") if peer.queue == "celery")
-    return _taken_in(speed, ingress.row(peer.title, "everysec"))
+    return _stored(speed, ingress.row(peer.title, "everysec"))
 
 
 def _best_peer(rows: Rows, speed: Speed) -> float:
@@ -65,7 +65,7 @@ def _best_client(client: str) -> Callable[[Rows, Speed], float]:
 
 AIMS: Final[tuple[Aim | LatencyAim, ...]] = (
     Aim("taking callbacks in, beside FastAPI with Celery's .delay()", "ingress", _celery, 10),
-    Aim("the same, beside an empty app", "ingress", lambda _, speed: _taken_in(speed, ingress.EMPTY), 0.45),
+    Aim("the same, beside an empty app", "ingress", lambda _, speed: _stored(speed, ingress.EMPTY), 0.45),
     Aim("callback to decision without GetResult, beside the best peer", "queue", _best_peer, 6),
     Aim(
         "the same, beside a bare loop that does no work",

@@ -29,9 +29,9 @@ def biz_id(number: int) -> str:
 def body(number: int) -> str:
     """The form body of the n-th case, signed."""
     text, form = _templates()
-    whose = biz_id(number)
-    sign = sha1(f"{DEMO_SECRET}{text.replace(_PLACE, whose)}".encode()).hexdigest()
-    return f"{form.replace(quote_plus(_PLACE), quote_plus(whose))}&sign={sign}"
+    case = biz_id(number)
+    sign = sha1(f"{DEMO_SECRET}{text.replace(_PLACE, case)}".encode()).hexdigest()
+    return f"{form.replace(quote_plus(_PLACE), quote_plus(case))}&sign={sign}"
 
 
 def bodies(count: int, first: int = 1) -> Iterator[str]:
@@ -45,7 +45,7 @@ def stored(queue: str, form: str) -> Message:
 
 
 def answer_around() -> tuple[bytes, bytes]:
-    """What GetResult answers to any of these cases, before and after its biz_id."""
+    """GetResult's answer for any of these cases: the bytes before and after the biz_id."""
     result = _payload() | {"request_id": "1469257550,51848cbe-3ea7-4b03-824a-21425fecad9a", "time_used": 120}
     before, _, after = json.dumps(result).partition(_PLACE)
     return before.encode(), after.encode()
@@ -53,14 +53,14 @@ def answer_around() -> tuple[bytes, bytes]:
 
 @cache
 def _templates() -> tuple[str, str]:
-    """The text that is signed, and the form that holds it."""
+    """The signed text, and the form that contains it."""
     text = json.dumps(_payload())
     return text, f"data={quote_plus(text)}"
 
 
 @cache
 def _payload() -> dict[str, Any]:
-    """What FaceID says of a person who has passed, filled up to the size."""
+    """The evidence of a user who has passed, padded to `BODY_BYTES`."""
     made = copy.deepcopy(CALLBACKS["clean-pass"])
     made["biz_info"] |= {"biz_id": _PLACE, "biz_no": "no-1", "biz_extra_data": ""}
     bare = len("data=") + len(quote_plus(json.dumps(made))) + len("&sign=") + sha1().digest_size * 2

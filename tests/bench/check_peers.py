@@ -1,4 +1,4 @@
-"""Every pipeline does the same work: its real workers decide the vectors alike. `make bench` runs this first."""
+"""Every pipeline does the same work: its workers make the same decisions. `make bench` runs this first."""
 
 import json
 from pathlib import Path
@@ -38,18 +38,18 @@ PIPELINES: dict[str, Pipeline] = {
 
 def decision(event: bytes) -> dict[str, Any]:
     """The decision of an event, without its times."""
-    said: dict[str, Any] = json.loads(event)["data"]
-    return {name: value for name, value in said.items() if name not in TIMES}
+    data: dict[str, Any] = json.loads(event)["data"]
+    return {name: value for name, value in data.items() if name not in TIMES}
 
 
 def by_case(events: list[bytes]) -> dict[str, dict[str, Any]]:
-    return {said["biz_id"]: said for said in map(decision, events)}
+    return {data["biz_id"]: data for data in map(decision, events)}
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES.values(), ids=PIPELINES)
-def test_every_pipeline_decides_the_vectors_alike(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_every_pipeline_makes_the_same_decisions(pipeline: Pipeline, tmp_path: Path) -> None:
     expected = by_case([event for event in map(decide_callback, VECTORS) if event])
-    assert len({said["outcome"] for said in expected.values()}) == 5
+    assert len({data["outcome"] for data in expected.values()}) == 5
     with redis_server(tmp_path, "everysec") as server, Redis.from_url(server.url) as redis:
         pipeline.fill(server.url, [FORGED, *VECTORS])
         with running(pipeline.programs(server.url, tmp_path)):

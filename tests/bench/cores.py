@@ -1,4 +1,4 @@
-"""Which process runs on which core, and what CPU time it has used.
+"""Pin processes to cores, and measure their CPU time and memory.
 
 The process under test has one core for itself; Redis, the load and the rest share the others.
 """
@@ -15,7 +15,7 @@ CAN_PIN: Final = len(_CORES) > 1 and shutil.which("taskset") is not None
 """Without two cores and taskset nothing is pinned, and the numbers are less reliable."""
 
 
-def take_the_others() -> None:
+def leave_core_under_test() -> None:
     """Keep this process and its later children off the core under test."""
     if CAN_PIN:
         os.sched_setaffinity(0, _CORES[1:])
@@ -32,7 +32,7 @@ def cpu_seconds(pids: Sequence[int]) -> float:
 
 
 def memory_bytes(pids: Sequence[int]) -> int:
-    """Memory of processes and all their descendants, what they share counted in proportion (PSS)."""
+    """Memory of processes and all their descendants. Shared memory is divided among those that share it (PSS)."""
     return sum(_memory_bytes(each) for pid in pids for each in _family(pid))
 
 

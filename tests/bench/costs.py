@@ -1,7 +1,7 @@
-"""Counts the operations of one callback. They are the same on every machine, so a test can hold them.
+"""Count the operations of one callback. They are the same on every machine, so a test can check them.
 
-Counted by the server: commands, those inside scripts too, and those sent. Counted here: calls of functions, and
-memory while a message is in work. `python -m tests.bench.costs` prints them, `--write` updates costs.json.
+Redis counts the commands that are sent, and those inside scripts. This process counts function calls, and memory while
+a message is being processed. `python -m tests.bench.costs` prints them, `--write` updates costs.json.
 """
 
 import argparse
@@ -41,9 +41,9 @@ from workers.runtime.settlement import Settler
 from workers.sources.factory import open_source
 
 COMMITTED: Final = Path(__file__).with_name("costs.json")
-END: Final = "that was the batch"
+END: Final = "end of the batch"
 BATCH: Final = 200
-"""Callbacks at once: as many as a worker reads, so that what a batch costs is spread as it is at work."""
+"""Callbacks at once: as many as a worker reads, so that they share the costs of a batch as in production."""
 NOW: Final = 1_700_000_000.0
 SECRET: Final = "test_api_secret_0001"
 ANSWER: Final = json.dumps({k: v for k, v in CALLBACKS["clean-pass"].items() if k != "biz_info"}).encode()
@@ -53,12 +53,12 @@ Step = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one callback."""
+    """The cost of one callback."""
 
     commands: float
     """Redis commands, those inside scripts too."""
     sent: float
-    """Commands sent, of which there are no fewer than round trips."""
+    """Commands sent. There are at most as many round trips."""
     calls: float
     """Functions called in this process."""
     kib: float
@@ -66,7 +66,7 @@ class Cost:
 
 
 class Work:
-    """Steps that bring a batch of callbacks on its way; each can be done again with a fresh batch."""
+    """Steps that process a batch of callbacks. They can be repeated with a new batch."""
 
     def __init__(self, redis: "Redis", prepare: Callable[[Sequence[bytes]], None], steps: Sequence[Step]) -> None:
         self._redis = redis
@@ -75,7 +75,7 @@ class Work:
         self._first = 1
 
     async def cost(self) -> Cost:
-        """Measured in separate turns, after one that warms up."""
+        """Measure each cost in a separate turn, after a turn to warm up."""
         await self._turn()
         commands, sent = await self._server_counts()
         return Cost(commands, sent, await self._calls(), await self._kib())
@@ -87,7 +87,7 @@ class Work:
             await step()
 
     async def _server_counts(self) -> tuple[float, float]:
-        """By the server's own report of what it is asked to do, which tells what scripts do from what is sent."""
+        """Count with MONITOR, which distinguishes the commands of scripts from those that were sent."""
         self._prepare(bodies(BATCH, first=self._first))
         self._first += BATCH
         with self._redis.monitor() as monitor:
@@ -150,7 +150,7 @@ def _store(settings: Settings) -> Callable[[Sequence[bytes]], None]:
 
 
 def _worker(settings: Settings, names: Sequence[Stage], redis: "Redis", stack: AsyncExitStack) -> Step:
-    """Turns of a worker until a batch is done: read, run it through these stages, settle. The stack closes it."""
+    """A worker's turns until a batch is done: read messages, run these stages, settle. The stack closes the worker."""
     accounts = load_accounts(settings)
     policies = {name: Policy.load(account.policy) for name, account in accounts.items()}
     client = open_redis(settings.redis_url)
@@ -172,7 +172,7 @@ def _worker(settings: Settings, names: Sequence[Stage], redis: "Redis", stack: A
 
 
 def _ingress(settings: Settings) -> tuple[Callable[[Sequence[bytes]], None], Step]:
-    """As many requests at once as make a batch."""
+    """The ingress in this process. It gets all requests of a batch at once."""
     app, waiting = build(settings), list[bytes]()
 
     async def post(body: bytes) -> None:
@@ -195,7 +195,7 @@ def _ingress(settings: Settings) -> tuple[Callable[[Sequence[bytes]], None], Ste
 
 
 async def measure(url: str) -> dict[str, Cost]:
-    """Measure all of it on an empty Redis that nothing else uses."""
+    """Measure everything on an empty Redis that nothing else uses."""
     configure("costs", "warning")
     alone, whole = _settings(url, reconcile="never"), _settings(url)
     with Redis.from_url(url) as redis:
@@ -216,7 +216,7 @@ async def _cost_of_workers(settings: Settings, each: Sequence[Sequence[Stage]], 
 
 
 def committed() -> dict[str, Cost]:
-    """What it cost when it was last written down."""
+    """The costs in costs.json."""
     return {name: Cost(**row) for name, row in json.loads(COMMITTED.read_text()).items()}
 
 

@@ -1,4 +1,4 @@
-"""The least that an ASGI application can do: read the body, answer. What any ingress costs on this server."""
+"""The smallest ASGI application: it reads the body and answers. It shows the cost of the HTTP server alone."""
 
 from typing import Any
 

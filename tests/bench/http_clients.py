@@ -1,7 +1,7 @@
-"""One HTTP client against GetResult's stand-in: `python -m tests.bench.http_clients NAME URL CALLS`.
+"""Measure one HTTP client with the GetResult server: `python -m tests.bench.http_clients NAME URL CALLS`.
 
-64 calls in flight in a process that does nothing else; prints the seconds that they took, and the CPU seconds of the
-process, all its threads.
+The process makes 64 calls at a time and does nothing else. It prints the elapsed seconds, and the CPU seconds of all
+its threads.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ CLIENTS: dict[str, Client] = {"httpx": with_httpx, "aiohttp": with_aiohttp, "pyr
 
 
 async def measure(client: Client, url: str, calls: int) -> tuple[float, float]:
-    """Seconds and CPU seconds."""
+    """Measure the elapsed seconds and the CPU seconds of so many calls."""
     async with client(url) as get:
         expected = len(await get())
 

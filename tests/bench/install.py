@@ -1,4 +1,4 @@
-"""Installs the requirements that peers pin, each in its own folder: `python -m tests.bench.install`."""
+"""Install the requirements that peers pin, each in its own folder: `python -m tests.bench.install`."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from tests.bench.peer import Peer, folder_apart, peers
 
 
 def main() -> None:
-    """Every peer with PINS gets a folder of its own, once for these pins."""
+    """Install the pinned requirements of each peer into its own folder, unless they are there."""
     for peer in peers():
         if peer.pins:
             install(peer)

@@ -1,4 +1,4 @@
-"""Describes the machine of a measurement."""
+"""Describe the machine of a measurement."""
 
 import os
 import platform
@@ -44,7 +44,7 @@ def busy() -> float:
 
 
 def _ticks() -> tuple[int, int]:
-    """Of all cores since the start: idle, and altogether."""
+    """Clock ticks of all cores since the start: idle ones, and all."""
     counts = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return counts[3] + counts[4], sum(counts)
 

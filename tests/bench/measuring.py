@@ -1,4 +1,4 @@
-"""Measures how fast a queue is emptied, and the CPU time of it."""
+"""Measure how fast a queue is emptied, and the CPU time that it takes."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ Measured = dict[str, float]
 INTERVAL_SECONDS: Final = 0.01
 LIMIT_SECONDS: Final = 30.0
 WARM_UP: Final = 0.1
-"""The share of the work that is not measured: programs start, caches fill."""
+"""The share of the work that is not measured, while programs start and caches fill."""
 CASE: Final = re.compile(rb"1462259748(?:,|%2C)[-0-9a-f]{36}")
 """The biz_id in an event or a form."""
 
@@ -64,12 +64,12 @@ def count_repeats(results: Callable[[], Sequence[bytes]], count: int, *, allowed
     Raises:
         WrongCount: A case has no result after a while; or one has two, and that is not `allowed`.
     """
-    patience = monotonic() + (LIMIT_SECONDS if allowed else 0)
+    deadline = monotonic() + (LIMIT_SECONDS if allowed else 0)
     while True:
         found = results()
         cases = {case[0] for result in found if (case := CASE.search(result))}
         if len(cases) == count and (allowed or len(found) == count):
             return len(found) - count
-        if monotonic() > patience:
+        if monotonic() > deadline:
             raise WrongCount(f"{len(found)} results of {len(cases)} cases instead of {count}")
         sleep(INTERVAL_SECONDS)

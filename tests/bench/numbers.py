@@ -1,4 +1,4 @@
-"""The raw numbers of a run: kept as JSON, part by part, and shown as tables."""
+"""The raw numbers of a run. They are stored as JSON, part by part, and shown as tables."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -13,12 +13,12 @@ from tests.bench.measuring import Measured
 Measure = Callable[[Path], Measured]
 """One measurement in a folder of its own."""
 Rows = dict[str, list[Measured]]
-"""By whom was measured: one measurement a round."""
+"""The measurements by the name of their row, one for each round."""
 Line = tuple[str, ...]
 
 FILE: Final = "performance.json"
 OUT: Final = Path("var/bench")
-"""Where a run leaves its numbers, unless told otherwise."""
+"""The default folder for the numbers of a run."""
 
 
 @dataclass(frozen=True)
@@ -30,25 +30,25 @@ class Table:
     lines: Sequence[Line]
 
     def markdown(self) -> str:
-        """As it stands in a page of the docs."""
+        """The table in Markdown."""
         rule = ("---", *("---:" for _ in self.headings[1:]))
         return "\n".join(f"| {' | '.join(cells)} |" for cells in (self.headings, rule, *self.lines)) + "\n"
 
 
 def median_of(rows: Rows, name: str, figure: str) -> float:
-    """The median of a figure over the rounds; not a number where no round went well."""
+    """The median of a figure over the rounds. NaN: every round failed."""
     return median([measured[figure] for measured in rows.get(name, ())] or [nan])
 
 
 def load(folder: Path) -> dict[str, Any]:
-    """What earlier runs have left there."""
+    """The numbers of earlier runs."""
     file = folder / FILE
     everything: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"parts": {}}
     return everything
 
 
 def keep(folder: Path, part: str, numbers: dict[str, Any]) -> None:
-    """Put the numbers of one part among those of the others."""
+    """Store the numbers of one part. Those of other parts are kept."""
     everything = load(folder)
     everything["parts"][part] = numbers
     folder.mkdir(parents=True, exist_ok=True)

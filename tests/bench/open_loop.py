@@ -1,7 +1,7 @@
-"""Measures latency at a given rate: an open loop.
+"""Measure latency at a given rate: an open loop.
 
 Arrival times are drawn beforehand (Poisson, the same ones in every run). Each callback is posted when it is due, and
-its latency counts from then on, also when the sender is late. A slow answer delays no other callback.
+its latency is measured from that time, also when the sender is late. A slow answer delays no other callback.
 """
 
 import asyncio
@@ -63,8 +63,8 @@ async def _send_all(group: asyncio.TaskGroup, send: Send, bodies: Sequence[bytes
     """Post each callback when it is due. Returns how many milliseconds late each was posted."""
     late = []
     for form, at in zip(bodies, due, strict=True):
-        if (rest := at - perf_counter()) > 0:
-            await asyncio.sleep(rest)
+        if (wait := at - perf_counter()) > 0:
+            await asyncio.sleep(wait)
         group.create_task(_sent(send, form))
         late.append((perf_counter() - at) * 1000)
     return late

@@ -1,6 +1,6 @@
-"""A peer is one file in `peers/`. Nothing else needs to know of it.
+"""The peers: other task queues that are measured too. Each is one file in `peers/`.
 
-Each file has TITLE, its name in the tables; PARTS, the parts that measure it; and PINS, exact requirements that
+Each file has TITLE, the peer's name in the tables; PARTS, the parts that measure it; and PINS, exact requirements that
 conflict with others and so are installed in their own folder. For the parts `queue`, `whole` and `batches` (shown with
 the queue's) it has WORKER, the command line of its worker process, and `send`, which puts callbacks into its queue. For
 the part `ingress` it has `server(port)`, the command line of its server, and QUEUE, the Redis list that the server
@@ -35,11 +35,11 @@ class Peer:
     queue: str
 
     def command(self, *words: str) -> list[str]:
-        """The command line that does something with it."""
+        """The command line that runs this file for the peer."""
         return [sys.executable, "-m", "tests.bench.peer", self.name, *words]
 
     def environment(self) -> dict[str, str]:
-        """Where its library is found."""
+        """The environment of its processes, with the path of its library."""
         apart = [str(folder_apart(self.name))] if self.pins else []
         return {**os.environ, "PYTHONPATH": os.pathsep.join([*apart, str(ROOT)])}
 
@@ -56,17 +56,17 @@ def folder_apart(name: str) -> Path:
 
 
 def _described(path: Path) -> Peer:
-    said: dict[str, Any] = {}
+    constants: dict[str, Any] = {}
     for node in ast.parse(path.read_text()).body:
         match node:
             case ast.Assign([ast.Name(name)], value) | ast.AnnAssign(ast.Name(name), _, ast.expr() as value):
                 if name in {"TITLE", "PARTS", "PINS", "QUEUE"}:
-                    said[name] = ast.literal_eval(value)
-    return Peer(path.stem, said["TITLE"], said["PARTS"], said["PINS"], said.get("QUEUE", ""))
+                    constants[name] = ast.literal_eval(value)
+    return Peer(path.stem, constants["TITLE"], constants["PARTS"], constants["PINS"], constants.get("QUEUE", ""))
 
 
 def main(name: str, verb: str, *words: str) -> None:
-    """Send what stands on stdin, a body a line; or become the worker or the server."""
+    """Send the bodies on stdin, one a line; or replace this process by the worker or the server."""
     module = import_module(f"tests.bench.peers.{name}")
     if verb == "send":
         sending = module.send(line.rstrip("\n") for line in sys.stdin)

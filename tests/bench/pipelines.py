@@ -27,7 +27,7 @@ from tests.bench.peer import Peer
 from tests.bench.work import RESULTS
 
 NO_REWRITE: Final = ("--auto-aof-rewrite-percentage", "0")
-"""Redis must not rewrite its file during one measurement and not during another."""
+"""Redis must not rewrite its file during some of the measurements."""
 ALL_STAGES: Final[tuple[tuple[str, ...], ...]] = ((),)
 EACH_STAGE: Final = (("verify",), ("reconcile",), ("classify",), ("publish",))
 OURS_IN: Final = "faceid.callbacks"
@@ -40,7 +40,7 @@ class Pipeline(Protocol):
 
     @property
     def repeats(self) -> bool:
-        """Whether a callback may have two results, as where delivery is at least once."""
+        """Whether a callback may have two results: true if delivery is at least once."""
 
     def fill(self, url: str, bodies: Iterable[str]) -> None:
         """Put callbacks into its queue on the Redis at `url`."""
@@ -152,10 +152,10 @@ def measure_pipeline(folder: Path, pipeline: Pipeline, count: int, fsync: Fsync 
         return measure_on(folder, pipeline, server.url, server.url, count)
 
 
-def measure_on(folder: Path, pipeline: Pipeline, url: str, seen_at: str, count: int) -> Measured:
-    """The same with a running Redis at `url`, which the pipeline reaches at `seen_at`."""
+def measure_on(folder: Path, pipeline: Pipeline, url: str, pipeline_url: str, count: int) -> Measured:
+    """The same with a running Redis at `url`. The pipeline connects to it through `pipeline_url`."""
     pipeline.fill(url, bodies(count))
-    with Redis.from_url(url) as redis, running(pipeline.programs(seen_at, folder)) as pids:
+    with Redis.from_url(url) as redis, running(pipeline.programs(pipeline_url, folder)) as pids:
         measured = measure_drain(count, lambda: pipeline.done(redis), pids)
         twice = count_repeats(lambda: pipeline.events(redis), count, allowed=pipeline.repeats)
     return measured | {"twice": twice}
@@ -174,7 +174,7 @@ def redis_server(folder: Path, fsync: Fsync) -> Iterator[RedisServer]:
 
 @contextmanager
 def running(programs: Iterable[Program]) -> Iterator[list[int]]:
-    """Start the programs for the length of the block. Gives their process ids."""
+    """Run the programs until the block ends. Gives their process ids."""
     started = list(programs)
     try:
         for program in started:

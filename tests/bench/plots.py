@@ -14,7 +14,7 @@ THEIRS: Final = "#9aa5b1"
 
 
 def draw(everything: dict[str, Any], folder: Path) -> None:
-    """All plots that there are numbers for."""
+    """Draw the plot of each part that was measured."""
     mpl.use("Agg")
     parts = everything["parts"]
     for name in set(PLOTTED) & set(parts):
@@ -23,7 +23,7 @@ def draw(everything: dict[str, Any], folder: Path) -> None:
 
 
 def throughput(rows: Rows, file: Path) -> None:
-    """A bar for each, the slowest below; a dot for each round."""
+    """Draw a bar for each row, the slowest at the bottom, and a dot for each round."""
     ordered = sorted(rows, key=lambda name: median_of(rows, name, "rate"))
     figure, axes = pyplot.subplots(figsize=(9, 1 + 0.32 * len(ordered)), layout="constrained")
     bars = axes.barh(
@@ -42,7 +42,7 @@ def throughput(rows: Rows, file: Path) -> None:
 
 
 def distribution(rows: Rows, file: Path) -> None:
-    """How many were decided within which time; a line for each round."""
+    """Draw the share of callbacks that were decided within a time, with a line for each round."""
     figure, axes = pyplot.subplots(figsize=(9, 4), layout="constrained")
     for number, (name, rounds) in enumerate(rows.items()):
         for turn, measured in enumerate(rounds):

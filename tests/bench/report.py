@@ -1,4 +1,4 @@
-"""Puts the numbers of a run into the docs: `python -m tests.bench.report`, after `make bench`.
+"""Put the numbers of a run into the docs: `python -m tests.bench.report`, after `make bench`.
 
 Copies the numbers and the plots to docs/explanation/, and writes every table of docs/explanation/performance.md. The
 text between the tables is written by hand.
@@ -19,7 +19,7 @@ from tests.support.paths import DOCS
 FOLDER: Final = DOCS / "explanation"
 PAGE: Final = FOLDER / "performance.md"
 QUIET: Final = 0.1
-"""The share of the machine that other work may use."""
+"""The largest share of the machine that other processes may use."""
 NOTHING: Final = "Not measured yet.\n"
 PLOTTED: Final = {
     "ingress": "requests a second",
@@ -64,7 +64,7 @@ def _aims(everything: Mapping[str, Any]) -> str:
 
 
 def _caveat(numbers: Mapping[str, Any]) -> str:
-    """Why the numbers may be unreliable; empty where they are not."""
+    """Why the numbers may be unreliable. Empty: they are reliable."""
     faults = []
     if numbers["quick"]:
         faults.append("small sizes")
@@ -76,7 +76,7 @@ def _caveat(numbers: Mapping[str, Any]) -> str:
 
 
 def _machine(everything: Mapping[str, Any]) -> str:
-    """Of the latest part, and what differs from part to part."""
+    """The machine of the latest part, and the rounds and commit of each part."""
     if not everything["parts"]:
         return NOTHING
     parts = everything["parts"].items()

@@ -26,7 +26,7 @@ def main() -> None:
     wanted = arguments()
     console = Console(width=None if sys.stdout.isatty() else 140)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
-    cores.take_the_others()
+    cores.leave_core_under_test()
     if not cores.CAN_PIN:
         console.print("[yellow]One core, or no taskset: nothing is pinned, and the numbers are less reliable.")
     sizes = QUICK if wanted.quick else FULL

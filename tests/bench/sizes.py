@@ -9,7 +9,7 @@ class Sizes:
 
     queue: int = 20_000
     queue_slow: int = 5_000
-    """For a peer that would take minutes."""
+    """The same for a peer that would take minutes."""
     seconds_of_requests: int = 5
     whole: int = 15_000
     whole_peers: int = 3_000

@@ -1,9 +1,8 @@
-"""What each step of one callback costs, in microseconds: the least and the median of many short runs.
+"""Measure each step of one callback, in microseconds: the least and the median of many short runs.
 
-`python -m tests.bench.steps` prints the table, which stands in docs/explanation/performance.md. The steps are called
-alone, one after another; what is left between their sum and the cost of a whole callback is the loop, the pump and
-redis-py. The least is what the machine can do, the median what it mostly does. The last lines are the whole judgement
-in a loop, and as a worker with little to do meets it: each time after a rest.
+`python -m tests.bench.steps` prints the table, which stands in docs/explanation/performance.md. Each step is called
+alone. A whole callback costs more than their sum: the rest is the event loop, the pump and redis-py. The last lines are
+the whole decision, in a loop and with a pause before each callback, as in a worker with little load.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +31,7 @@ from workers.faceid.payload import Payload
 from workers.faceid.verification import verify
 
 RUNS, CALLS = 400, 50
-REST: Final = 0.005
+PAUSE: Final = 0.005
 """Seconds between two callbacks at 200 a second."""
 NOW: Final = 1_700_000_000.0
 SECRETS: Final = [DEMO_SECRET]
@@ -41,9 +40,9 @@ Step = tuple[str, Callable[[], object]]
 
 
 def steps() -> Iterator[Step]:
-    """In the order in which a callback comes to them; an indented one is part of the one before."""
+    """The steps in the order of processing. An indented step is part of the step before it."""
     envelope = new_envelope("default", "notify", "POST", bodies(1)[0], FORM, "", NOW)
-    post, policy = envelope.to_message("faceid.callbacks"), Policy.load()
+    message, policy = envelope.to_message("faceid.callbacks"), Policy.load()
     signed, verified = form.parse(FORM, envelope.body), verify(envelope, SECRETS)
     assert verified.callback is not None
     callback = verified.callback
@@ -52,7 +51,7 @@ def steps() -> Iterator[Step]:
     verdict = classify(evidence, policy)
     decision = decide(envelope, reconciled, verdict, policy, NOW)
     dumped = DecidedCase(decision).dump()
-    yield "read the envelope", lambda: Envelope.read(post.headers, post.content_type, post.body)
+    yield "read the envelope", lambda: Envelope.read(message.headers, message.content_type, message.body)
     yield "verify", lambda: verify(envelope, SECRETS)
     yield "  the form", lambda: form.parse(FORM, envelope.body)
     yield "  the signature", lambda: verification.match_secret(SECRETS, signed.data, signed.sign)
@@ -64,7 +63,7 @@ def steps() -> Iterator[Step]:
     yield "its JSON", lambda: DecidedCase(decision).dump()
     yield "its id", lambda: decision_id("default", decision.biz_id, 1)
     yield "the event around it", lambda: to_message(decision, "faceid", dumped)
-    yield "the entry of the stream", lambda: addition(post)
+    yield "the entry of the stream", lambda: addition(message)
 
 
 def timed(step: Callable[[], object]) -> Sequence[float]:
@@ -72,11 +71,11 @@ def timed(step: Callable[[], object]) -> Sequence[float]:
     return [seconds / CALLS * 1e6 for seconds in repeat(step, number=CALLS, repeat=RUNS)]
 
 
-def judging(rest: float) -> Sequence[float]:
-    """Microseconds of the whole judgement, each after a rest of so many seconds."""
+def deciding(pause: float) -> Sequence[float]:
+    """Microseconds of the whole decision, each after a pause of so many seconds."""
     taken = []
     for body in callbacks.bodies(RUNS):
-        sleep(rest)
+        sleep(pause)
         started = perf_counter()
         work.decide_callback(body)
         taken.append((perf_counter() - started) * 1e6)
@@ -90,8 +89,8 @@ def main() -> None:
         shown.add_row(name, f"{min(taken):.1f}", f"{median(taken):.1f}")
     whole = [taken for name, taken in costs.items() if not name.startswith(" ")]
     shown.add_row("all of them", f"{sum(map(min, whole)):.1f}", f"{sum(map(median, whole)):.1f}")
-    for name, rest in (("the judgement in a loop", 0.0), (f"the same, {REST * 1000:.0f} ms apart", REST)):
-        taken = judging(rest)
+    for name, pause in (("the judgement in a loop", 0.0), (f"the same, {PAUSE * 1000:.0f} ms apart", PAUSE)):
+        taken = deciding(pause)
         shown.add_row(name, f"{min(taken):.0f}", f"{median(taken):.0f}", f"{quantiles(taken, n=100)[98]:.0f}")
     Console().print(shown)
 

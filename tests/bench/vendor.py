@@ -1,7 +1,7 @@
-"""FaceID's GetResult as a server that costs next to nothing: `python -m tests.bench.vendor PORT DELAY_SECONDS`.
+"""A GetResult server that uses very little CPU: `python -m tests.bench.vendor PORT DELAY_SECONDS`.
 
-It reads of a request no more than where it ends and whose result is wanted, in the query or in a form. `/stats` tells
-how many it has answered and how many were in work at once at most.
+It looks only for the end of a request and for its biz_id, in the query or in a form. `/stats` returns the number of
+answered requests, and the highest number of requests at the same time.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _BEFORE, _AFTER = answer_around()
 
 
 class Stats:
-    """Of all connections."""
+    """Counters of all connections."""
 
     def __init__(self) -> None:
         self.answered = 0
@@ -39,7 +39,7 @@ class Stats:
 
 
 class Answers(asyncio.Protocol):
-    """One connection; requests on it are answered after the delay."""
+    """One connection. Its requests are answered after the delay."""
 
     def __init__(self, delay: float, stats: Stats) -> None:
         self._delay = delay
@@ -53,9 +53,9 @@ class Answers(asyncio.Protocol):
         self._unread += data
         while (end := request_end(self._unread)) <= len(self._unread):
             request, self._unread = self._unread[:end], self._unread[end:]
-            self._take(request)
+            self._answer(request)
 
-    def _take(self, request: bytes) -> None:
+    def _answer(self, request: bytes) -> None:
         found = _BIZ_ID.search(request)
         if found is None:
             stats = {"answered": self._stats.answered, "most": self._stats.most}
@@ -65,11 +65,11 @@ class Answers(asyncio.Protocol):
         self._stats.in_work += 1
         self._stats.most = max(self._stats.most, self._stats.in_work)
         if self._delay:
-            asyncio.get_running_loop().call_later(self._delay, self._give, answer)
+            asyncio.get_running_loop().call_later(self._delay, self._send, answer)
         else:
-            self._give(answer)
+            self._send(answer)
 
-    def _give(self, answer: bytes) -> None:
+    def _send(self, answer: bytes) -> None:
         self._stats.in_work -= 1
         self._stats.answered += 1
         if not self._transport.is_closing():
@@ -77,7 +77,7 @@ class Answers(asyncio.Protocol):
 
 
 def request_end(unread: bytes) -> int:
-    """Where the first request ends; beyond the end while it is not whole."""
+    """Where the first request ends. Larger than the length of `unread`: it is not complete."""
     head = unread.find(_HEAD_END)
     if head < 0:
         return len(unread) + 1
@@ -90,7 +90,7 @@ def _response(body: bytes) -> bytes:
 
 
 async def serve(port: int, delay: float) -> None:
-    """For ever."""
+    """Serve until the process is killed."""
     stats = Stats()
     server = await asyncio.get_running_loop().create_server(lambda: Answers(delay, stats), "127.0.0.1", port)
     await server.serve_forever()
@@ -105,28 +105,28 @@ class Vendor:
 
     @property
     def base_url(self) -> str:
-        """What our settings call it."""
+        """The value of FACEID_BASE_URL."""
         return f"http://127.0.0.1:{self.port}/faceid/lite"
 
     @property
     def url(self) -> str:
-        """Of GetResult."""
+        """The URL of GetResult."""
         return f"{self.base_url}/get_result"
 
     def stats(self) -> dict[str, Any]:
-        """`answered`, and the `most` at once."""
+        """`answered`: requests so far. `most`: the highest number at the same time."""
         with urlopen(f"http://127.0.0.1:{self.port}/stats") as response:
             stats: dict[str, Any] = json.load(response)
             return stats
 
     def cpu_seconds(self) -> float:
-        """What it has cost so far."""
+        """CPU seconds used so far."""
         return cpu_seconds([self.pid])
 
 
 @contextmanager
 def vendor(folder: Path, delay: float = 0.0, *, tested: bool = False) -> Iterator[Vendor]:
-    """The server, beside the rest; `tested`: on the core of the process under test."""
+    """Run the server. `tested`: on the core under test, else on the other cores."""
     port = free_port()
     command = [sys.executable, "-m", "tests.bench.vendor", str(port), str(delay)]
     program = Program("vendor", under_test(command) if tested else command, os.environ, folder)

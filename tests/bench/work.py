@@ -24,7 +24,7 @@ from workers.faceid.verification import Unverified, VerifiedArrival, verify
 
 REDIS_URL: Final = os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379/0")
 GETRESULT_URL: Final = os.environ.get("BENCH_GETRESULT_URL", "")
-"""Empty: the signed callback is trusted alone."""
+"""Empty: decide on the signed callback alone."""
 HTTP_CLIENT: Final = os.environ.get("BENCH_HTTP_CLIENT", "aiohttp")
 IN_FLIGHT: Final = int(os.environ.get("BENCH_IN_FLIGHT", "64"))
 """Tasks at once in an asynchronous worker."""
@@ -36,13 +36,13 @@ Get = Callable[[str], Awaitable[bytes]]
 
 
 def decide_callback(body: str) -> bytes | None:
-    """The event that a callback leads to without GetResult; None where it decides nothing."""
+    """Decide a callback without GetResult. Returns the event, or None when there is no decision."""
     found = _verified(body)
     return _event(*found, b"") if found else None
 
 
 async def reconciled(body: str, get: Get) -> bytes | None:
-    """The same with GetResult's answer as the evidence."""
+    """The same with GetResult's answer as evidence."""
     found = _verified(body)
     return _event(*found, await get(found[1].biz_id)) if found else None
 
@@ -71,7 +71,7 @@ class SyncHandler:
         self._redis: Any = Redis.from_url(REDIS_URL)
 
     def decide(self, body: str) -> None:
-        """The whole task."""
+        """Decide one callback and store the event."""
         if event := decide_callback(body):
             self._redis.rpush(RESULTS, event)
 
@@ -84,16 +84,16 @@ class AsyncHandler:
         self._get: Get | None = None
 
     async def decide(self, body: str) -> None:
-        """The whole task."""
-        if event := await self._judged(body):
+        """Decide one callback and store the event."""
+        if event := await self._decided(body):
             await self._redis.rpush(RESULTS, event)
 
     async def decide_all(self, bodies: Sequence[str]) -> None:
-        """The whole task for a batch, without GetResult: its results are written at once."""
+        """Decide a batch without GetResult, and store all events in one command."""
         if events := [event for event in map(decide_callback, bodies) if event]:
             await self._redis.rpush(RESULTS, *events)
 
-    async def _judged(self, body: str) -> bytes | None:
+    async def _decided(self, body: str) -> bytes | None:
         if not GETRESULT_URL:
             return decide_callback(body)
         if self._get is None:

@@ -1,4 +1,4 @@
-"""Load on an HTTP server by wrk: one thread, 64 connections, each with one request at a time."""
+"""Send load to an HTTP server with wrk: one thread, 64 connections, one request at a time on each."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ wrk.method = "POST"
 wrk.headers["content-type"] = "{FORM}"
 wrk.body = "{body(1)}"
 """
-_TELL: Final = """
+_REPORT: Final = """
 function done(summary, latency, requests)
   local bad = summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status
   print(summary.requests, summary.duration, bad)
@@ -36,18 +36,18 @@ class BadAnswers(Exception):
 
 
 class Load:
-    """Posts a callback to one URL, or only gets it; `cpu` gives the server's CPU seconds. Raises `NoWrk` at once."""
+    """Post a callback to a URL, or only get it. `cpu`: returns the server's CPU seconds. Raises `NoWrk`."""
 
     def __init__(self, url: str, folder: Path, cpu: Callable[[], float], *, post: bool = True) -> None:
         script = folder / "wrk.lua"
-        script.write_text((_POST if post else "") + _TELL)
+        script.write_text((_POST if post else "") + _REPORT)
         self._command = [find_wrk(), "-t1", f"-c{CONNECTIONS}", "-s", str(script), url]
         self._cpu = cpu
         self.answered = 0
-        """Requests answered so far, all of them well."""
+        """Requests answered so far, all with a 2xx."""
 
     def run(self, seconds: int) -> Measured:
-        """One run; raises `BadAnswers`. `p0` to `p100` are milliseconds."""
+        """Send load for so many seconds. `p0` to `p100` are milliseconds. Raises `BadAnswers`."""
         before = self._cpu()
         done = subprocess.run([*self._command, f"-d{seconds}s"], capture_output=True, text=True, check=True)
         spent = self._cpu() - before
@@ -62,7 +62,7 @@ class Load:
 
 
 def find_wrk() -> str:
-    """The program; raises `NoWrk`."""
+    """The path of wrk. Raises `NoWrk`."""
     if found := shutil.which("wrk"):
         return found
-    raise NoWrk("the load comes from wrk, which is not here: apt-get install wrk, brew install wrk")
+    raise NoWrk("the load comes from wrk, which is not installed: apt-get install wrk, brew install wrk")

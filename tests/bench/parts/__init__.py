@@ -1,4 +1,4 @@
-"""The parts of the benchmark, a file each: what it measures in turn, and the table that shows it."""
+"""The parts of the benchmark. Each file defines what is measured in a round, and the table of the results."""
 
 from pathlib import Path
 from typing import Final

@@ -1,4 +1,4 @@
-"""Which HTTP client for GetResult: 64 calls in flight, 1.1 KB answers, a process that does nothing else."""
+"""HTTP clients for GetResult, compared: 64 calls in flight, answers of 1.1 KB, a process that does nothing else."""
 
 import os
 import subprocess
@@ -24,12 +24,12 @@ def measures(sizes: Sizes) -> dict[str, Measure]:
 
 
 def called(folder: Path, client: str, calls: int) -> Measured:
-    """One client's calls."""
+    """Measure the calls of one client."""
     with vendor(folder) as getresult:
         words = (client, getresult.url, str(calls))
         command = under_test([sys.executable, "-m", "tests.bench.http_clients", *words])
-        said = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=True).stdout
-    seconds, cpu = map(float, said.split())
+        output = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=True).stdout
+    seconds, cpu = map(float, output.split())
     return {"rate": calls / seconds, "cpu_us": cpu / calls * 1e6, "share": cpu / seconds}
 
 

@@ -1,6 +1,6 @@
-"""As it grows: more callbacks waiting, more workers, and what each of them takes of memory.
+"""Larger loads: more waiting callbacks, more workers, and the memory that they need.
 
-Workers share one core, and hold 32 items each: at 100 ms for GetResult one of them can do no more than 320 a second.
+All workers share one core, and each has 32 items in work: with 100 ms for GetResult one worker can do 320 a second.
 """
 
 from functools import partial
@@ -44,7 +44,7 @@ def measures(sizes: Sizes) -> dict[str, Measure]:
 
 
 def of_many(folder: Path, waiting: int, count: int) -> Measured:
-    """Work on the first `count` of many that wait; GetResult off."""
+    """Measure the first `count` of `waiting` callbacks, with GetResult off."""
     pipeline = OurPipeline(settings=QUIET)
     with redis_server(folder, "everysec") as server, Redis.from_url(server.url) as redis:
         pipeline.fill(server.url, bodies(count))
@@ -54,20 +54,20 @@ def of_many(folder: Path, waiting: int, count: int) -> Measured:
 
 
 def copy_last(redis: Any, times: int) -> None:
-    """Put the last callback in the queue again and again: copies wait as well as others, and are made faster."""
+    """Copy the last callback in the queue so many times. This is faster than making new ones."""
     for done in range(0, times, COPIES_AT_ONCE):
         redis.eval(_COPY, 1, OURS_IN, min(COPIES_AT_ONCE, times - done))
 
 
 def shared(folder: Path, workers: int, count: int) -> Measured:
-    """Several workers with all stages, GetResult taking its time."""
+    """Measure several workers with all stages and a slow GetResult."""
     with vendor(folder, SLOW_SECONDS) as getresult:
         settings = {"FACEID_BASE_URL": getresult.base_url, "FACEID_PREFETCH": str(HELD)}
         return measure_pipeline(folder, OurPipeline(ALL_STAGES * workers, settings), count)
 
 
 def memory(folder: Path, count: int) -> Measured:
-    """Bytes: of Redis for a waiting callback, a decided case (GetResult's answer in it) and a result; of a worker."""
+    """Measure bytes: in Redis for a waiting callback, for a decided case and for a result; and of a worker."""
     with redis_server(folder, "everysec") as server, vendor(folder) as getresult, Redis.from_url(server.url) as redis:
         pipeline = OurPipeline(settings={"FACEID_BASE_URL": getresult.base_url})
         empty = used(redis)
@@ -95,11 +95,11 @@ def table(rows: Rows) -> Table:
         for name in rows
         if name != MEMORY
     ]
-    said = {
+    titles = {
         "waiting_bytes": "Redis, for a waiting callback",
         "case_bytes": "Redis, for a decided case with GetResult's answer",
         "result_bytes": "Redis, for a decision in the results queue",
         "worker_bytes": "a worker with all stages, after the load",
     }
-    lines += [(text, f"{median_of(rows, MEMORY, name):,.0f} bytes", "") for name, text in said.items()]
+    lines += [(text, f"{median_of(rows, MEMORY, name):,.0f} bytes", "") for name, text in titles.items()]
     return Table(TITLE, ("", "", ""), lines)

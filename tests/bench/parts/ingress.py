@@ -1,4 +1,4 @@
-"""Storing a callback before it is answered: 1.2 KB bodies over 64 connections, each with one request at a time."""
+"""The ingress stores a callback and then answers: bodies of 1.2 KB, 64 connections, one request at a time on each."""
 
 import os
 import sys
@@ -32,13 +32,13 @@ MODES: Final[tuple[Fsync, ...]] = ("everysec", "always")
 
 @dataclass(frozen=True)
 class HttpServer:
-    """A server to post to. It gets its port as the last word of its command, or by a setting."""
+    """An HTTP server that receives callbacks. It gets its port in its command or in its environment."""
 
     command: Callable[[int], Sequence[str]]
     path: str = "/"
     environment: Callable[[str, int], Mapping[str, str]] = field(default=lambda _url, _port: os.environ)
     stored: Callable[[Any], int] | None = None
-    """How many it has stored in this Redis; None where it stores nothing."""
+    """Counts the callbacks that it has stored in this Redis. None: it stores nothing."""
 
 
 def ours() -> HttpServer:
@@ -72,7 +72,7 @@ def measures(sizes: Sizes) -> dict[str, Measure]:
 
 
 def row(name: str, fsync: Fsync) -> str:
-    """How a row is called."""
+    """The name of a row."""
     return f"{name}, appendfsync {fsync}"
 
 
@@ -89,7 +89,7 @@ def measure_server(folder: Path, http_server: HttpServer, sizes: Sizes, fsync: F
 
 @contextmanager
 def warm(folder: Path, http_server: HttpServer, redis_url: str) -> Iterator[tuple[int, wrk.Load]]:
-    """A server that has answered some requests: its process number, and more load for it."""
+    """Start a server and send it some requests. Gives its process id, and the load generator."""
     port = free_port()
     program = Program(
         "http_server", under_test(http_server.command(port)), http_server.environment(redis_url, port), folder
@@ -103,7 +103,7 @@ def warm(folder: Path, http_server: HttpServer, redis_url: str) -> Iterator[tupl
 
 
 def table(rows: Rows) -> Table:
-    """In the order of measuring."""
+    """The rows in the order of measuring."""
     return Table(
         TITLE,
         ("", "requests/s", "of the empty app", "p50 ms", "p99 ms", "CPU µs each", "of a core"),

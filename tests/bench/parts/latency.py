@@ -1,8 +1,8 @@
-"""From a notify to its decision in the results queue, at a rate that is offered whatever happens.
+"""The latency from a notify to its decision in the results queue, at fixed rates.
 
-Ingress and worker share the core under test. Redis syncs at every write, as it has to for the promise that nothing is
-lost. GetResult takes 20 ms, which are its own and not counted in what is beyond. The last row is what this machine
-allows: a bare loop that reads from the queue, judges by the callback alone, and writes the event.
+Ingress and worker share the core under test. Redis syncs every write, as the promise that nothing is lost requires. The
+20 ms of GetResult are subtracted. The last row is the limit of this machine: a bare loop that reads from the queue,
+decides on the callback alone, and writes the event.
 """
 
 from functools import partial
@@ -43,12 +43,12 @@ def measures(sizes: Sizes) -> dict[str, Measure]:
 
 
 def row(rate: int) -> str:
-    """How a row is called."""
+    """The name of a row."""
     return f"{rate:,}/s offered"
 
 
 def latency(folder: Path, rate: float, seconds: float) -> Measured:
-    """One rate; `p0` to `p100` in milliseconds, GetResult's own time taken off."""
+    """Measure one rate. `p0` to `p100` are milliseconds without GetResult's time."""
     port = free_port()
     with redis_server(folder, "always") as server, vendor(folder, OWN_SECONDS) as getresult:
         listen = {"FACEID_LISTEN": f"127.0.0.1:{port}", "FACEID_BASE_URL": getresult.base_url}
@@ -81,7 +81,7 @@ async def _by_notify(url: str, redis_url: str, rate: float, seconds: float) -> M
 
 
 def floor(folder: Path, rate: float, seconds: float) -> Measured:
-    """The same from one queue to another, with nothing between but the judgement, and no GetResult."""
+    """The same for the bare loop from one queue to another, without GetResult."""
     with redis_server(folder, "always") as server, running(BareLoop(work=True).programs(server.url, folder)) as pids:
         before, started = cpu_seconds(pids), perf_counter()
         measured = uvloop.run(_by_queue(server.url, rate, seconds))
@@ -98,7 +98,7 @@ async def _by_queue(redis_url: str, rate: float, seconds: float) -> Measured:
 
 
 def table(rows: Rows) -> Table:
-    """By rate."""
+    """The rows by rate."""
     return Table(
         TITLE,
         ("", *SHOWN, "sender late, p99", "of a core"),

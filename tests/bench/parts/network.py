@@ -1,4 +1,4 @@
-"""Redis farther away: the queue path with 0, 1 and 2 ms to it and back, all through the same proxy, GetResult off."""
+"""The queue part with a network delay: round trips to Redis of 0, 1 and 2 ms through a proxy, GetResult off."""
 
 from functools import partial
 from pathlib import Path
@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from redis import Redis
 
-from tests.bench.delay import delayed
 from tests.bench.measuring import Measured
+from tests.bench.network_delay import delayed
 from tests.bench.numbers import Measure, Rows, Table, median_of
 from tests.bench.parts.queue import QUIET
 from tests.bench.pipelines import EACH_STAGE, OurPipeline, measure_on, redis_server
@@ -33,12 +33,12 @@ def measures(sizes: Sizes) -> dict[str, Measure]:
 
 
 def row(name: str, far: int) -> str:
-    """How a row is called."""
+    """The name of a row."""
     return f"{name}, {far} ms"
 
 
 def with_delay(folder: Path, pipeline: OurPipeline, count: int, milliseconds: float) -> Measured:
-    """A measurement through the proxy; `round_trip` in milliseconds is what a PING took, in the middle of a hundred."""
+    """A measurement through the proxy; `round_trip` is the median of 100 PINGs, in milliseconds."""
     with redis_server(folder, "everysec") as server, delayed(folder, server.port, milliseconds) as url:
         with Redis.from_url(url) as far:
             round_trip = median(_ping(far) for _ in range(100)) * 1000
@@ -52,7 +52,7 @@ def _ping(redis: Any) -> float:
 
 
 def table(rows: Rows) -> Table:
-    """In the order of measuring."""
+    """The rows in the order of measuring."""
     return Table(
         TITLE,
         ("", "PING ms", "a second", "of that without delay", "CPU µs each"),

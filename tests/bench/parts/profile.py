@@ -1,8 +1,8 @@
-"""Where the time of a callback goes: what holds the interpreter's lock, sampled in processes at work.
+"""A profile of working processes: which code holds the interpreter's lock (GIL).
 
-py-spy looks 400 times a second from outside. A sample counts for the innermost of our own files that it stands in, so
-that the time in a library counts for its caller. Beside it, CPU time by thread: the pump's and the HTTP client's
-threads do most of their work without the lock.
+py-spy samples the process 400 times a second. A sample counts for the innermost of our own files on its stack, so the
+time in a library counts for its caller. CPU time by thread is measured too: the threads of the pump and of the HTTP
+client do most of their work without the lock.
 """
 
 import subprocess
@@ -64,7 +64,7 @@ PARTS: Final = (
     ("the ingress's own code", ("ingress/",)),
     ("the HTTP server", ("uvicorn/",)),
 )
-"""By the files that a sample stands in; the first that fits counts."""
+"""The parts by the files on a sample's stack. The first part that matches counts."""
 
 
 def measures(sizes: Sizes) -> dict[str, Measure]:
@@ -78,13 +78,13 @@ def measures(sizes: Sizes) -> dict[str, Measure]:
 
 
 def of_ingress(folder: Path, seconds: int) -> Measured:
-    """Percent by part, under load."""
+    """Percent of the samples by part, under load."""
     with redis_server(folder, "everysec") as server, ingress.warm(folder, ingress.ours(), server.url) as (pid, load):
         return _shares(pid, seconds, folder, partial(load.run, seconds + 1))
 
 
 def of_worker(folder: Path, seconds: int, read: bool) -> Measured:
-    """Percent by part, and of a core by thread; the queue is never empty meanwhile."""
+    """Percent of the samples by part, and percent of a core by thread. The queue is never empty."""
     with ExitStack() as stack:
         server = stack.enter_context(redis_server(folder, "everysec"))
         getresult = stack.enter_context(vendor(folder)) if read else None
@@ -130,7 +130,7 @@ def _part(stack: list[str]) -> str:
 
 
 def _by_thread(pid: int) -> "Counter[str]":
-    """Clock ticks of CPU so far: the loop's thread, the pump's, and the others' that libraries start."""
+    """Clock ticks of CPU so far, of the threads of the loop, the pump and the HTTP client."""
     ticks: Counter[str] = Counter()
     for task in Path(f"/proc/{pid}/task").iterdir():
         name, _, rest = (task / "stat").read_text().partition("(")[2].rpartition(")")
@@ -143,7 +143,7 @@ def _by_thread(pid: int) -> "Counter[str]":
 
 
 def table(rows: Rows) -> Table:
-    """The greatest first."""
+    """The largest part first."""
     names = {name for measured in rows.values() for each in measured for name in each}
     ordered = sorted(
         names, key=lambda name: (name.startswith("thread"), *(-_percent(rows, row, name) for row in SHOWN))

@@ -1,7 +1,7 @@
 """From a stored callback to a published decision, GetResult off.
 
-Everybody verifies, classifies and writes one event for each callback. All that is waiting was stored before the worker
-started, Redis syncs its file every second (`appendfsync everysec`) unless said otherwise, all log from warnings up.
+Every pipeline verifies and classifies each callback and writes one event. All callbacks are stored before the worker
+starts. Redis syncs its file every second (`appendfsync everysec`) unless the row says otherwise. All log warnings only.
 """
 
 from functools import partial
@@ -40,7 +40,7 @@ def measures(sizes: Sizes) -> dict[str, Measure]:
 
 
 def table(rows: Rows) -> Table:
-    """Fastest first."""
+    """The fastest row first."""
     ordered = sorted(rows, key=lambda name: -median_of(rows, name, "rate"))
     best = max((median_of(rows, name, "rate") for name in peer_names(rows)), default=0.0)
     return Table(
@@ -61,6 +61,6 @@ def table(rows: Rows) -> Table:
 
 
 def peer_names(rows: Rows) -> list[str]:
-    """The rows that are peers'."""
+    """The names of the rows of peers."""
     titles = {peer.title for peer in peers("queue")}
     return [name for name in rows if name in titles]

@@ -1,7 +1,7 @@
-"""The whole of it, GetResult over loopback: ours, and the asynchronous peers with the HTTP clients people use.
+"""The whole pipeline with GetResult over loopback, compared with asynchronous peers and common HTTP clients.
 
-GetResult's stand-in answers at once, or after 100 ms with 256 calls in flight, where 2,560 a second is the ceiling.
-Everybody reads it once for each callback and judges its answer against the signed callback.
+The GetResult server answers at once, or after 100 ms with 256 calls in flight, which limits the rate to 2,560 a second.
+Every pipeline reads each result once and compares it with the signed callback.
 """
 
 from collections.abc import Callable
@@ -45,17 +45,17 @@ def measures(sizes: Sizes) -> dict[str, Measure]:
 
 
 def row(peer: Peer, client: str) -> str:
-    """How a row is called."""
+    """The name of a row."""
     return f"{peer.title} with {client}"
 
 
 def ours(base_url: str) -> Pipeline:
-    """A worker of ours as it comes."""
+    """Our worker with its default settings."""
     return OurPipeline(settings={"FACEID_BASE_URL": base_url})
 
 
 def ours_in_flight(base_url: str) -> Pipeline:
-    """A worker of ours that holds no more items than may be in flight."""
+    """Our worker with as many items in work as calls may be in flight."""
     return OurPipeline(settings={"FACEID_BASE_URL": base_url, "FACEID_PREFETCH": str(IN_FLIGHT)})
 
 
@@ -66,7 +66,7 @@ def of_peer(peer: Peer, client: str, base_url: str) -> Pipeline:
 
 
 def reconciled(folder: Path, made: Callable[[str], Pipeline], count: int, delay: float = 0.0) -> Measured:
-    """A measurement with GetResult; `most` were in flight, and the stand-in took `vendor_us` of CPU for each."""
+    """A measurement with GetResult; `most`: calls in flight. `vendor_us`: CPU of the GetResult server for each call."""
     with vendor(folder, delay) as getresult:
         measured = measure_pipeline(folder, made(getresult.base_url), count)
         stats = getresult.stats()
@@ -75,13 +75,13 @@ def reconciled(folder: Path, made: Callable[[str], Pipeline], count: int, delay:
 
 
 def alone(folder: Path, seconds: int) -> Measured:
-    """How fast the stand-in could go, were it asked by a program of C."""
+    """Measure the GetResult server alone, with the load of wrk."""
     with vendor(folder, tested=True) as getresult:
         return Load(f"{getresult.url}?biz_id=1462259748%2Cx", folder, getresult.cpu_seconds, post=False).run(seconds)
 
 
 def table(rows: Rows) -> Table:
-    """In the order of measuring."""
+    """The rows in the order of measuring."""
     return Table(
         TITLE,
         ("", "a second", "CPU µs each", "of a core", "reads each", "most in flight"),
@@ -100,5 +100,5 @@ def table(rows: Rows) -> Table:
 
 
 def peer_names(rows: Rows, client: str) -> list[str]:
-    """The rows that are peers' with this client."""
+    """The names of the rows of peers with this client."""
     return [name for name in rows if name.endswith(f"with {client}")]

@@ -1,7 +1,7 @@
 """arq.
 
-Settings: as many jobs at once as the run allows, of which it looks for five times as many at a time; no result kept,
-none logged; uvloop.
+Settings: as many jobs at once as the run allows; five times as many are fetched at a time; results are neither kept nor
+logged; uvloop.
 """
 
 import sys

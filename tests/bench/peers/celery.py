@@ -1,9 +1,8 @@
 """Celery.
 
-Settings: its optimizing guide asks for a prefetch of 64 or 128 where tasks are many and short, and for results ignored
-where nothing reads them. On one core its solo pool does more than a parent with one child (prefork) or threads; gossip,
-mingle and heartbeats between workers are left out. It acknowledges a task before it runs, which is its default: a
-worker that dies loses what it holds.
+Settings: its optimizing guide recommends a prefetch of 64 or 128 for many short tasks, and ignored results. On one core
+its solo pool is faster than prefork with one child or threads. Gossip, mingle and heartbeats are off. It acknowledges a
+task before it runs (the default), so a worker that dies loses its tasks.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Dramatiq.
 
-Settings: one process for each core, as its guide has it, and its eight threads: one or two of them were slower, a
-longer prefetch no faster.
+Settings: one process for each core, as its guide recommends, with eight threads. One or two threads were slower.
+A longer prefetch was not faster.
 """
 
 import sys

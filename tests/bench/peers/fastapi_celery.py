@@ -1,7 +1,7 @@
 """FastAPI with Celery's `.delay()`.
 
 Settings: uvicorn with uvloop, httptools and no access log, one process for the core. The endpoint is a coroutine that
-calls `.delay()` in place, which spares the hop to a thread of FastAPI's pool.
+calls `.delay()` directly, so no thread of FastAPI's pool is needed.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """FastStream.
 
-Settings: a list subscriber with as many workers as the run allows, one message at a time, so that a failure is one
-message's; its own logging off. Its documentation advises batches for high volumes: they are measured beside it.
+Settings: a list subscriber with as many workers as the run allows, one message at a time, so that a failure affects one
+message; its logging off. Its documentation recommends batches for high volumes: `faststream_batches` measures them.
 """
 
 import asyncio

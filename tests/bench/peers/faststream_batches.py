@@ -1,8 +1,8 @@
 """FastStream in batches.
 
-Settings: a list subscriber that takes a hundred messages at a time, which its documentation advises for high volumes;
-their results are written at once. A batch is one task: where it fails or its worker dies, a hundred callbacks go with
-it. So it is shown beside the others, which have a task for each callback, and not counted among them.
+Settings: a list subscriber that takes 100 messages at a time, as its documentation recommends for high volumes. Their
+results are written in one command. A batch is one task: if it fails or its worker dies, 100 callbacks are lost. So the
+row is shown but not compared: the other peers have a task for each callback.
 """
 
 import asyncio

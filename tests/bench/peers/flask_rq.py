@@ -1,7 +1,7 @@
 """Flask under gunicorn, with RQ.
 
-Settings: gunicorn's threaded workers, since its plain ones close the connection after each request; three processes, by
-its rule of twice the cores and one; JSON instead of pickle for the jobs.
+Settings: gunicorn's threaded workers, since the sync workers close the connection after each request; three processes,
+by its rule of twice the cores plus one; JSON instead of pickle for the jobs.
 """
 
 import sys

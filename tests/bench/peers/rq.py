@@ -1,7 +1,7 @@
 """RQ.
 
-Settings: `SimpleWorker`, which its notes on performance show to be the fastest, since it does not fork for each job,
-and allow for jobs of a few milliseconds; JSON instead of pickle; no result kept.
+Settings: `SimpleWorker`, which does not fork for each job: by RQ's notes on performance it is the fastest, and suitable
+for jobs of a few milliseconds; JSON instead of pickle; no result kept.
 """
 
 import sys

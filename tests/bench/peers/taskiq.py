@@ -1,6 +1,6 @@
 """taskiq.
 
-Settings: the stream broker, which acknowledges what it has done, reading 100 at a time; messages prefetched
+Settings: the stream broker, which acknowledges finished tasks and reads 100 at a time; messages prefetched
 and as many tasks at once as the run allows; no result backend; arguments not cast; uvloop, taken if it is there.
 """
 

@@ -1,9 +1,9 @@
-"""Decides callbacks and does nothing else, for tools that count instructions.
+"""Decide callbacks in a loop and do nothing else, for tools that count instructions.
 
-    valgrind --tool=callgrind python -m tests.bench.judge 100
-    valgrind --tool=callgrind python -m tests.bench.judge 400
+    valgrind --tool=callgrind python -m tests.bench.decide_loop 100
+    valgrind --tool=callgrind python -m tests.bench.decide_loop 400
 
-The difference is the cost of 300 callbacks without the start. It is the same on every machine.
+The difference is the cost of 300 callbacks, without the start of the process. It is the same on every machine.
 """
 
 import sys

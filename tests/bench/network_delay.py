@@ -1,7 +1,7 @@
-"""A network between us and Redis: `python -m tests.bench.delay PORT UPSTREAM_PORT MILLISECONDS`.
+"""A TCP proxy that simulates a network delay: `python -m tests.bench.network_delay PORT UPSTREAM_PORT MILLISECONDS`.
 
-A TCP proxy in a process of its own that hands each packet on half a round trip after it came, however many are on their
-way: it takes time, not throughput. Threads, since sleeping in one is precise to some 60 microseconds.
+It forwards each packet half a round trip after it came. Packets don't wait for one another, so the throughput is not
+limited. It uses threads, since their sleep is precise to about 60 microseconds.
 """
 
 import os
@@ -19,39 +19,39 @@ from deploy.local.program import Program
 
 
 def serve(port: int, upstream: int, seconds: float) -> None:
-    """For ever."""
+    """Forward connections until the process is killed. `seconds`: the round trip."""
     with socket.create_server(("127.0.0.1", port)) as listener:
         while True:
             near, _ = listener.accept()
             far = socket.create_connection(("127.0.0.1", upstream))
             for source, target in ((near, far), (far, near)):
                 source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                carry(source, target, seconds / 2)
+                forward(source, target, seconds / 2)
 
 
-def carry(source: socket.socket, target: socket.socket, seconds: float) -> None:
-    """One way of one connection, until either end closes."""
-    on_the_way: SimpleQueue[tuple[float, bytes]] = SimpleQueue()
-    threading.Thread(target=_take, args=(source, on_the_way, seconds), daemon=True).start()
-    threading.Thread(target=_hand_on, args=(on_the_way, target), daemon=True).start()
+def forward(source: socket.socket, target: socket.socket, seconds: float) -> None:
+    """Forward one direction of a connection until either end closes."""
+    in_transit: SimpleQueue[tuple[float, bytes]] = SimpleQueue()
+    threading.Thread(target=_receive, args=(source, in_transit, seconds), daemon=True).start()
+    threading.Thread(target=_send, args=(in_transit, target), daemon=True).start()
 
 
-def _take(source: socket.socket, on_the_way: "SimpleQueue[tuple[float, bytes]]", seconds: float) -> None:
+def _receive(source: socket.socket, in_transit: "SimpleQueue[tuple[float, bytes]]", seconds: float) -> None:
     data = b"-"
     while data:
         try:
             data = source.recv(1 << 18)
         except OSError:
             data = b""
-        on_the_way.put((perf_counter() + seconds, data))
+        in_transit.put((perf_counter() + seconds, data))
 
 
-def _hand_on(on_the_way: "SimpleQueue[tuple[float, bytes]]", target: socket.socket) -> None:
+def _send(in_transit: "SimpleQueue[tuple[float, bytes]]", target: socket.socket) -> None:
     with suppress(OSError):
         while True:
-            due, data = on_the_way.get()
-            if (rest := due - perf_counter()) > 0:
-                sleep(rest)
+            due, data = in_transit.get()
+            if (wait := due - perf_counter()) > 0:
+                sleep(wait)
             if not data:
                 target.shutdown(socket.SHUT_RDWR)
                 return
@@ -60,10 +60,10 @@ def _hand_on(on_the_way: "SimpleQueue[tuple[float, bytes]]", target: socket.sock
 
 @contextmanager
 def delayed(folder: Path, upstream: int, milliseconds: float) -> Iterator[str]:
-    """The URL of the Redis at port `upstream`, that much farther away."""
+    """Run the proxy in front of the Redis at port `upstream`. Gives its URL. `milliseconds`: the round trip."""
     port = free_port()
     words = (str(port), str(upstream), str(milliseconds))
-    program = Program("delay", [sys.executable, "-m", "tests.bench.delay", *words], os.environ, folder)
+    program = Program("network_delay", [sys.executable, "-m", "tests.bench.network_delay", *words], os.environ, folder)
     program.start()
     try:
         program.wait(lambda: is_listening("127.0.0.1", port), 60)
