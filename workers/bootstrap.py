@@ -52,7 +52,7 @@ def make_stages(
     reader = EvidenceReader(ledger, get_result, rules, limiters, time.time)
     recheck_times = RecheckTimes(settings.hint_delay_seconds, settings.token_life_seconds)
     stages: dict[Stage, StageRun] = {
-        "verify": Verify(secrets),
+        "verify": Verify(secrets, settings.retention_days * DAY),
         "reconcile": Reconcile(accounts, ledger, reader, recheck_times, time.time),
         "classify": Classify(policies, time.time),
         "publish": Publish(ledger, settings.prefix),

@@ -13,7 +13,15 @@ from typing import Any, Final, Literal, NamedTuple
 from redis.asyncio import Redis
 
 from shared.group_commit import GroupCommit
-from shared.ledger.case_key import CaseKey, account_key, biz_no_key, case_key, counter_key, message_set_keys
+from shared.ledger.case_key import (
+    CaseKey,
+    account_key,
+    biz_no_key,
+    case_key,
+    counter_key,
+    message_set_keys,
+    split_texts,
+)
 from shared.ledger.counters import Counted
 from shared.ledger.script_batcher import Call, ScriptBatcher
 from shared.ledger.superseding import Superseding
@@ -22,6 +30,9 @@ SCRIPTS = Path(__file__).parent / "lua"
 MAX_RECORDED_ARRIVALS = 64
 """Arrivals recorded one by one on a case. Further ones are only counted."""
 
+OWNED: Final = 2
+"""The state that `lua/commit.lua` returns when another item owns the undecided case."""
+
 Verdict = Literal["decided", "joined", "own", "recheck", "rate_limited"]
 ReadEnd = Literal["answered", "refused", "given_back", "failed"]
 
@@ -29,13 +40,15 @@ ReadEnd = Literal["answered", "refused", "given_back", "failed"]
 class Arrival(NamedTuple):
     """The result of `Ledger.arrive`: a verdict, and the channels on which callbacks of the case have arrived.
 
-    `own`: this item takes the case to its decision. `recheck`: it rechecks the open case later; one signed and one
-    unsigned item do so. `joined`: another item owns or rechecks the case. `decided`: the decision is published.
+    `own`: this item judges all signed evidence of the case. `recheck`: it rechecks the open case later; one signed and
+    one unsigned item do so. `joined`: another item owns or rechecks the case. `decided`: the decision is published.
     `rate_limited`: too many unsigned returns opened cases this minute; nothing was recorded.
     """
 
     verdict: Verdict
     channels: tuple[str, ...]
+    texts: tuple[str, ...] = ()
+    """For the owner: the different signed texts of the case, oldest first. Empty when its own is the only one."""
 
 
 class ReadPermit(NamedTuple):
@@ -104,8 +117,8 @@ class Ledger:
             item: Id of the item.
             channel: `notify` or `return`.
             fingerprint: Fingerprint of the signed evidence, or empty if it can't decide the case. A second, different
-                fingerprint raises an `evidence_conflict` alert.
-            data: The signed text of that evidence. It is stored when this item becomes the case's owner.
+                fingerprint raises an `evidence_conflict` alert and makes its item the case's owner.
+            data: The signed text of that evidence. It is stored once for each fingerprint.
             biz_no: The customer's own number of the verification, or empty.
             received_at: Unix seconds.
             secret: Index of the secret that matched. Empty for an unsigned return.
@@ -116,8 +129,8 @@ class Ledger:
         arrival = (item, channel, int(bool(fingerprint)), case.biz_id, biz_no, received_at, secret)
         limits = (int(self._limits.unsigned_ttl * 1000), self._limits.unsigned_cases)
         arguments = (*arrival, self._ttl, MAX_RECORDED_ARRIVALS, fingerprint, case.account, *limits, data)
-        verdict, notify, returned = await self._calls.submit(("arrive", keys, arguments))
-        return Arrival(verdict.decode(), _channels(notify, returned))
+        verdict, notify, returned, texts = await self._calls.submit(("arrive", keys, arguments))
+        return Arrival(verdict.decode(), _channels(notify, returned), split_texts(texts))
 
     async def reserve_read(
         self,
@@ -181,23 +194,31 @@ class Ledger:
         await self._calls.submit(("set_aside", (self.key(case),), (raw,)))
 
     async def commit(
-        self, case: CaseKey, decision: bytes, *, attacked: bool = False, provisional: bool = False
-    ) -> tuple[bytes, bool]:
+        self, case: CaseKey, decision: bytes, *, item: str, attacked: bool = False, provisional: bool = False
+    ) -> tuple[bytes, bool] | None:
         """Store the decision of a case, unless it has one. Returns the decision in force, and whether it is published.
+
+        Returns None when another item owns the undecided case: it has evidence that this decision does not consider.
 
         Args:
             decision: JSON of the decision.
+            item: Id of the item that brought the evidence.
             attacked: Whether the decision names an attack. Counted for the alert on attacks.
             provisional: GetResult's answer is missing. When it arrives, an item in the outbox has the case classified
                 again.
         """
         counted: Counted = "attacked" if attacked else "clean"
         keys: Sequence[str] = (self.key(case), self._counter_key(case))
-        arguments: Sequence[bytes | str | int] = (decision, self._ttl, counted)
+        arguments: Sequence[bytes | str | int] = (decision, self._ttl, counted, item)
         if provisional:
             keys, arguments = (*keys, *self._outbox), (*arguments, *case)
-        current, published = await self._calls.submit(("commit", keys, arguments))
-        return current or decision, bool(published)
+        current, state = await self._calls.submit(("commit", keys, arguments))
+        return None if state == OWNED else (current or decision, bool(state))
+
+    async def raise_conflict(self, case: CaseKey, item: str, channel: str) -> None:
+        """Raise an `evidence_conflict` alert, once: the case's first signed evidence contradicts its decision."""
+        keys = (self.key(case), *self._outbox)
+        await self._calls.submit(("raise_conflict", keys, (*case, item, channel)))
 
     async def supersede(self, case: CaseKey, superseding: Superseding) -> bool:
         """Replace the decision and put the new one into the outbox. False when another decision is in force."""

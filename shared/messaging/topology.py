@@ -31,7 +31,7 @@ TOPOLOGY: Final = (
     Row("verify", CALLBACKS, (VERIFIED,), frozenset({"drop", "unverified", "delay", "dead"})),
     Row("reconcile", VERIFIED, (RECONCILED,), frozenset({"drop", "delay", "dead"})),
     Row("classify", RECONCILED, (DECIDED,), frozenset({"drop", "delay", "dead"})),
-    Row("publish", DECIDED, (DECISIONS, ALERTS), frozenset({"delay", "dead"})),
+    Row("publish", DECIDED, (DECISIONS, ALERTS), frozenset({"drop", "delay", "dead"})),
 )
 
 GROUP: Final = "faceid"

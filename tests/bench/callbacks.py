@@ -8,22 +8,16 @@ from functools import cache
 from hashlib import sha1
 from typing import Any, Final
 from urllib.parse import quote_plus
-from uuid import UUID
 
 from deploy.local.stack import DEMO_SECRET
 from shared.messaging.message import Message
 from tests.bench.work import FORM
+from tests.support.biz_ids import biz_id
 from tests.support.load import CALLBACKS
 from tests.support.payloads import new_envelope
 
 BODY_BYTES: Final = 1200
-_BIRTH: Final = "1462259748"
-_PLACE: Final = f"{_BIRTH},{UUID(int=0)}"
-
-
-def biz_id(number: int) -> str:
-    """The biz_id of the n-th case."""
-    return f"{_BIRTH},{UUID(int=number)}"
+_PLACE: Final = biz_id(0)
 
 
 def body(number: int) -> str:

@@ -31,6 +31,7 @@ from shared.ledger.redis_client import open_redis
 from shared.logs import configure
 from shared.messaging.topology import INNER_QUEUES, STAGES, Stage
 from shared.settings import Settings
+from tests.support.biz_ids import ISSUED_AT
 from tests.support.load import bodies
 from tests.support.payloads import CALLBACKS, FORM, new_envelope
 from workers.bootstrap import make_ledger, make_stages
@@ -44,7 +45,7 @@ COMMITTED: Final = Path(__file__).with_name("costs.json")
 END: Final = "end of the batch"
 BATCH: Final = 200
 """Callbacks at once: as many as a worker reads, so that they share the costs of a batch as in production."""
-NOW: Final = 1_700_000_000.0
+NOW: Final = ISSUED_AT + 86_400.0
 SECRET: Final = "test_api_secret_0001"
 ANSWER: Final = json.dumps({k: v for k, v in CALLBACKS["clean-pass"].items() if k != "biz_info"}).encode()
 

@@ -58,7 +58,7 @@ def _verified(body: str) -> tuple[Envelope, VerifiedArrival] | None:
 
 
 def _event(envelope: Envelope, verified: VerifiedArrival, answer: bytes) -> bytes:
-    result = Payload.from_json(answer, biz_id=verified.biz_id) if answer else None
+    result = Payload.from_answer(answer.decode(), verified.biz_id) if answer else None
     item = ReconciledCase(verified, answer.decode(), result, None, bool(answer), ("notify",))
     verdict = classify(item.evidence, POLICY)
     return to_event(decide(envelope, item, verdict, POLICY, time.time()))

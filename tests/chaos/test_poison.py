@@ -11,6 +11,7 @@ from deploy.local.program import Program
 from deploy.local.stack import Stack
 from shared.brokers.factory import open_publisher
 from shared.ledger.message_set import MessageSet
+from tests.support.biz_ids import ISSUED_AT
 from tests.support.load import bodies, decisions, post_all, signed
 from tests.support.redis_clients import open_redis
 from tests.support.waiting import until
@@ -34,7 +35,7 @@ def test_a_message_that_kills_its_worker_is_dead_at_its_sixth_delivery_and_delay
         worker_stages=(),
         settings={"FACEID_RECONCILE": "never", "FACEID_LEASE_SECONDS": str(LEASE)},
     )
-    killer = signed({"status": "OK", "biz_info": {"biz_id": "1462259748,killer", "biz_no": "1"}})
+    killer = signed({"status": "OK", "biz_info": {"biz_id": f"{ISSUED_AT},killer", "biz_no": "1"}})
     load = bodies(NEIGHBOURS - 1)
     with stack.running(), open_redis(stack.redis_url) as redis:
         asyncio.run(post_all(stack.notify_url, [*load[: NEIGHBOURS // 2], killer, *load[NEIGHBOURS // 2 :]], at_once=1))

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final, Literal
-from uuid import UUID
 
 from pyreqwest.client import Client
 from pyreqwest.exceptions import RequestError
@@ -19,6 +18,7 @@ from deploy.simulator.model.faults import Faults
 from deploy.simulator.model.scenarios import SCENARIOS, DocumentOptions, document
 from deploy.simulator.model.wire import URLENCODED, encode_form, json_text, signed_fields, with_biz_id
 from tests.chaos.history import Posted
+from tests.support.biz_ids import biz_id
 
 Role = Literal["verified", "forger", "unknown", "early"]
 """`verified`: goes through a whole verification. `forger`: posts a callback without the secret. `unknown`: returns
@@ -120,7 +120,7 @@ class Users:
             case "forger":
                 await self._forge((await self._token(number, user)).biz_id)
             case "unknown":
-                await self._return_unsigned(f"1462259748,{UUID(int=number)}")
+                await self._return_unsigned(biz_id(number))
             case "early":
                 await self._return_unsigned((await self._token(number, user)).biz_id)
         self.done += 1

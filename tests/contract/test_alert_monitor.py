@@ -243,8 +243,8 @@ async def test_a_callback_and_a_decision_are_counted_once_however_often_they_arr
     for _ in range(3):
         await arrived(ledger, case, "signed", "0")
         await arrived(ledger, case, "unsigned", "")
-        await ledger.commit(case, b"{}", attacked=True)
-        await ledger.commit(case, b"{}")
+        await ledger.commit(case, b"{}", item="i1", attacked=True)
+        await ledger.commit(case, b"{}", item="i1")
     await client.aclose()
     assert read_counters(redis, "p", ["default"], clock(), 600)["default"] == {"verified": 1, "attacked": 1}
     (key,) = cast("list[bytes]", redis.keys("p:counters:*"))

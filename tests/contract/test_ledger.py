@@ -145,10 +145,11 @@ async def test_a_signed_final_item_takes_the_case_from_items_that_recheck_it(led
 
 async def test_a_decided_case_is_owned_until_its_decision_is_published(ledger: Ledger, redis: "Redis") -> None:
     await arrive(ledger)
-    await ledger.commit(CASE, b"{}")
+    await ledger.commit(CASE, b"{}", item="i1")
     assert (await arrive(ledger)).verdict == "own"
     redis.hset(KEY, "published", "id")
-    assert [(await arrive(ledger)).verdict, (await unsigned_return(ledger)).verdict] == ["decided", "decided"]
+    assert [(await arrive(ledger, "i2")).verdict, (await unsigned_return(ledger)).verdict] == ["decided", "decided"]
+    assert (await arrive(ledger)).verdict == "own"  # after a crash it judges its evidence again, and publishes nothing
 
 
 async def test_another_item_may_own_the_case_after_its_owner_became_a_dead_letter(
@@ -242,7 +243,7 @@ async def test_a_read_that_finishes_after_its_case_expired_leaves_no_key_without
 async def test_a_decided_case_is_kept_for_the_retention_time(ledger: Ledger, redis: "Redis") -> None:
     for _ in range(2):
         redis.persist(KEY)
-        await ledger.commit(CASE, b"{}")
+        await ledger.commit(CASE, b"{}", item="i1")
         assert 29.9 * DAY < redis.ttl(KEY) <= 30 * DAY
     assert all(redis.ttl(key) > 0 for key in redis.keys("p:*"))
 
@@ -392,7 +393,7 @@ async def test_finishing_a_read_returns_the_channels_seen_meanwhile(ledger: Ledg
 
 
 async def test_of_many_decisions_at_once_all_callers_get_the_first(ledgers: list[Ledger]) -> None:
-    answers = await crowd(ledgers, lambda ledger, number: ledger.commit(CASE, b"decision %d" % number))
+    answers = await crowd(ledgers, lambda ledger, number: ledger.commit(CASE, b"decision %d" % number, item="i1"))
     assert len(set(answers)) == 1
     ((current, published),) = set(answers)
     assert current.startswith(b"decision ")
@@ -402,9 +403,9 @@ async def test_of_many_decisions_at_once_all_callers_get_the_first(ledgers: list
 async def test_commit_returns_the_first_decision_byte_for_byte_and_whether_it_is_published(
     ledger: Ledger, redis: "Redis"
 ) -> None:
-    assert await ledger.commit(CASE, EVERY_BYTE) == (EVERY_BYTE, False)
+    assert await ledger.commit(CASE, EVERY_BYTE, item="i1") == (EVERY_BYTE, False)
     redis.hset(KEY, "published", "id")
-    assert await ledger.commit(CASE, b"another") == (EVERY_BYTE, True)
+    assert await ledger.commit(CASE, b"another", item="i1") == (EVERY_BYTE, True)
 
 
 # Evidence that contradicts
@@ -422,6 +423,39 @@ async def test_contradicting_evidence_raises_one_alert_for_each_fingerprint(
         ("evidence_conflict", "default", CASE.biz_id)
     ] * 2
     assert len({stored.id for stored in alerts}) == 2
+
+
+async def test_new_signed_evidence_owns_the_case_even_after_its_decision(ledger: Ledger, redis: "Redis") -> None:
+    await unsigned_return(ledger)
+    await ledger.commit(CASE, b"{}", item="unsigned")
+    redis.hset(KEY, "published", "id")
+    assert (await arrive(ledger, "pass", fingerprint="PASS", data="p")) == ("own", ("notify", "return"), ())
+    assert (await arrive(ledger, "fail", fingerprint="FAIL", data="f")) == ("own", ("notify", "return"), ("p", "f"))
+    assert (await arrive(ledger, "fail", fingerprint="FAIL", data="f")).texts == ("p", "f")
+    for fingerprint in ("PASS", "FAIL"):
+        assert (await arrive(ledger, "copy", fingerprint=fingerprint)).verdict == "decided"
+
+
+async def test_only_the_owner_commits_the_first_decision(ledger: Ledger) -> None:
+    await unsigned_return(ledger)
+    await arrive(ledger, "pass", fingerprint="PASS")
+    assert await ledger.commit(CASE, b"unsigned", item="unsigned") is None
+    await arrive(ledger, "fail", fingerprint="FAIL")
+    assert await ledger.commit(CASE, b"pass", item="pass") is None
+    assert await ledger.commit(CASE, b"both", item="fail") == (b"both", False)
+    assert await ledger.commit(CASE, b"pass", item="pass") == (b"both", False)
+
+
+async def test_the_first_signed_evidence_that_contradicts_a_decision_raises_one_alert(
+    ledgers: list[Ledger], redis: "Redis"
+) -> None:
+    await ledgers[0].commit(CASE, b"{}", item="unsigned")
+    await arrive(ledgers[0], "first", fingerprint="FAIL")
+    await crowd(ledgers, lambda ledger, _: ledger.raise_conflict(CASE, "first", "notify"))
+    assert [(stored.reason, stored.biz_id) for stored in outbox(redis)] == [("evidence_conflict", CASE.biz_id)]
+    await arrive(ledgers[0], "second", fingerprint="MASK")
+    await ledgers[0].raise_conflict(CASE, "second", "notify")
+    assert len(outbox(redis)) == 2
 
 
 async def test_unsigned_returns_and_unfinished_flows_raise_no_conflict(ledger: Ledger, redis: "Redis") -> None:
@@ -562,7 +596,7 @@ async def test_scripts_are_loaded_again_after_the_server_lost_them(ledgers: list
         lambda ledger: reserve_read(ledger, "f"),
         lambda ledger: finish_read(ledger, "f", "answered", b"{}"),
         lambda ledger: ledger.set_aside(CASE, b"{}"),
-        lambda ledger: ledger.commit(CASE, b"{}"),
+        lambda ledger: ledger.commit(CASE, b"{}", item="i1"),
     ):
         redis.script_flush()
         await step(ledgers[0])
@@ -573,7 +607,7 @@ async def test_a_call_that_fails_does_not_affect_calls_made_at_the_same_time(led
     redis.set("p:case:{default}:broken", "no hash")
     broken = CaseKey("default", "broken")
     answers = await asyncio.gather(
-        arrive(ledger, "a"), ledger.commit(broken, b"{}"), arrive(ledger, "b"), return_exceptions=True
+        arrive(ledger, "a"), ledger.commit(broken, b"{}", item="i1"), arrive(ledger, "b"), return_exceptions=True
     )
     assert [type(answer).__name__ for answer in answers] == ["Arrival", "ResponseError", "Arrival"]
 

@@ -60,7 +60,7 @@ def reasons(redis: "Redis") -> list[str]:
 
 async def decide(ledger: Ledger, redis: "Redis", *, published: bool = True) -> None:
     """A provisional decision stands."""
-    await ledger.commit(CASE, STANDING, provisional=True)
+    await ledger.commit(CASE, STANDING, item="i1", provisional=True)
     if published:
         redis.hset(KEY, "published", OLD.id)
 
@@ -92,12 +92,12 @@ async def test_the_old_decision_is_kept_byte_for_byte_with_who_and_why(ledger: L
     assert field(redis, "revision:1") == STANDING
     assert json.loads(field(redis, "superseded:1") or b"") == {"by": "faceid", "note": "it came"}
     assert (field(redis, "published") or b"").decode() == SUPERSEDING.new.id
-    assert await ledger.commit(CASE, STANDING, provisional=True) == (dumped(SUPERSEDING.new), True)
+    assert await ledger.commit(CASE, STANDING, item="i1", provisional=True) == (dumped(SUPERSEDING.new), True)
 
 
 async def test_a_decision_that_is_not_in_force_can_not_be_superseded(ledger: Ledger, redis: "Redis") -> None:
     other = made_on(on_callback("liveness-fail"))
-    await ledger.commit(CASE, dumped(other))
+    await ledger.commit(CASE, dumped(other), item="i1")
     before = redis.hgetall(KEY)
     assert not await ledger.supersede(CASE, SUPERSEDING)
     assert (redis.hgetall(KEY), outbox(redis)) == (before, [])
@@ -158,7 +158,7 @@ async def test_an_answer_just_before_a_provisional_decision_reloads_the_case_too
 ) -> None:
     await late_answer(ledgers[0])
     assert outbox(redis) == []
-    await asyncio.gather(*(one.commit(CASE, STANDING, provisional=True) for one in ledgers * 4))
+    await asyncio.gather(*(one.commit(CASE, STANDING, item="i1", provisional=True) for one in ledgers * 4))
     assert reasons(redis) == ["reclassify"]
 
 
@@ -169,7 +169,7 @@ async def test_an_answer_and_a_provisional_decision_at_once_reload_the_case(
         redis.flushall()
         await ledgers[0].reserve_read(CASE, "late", allowed=3, read_timeout=0.0, spacing=(0.0,))
         await asyncio.gather(
-            ledgers[1].commit(CASE, STANDING, provisional=True),
+            ledgers[1].commit(CASE, STANDING, item="i1", provisional=True),
             ledgers[2].finish_read(CASE, "late", "answered", b"{}", 2.5),
         )
         assert reasons(redis) == ["reclassify"]
@@ -184,7 +184,7 @@ async def test_a_decision_based_on_getresult_is_never_reloaded(
         await ledger.supersede(CASE, SUPERSEDING)
         MessageSet(redis, "p", "outbox").take([(stored.id, ()) for stored in outbox(redis)])
     else:
-        await ledger.commit(CASE, dumped(SUPERSEDING.new))
+        await ledger.commit(CASE, dumped(SUPERSEDING.new), item="i1")
     await late_answer(ledger)
     assert outbox(redis) == []
     assert field(redis, "provisional") is None
@@ -208,14 +208,16 @@ async def test_a_read_without_an_answer_reloads_nothing(how: str, ledger: Ledger
 # The evidence
 
 
-async def test_the_signed_text_of_the_owner_is_kept(ledger: Ledger, redis: "Redis") -> None:
+async def test_each_different_signed_text_is_kept_once(ledger: Ledger, redis: "Redis") -> None:
     facts = {"fingerprint": "g", "biz_no": "", "received_at": 1.5, "secret": "0"}
     for number, text in enumerate(("first", "second")):
         await ledger.arrive(CASE, f"item-{number}", "notify", data=text, **facts)  # type: ignore[arg-type]  # as named
     assert field(redis, "callback") == b"first"
     redis.hdel(KEY, "owner")  # it ended among the dead letters
-    await ledger.arrive(CASE, "item-1", "notify", data="second", **facts)  # type: ignore[arg-type]
-    assert field(redis, "callback") == b"second"
+    again = await ledger.arrive(CASE, "item-1", "notify", data="second", **facts)  # type: ignore[arg-type]
+    assert (field(redis, "callback"), again.texts) == (b"first", ("first",))
+    other = await ledger.arrive(CASE, "item-2", "notify", data="third", **{**facts, "fingerprint": "h"})  # type: ignore[arg-type]
+    assert (field(redis, "callback"), other.texts) == (b"first\x1ethird", ("first", "third"))
 
 
 async def test_text_without_final_evidence_is_not_kept(ledger: Ledger, redis: "Redis") -> None:

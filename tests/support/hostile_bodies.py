@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Literal
 from urllib.parse import quote, quote_plus, urlencode
-from uuid import UUID
 
+from tests.support.biz_ids import biz_id
 from tests.support.length_extension import extended, padding
 from tests.support.odd_texts import odd_text
 from tests.support.payloads import CALLBACKS, FORM
@@ -55,11 +55,6 @@ class Genuine:
 
 def sign(secret: str, text: bytes) -> str:
     return hashlib.sha1(secret.encode() + text).hexdigest()
-
-
-def biz_id(number: int) -> str:
-    """The biz_id of the n-th body."""
-    return f"1462259748,{UUID(int=number)}"
 
 
 class Attacker:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha1
 from typing import Any, cast
 from urllib.parse import urlencode
-from uuid import UUID
 
 from pyreqwest.exceptions import PyreqwestError
 from redis import Redis
@@ -17,6 +16,7 @@ from deploy.local.stack import DEMO_SECRET
 from deploy.simulator.driver.browser import http_client
 from shared.events.alert import Alert
 from shared.events.cloudevent import from_event
+from tests.support.biz_ids import biz_id
 from tests.support.paths import VECTORS
 
 CALLBACKS: dict[str, dict[str, Any]] = json.loads((VECTORS / "callbacks.json").read_text())
@@ -28,11 +28,6 @@ def signed(payload: dict[str, Any], secret: str = DEMO_SECRET) -> bytes:
     """The form body of a callback, as FaceID posts it."""
     data = json.dumps(payload)
     return urlencode({"data": data, "sign": sha1(f"{secret}{data}".encode()).hexdigest()}).encode()
-
-
-def biz_id(number: int) -> str:
-    """The biz_id of case `number`."""
-    return f"1462259748,{UUID(int=number)}"
 
 
 def bodies(count: int, names: Sequence[str] = ("clean-pass",), first: int = 1) -> list[bytes]:

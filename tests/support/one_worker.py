@@ -67,7 +67,7 @@ class OneWorker:
         reader = EvidenceReader(ledger, get_result, rules, limiters, self._clock)
         accounts, recheck_times = {account.name: account}, RecheckTimes(UNSIGNED_DELAY, TOKEN_LIFETIME)
         return {
-            "verify": Verify({account.name: [SECRET]}),
+            "verify": Verify({account.name: [SECRET]}, LIMITS.retention),
             "reconcile": ReconcileStage(accounts, ledger, reader, recheck_times, self._clock),
             "classify": Classify({account.name: Policy.load()}, self._clock),
             "publish": Publish(ledger, PREFIX),
@@ -116,6 +116,13 @@ class OneWorker:
         """The decision that the ledger holds for a case, or nothing."""
         decision = self.redis.hget(case_key(PREFIX, CaseKey("default", biz_id)), "decision")
         return [json.loads(decision)] if decision else []
+
+    def published(self) -> list[dict[str, Any]]:
+        """All decisions that are published, or wait in the outbox."""
+        waiting = [
+            stored for stored in MessageSet(self.redis, PREFIX, "outbox") if stored.reason.startswith("supersed")
+        ]
+        return self.decisions + [json.loads(stored.message.body)["data"] for stored in waiting if stored.message]
 
     def message_set(self, name: Any) -> list[str]:
         """The reasons of the messages in a message set."""

@@ -52,12 +52,12 @@ def new_envelope(
 
 def posted(body: bytes, content_type: str = FORM) -> Envelope:
     """A notify POST as the ingress stores it."""
-    return new_envelope("default", "notify", "POST", body, content_type, "", 1_700_000_000.0)
+    return new_envelope("default", "notify", "POST", body, content_type, "", ISSUED_AT + 60.0)
 
 
 def returned(query: str) -> Envelope:
     """A return GET as the ingress stores it."""
-    return new_envelope("default", "return", "GET", b"", "", query, 1_700_000_000.0)
+    return new_envelope("default", "return", "GET", b"", "", query, ISSUED_AT + 60.0)
 
 
 def signed(data: bytes | str, secret: str = SECRET) -> Envelope:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from shared.events.decision import Effect, Face, Genuineness, Liveness, Outcome, Reason, ReasonCode
-from workers.decisioning.evidence import Evidence, differences
+from workers.decisioning.evidence import Evidence, combined, differences
 from workers.decisioning.policy import Policy
 from workers.decisioning.rules import Finding, findings
 from workers.faceid.payload import BizInfo, Payload, ResultRef, is_final
@@ -29,12 +29,14 @@ class Verdict(NamedTuple):
 def classify(evidence: Evidence, policy: Policy) -> Verdict:
     """Classify the evidence of a case; the same evidence and policy give the same verdict.
 
-    GetResult's answer is classified when it says that the flow has ended, else the signed callback. The outcome follows
-    from the strongest effect among the reasons.
+    GetResult's answer is classified when it says that the flow has ended, else the first signed callback. All other
+    evidence is compared with it. The outcome follows from the strongest effect among the reasons.
     """
     payload, reconciled = _select_payload(evidence)
     found = [*findings(payload, policy)] if payload else [_missing_evidence(evidence.refusal)]
-    reasons = _reasons([*found, *_reconciliation_findings(evidence, reconciled)], policy)
+    if payload:
+        found += [*_mismatch(payload, evidence, found, policy), *_not_reconciled(evidence, reconciled)]
+    reasons = _reasons(found, policy)
     info = _biz_info(evidence)
     return Verdict(
         outcome=_outcome(reasons),
@@ -57,15 +59,27 @@ def _select_payload(evidence: Evidence) -> tuple[Payload | None, bool]:
     return callback, False
 
 
-def _reconciliation_findings(evidence: Evidence, reconciled: bool) -> Iterator[Finding]:
-    """What the comparison of the signed callback with GetResult's answer adds."""
-    if evidence.callback is None:
+def _mismatch(payload: Payload, evidence: Evidence, found: list[Finding], policy: Policy) -> Iterator[Finding]:
+    """One finding that names everything in signed callbacks that the classified payload contradicts or overlooks."""
+    callbacks = [evidence.callback, *evidence.later] if evidence.callback else [*evidence.later]
+    others = [other for other in callbacks if other is not payload and is_final(other.status)]
+    paths = [path for other in others for path in _disagreement(payload, other, found, policy)]
+    if paths:
+        yield Finding(ReasonCode.EVIDENCE_MISMATCH, ", ".join(dict.fromkeys(paths)))
+
+
+def _disagreement(payload: Payload, callback: Payload, found: list[Finding], policy: Policy) -> Iterator[str]:
+    """Paths of what differs, and of what only the callback has and the rules would not approve."""
+    if callback == payload:
         return
-    if reconciled and evidence.result:
-        paths = differences(evidence.callback, evidence.result)
-        if paths:
-            yield Finding(ReasonCode.EVIDENCE_MISMATCH, ", ".join(paths))
-    elif evidence.reconcile:
+    yield from differences(callback, payload)
+    for finding in findings(combined(payload, callback), policy):
+        if finding not in found and policy.effects.of(finding.code) is not Effect.APPROVE:
+            yield finding.field
+
+
+def _not_reconciled(evidence: Evidence, reconciled: bool) -> Iterator[Finding]:
+    if evidence.reconcile and not reconciled:
         cause = evidence.result.status if evidence.result else evidence.refusal
         yield Finding(ReasonCode.NOT_RECONCILED, "get_result", cause)
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, Self
 
 from shared.events.alert import Alert, AlertKind
-from shared.events.decision import Decision, ReasonCode, timestamp
+from shared.events.decision import Decision, Outcome, ReasonCode, timestamp
 from shared.ledger.superseding import Superseding
 from shared.messaging.envelope import Envelope
 from workers.decisioning.classifier import Verdict
@@ -17,7 +17,9 @@ BUDGET_SPENT: Final = "BUDGET_SPENT"
 PIPELINE_USER: Final = "faceid"
 """Who supersedes a decision when no operator asked for it."""
 LATE_ANSWER_NOTE: Final = "GetResult's answer came"
-"""The note of that revision on the case."""
+"""The note on the case of a revision that is based on a late answer."""
+CONTRADICTION_NOTE: Final = "a signed callback contradicts the approval"
+"""The note of a revision that takes an approval back."""
 _ATTACKS: Final = frozenset(code for code in ReasonCode if code.startswith("ATTACK_"))
 
 
@@ -86,9 +88,23 @@ def is_provisional(decision: Decision) -> bool:
     return any(reason.code is ReasonCode.NOT_RECONCILED for reason in decision.reasons)
 
 
-def is_better(new: Decision, old: Decision) -> bool:
-    """Whether the pipeline itself supersedes `old` by `new`: `new` is based on the answer that `old` lacks."""
-    return new.reconciled and is_provisional(old)
+def why_supersede(new: Decision, old: Decision) -> str:
+    """Why the pipeline itself supersedes `old` by `new`, as a note on the case; empty when `old` stays.
+
+    `new` is based on the answer that `old` lacks, or on a signed callback that contradicts an approval.
+    """
+    if new.reconciled and is_provisional(old):
+        return LATE_ANSWER_NOTE
+    return CONTRADICTION_NOTE if old.outcome is Outcome.APPROVED and contradicts(new, old) else ""
+
+
+def contradicts(new: Decision, old: Decision) -> bool:
+    """Whether the evidence of `new` disagrees, and that of `old` did not."""
+    return _has_mismatch(new) and not _has_mismatch(old)
+
+
+def _has_mismatch(decision: Decision) -> bool:
+    return any(reason.code is ReasonCode.EVIDENCE_MISMATCH for reason in decision.reasons)
 
 
 def is_different(new: Decision, old: Decision) -> bool:

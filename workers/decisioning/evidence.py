@@ -1,4 +1,4 @@
-"""The evidence of a case: the signed callback and GetResult's answer, and whether the two agree."""
+"""The evidence of a case: its signed callbacks and GetResult's answer, and whether they agree."""
 
 import json
 from collections.abc import Iterator
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from math import isclose
 from operator import attrgetter
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+from workers.faceid.odd_json import NotJson
 from workers.faceid.payload import FaceGenuineness, InvalidPayload, Payload, is_final
-from workers.faceid.strict_json import NotStrictJson
 from workers.faceid.verification import VerifiedArrival
 
 _FLOW: Final = attrgetter("status", "fail_reason", "multifaces_tag", "biz_info.biz_id", "biz_info.biz_no")
@@ -33,6 +33,8 @@ class Evidence(NamedTuple):
     """Why there is no answer, as an error code: RESULT_NOT_FOUND, DATA_DESTROYED, BUDGET_SPENT, ..."""
     reconcile: bool = True
     """False when the account's setting is `FACEID_RECONCILE=never`: then a missing answer is no finding."""
+    later: tuple[Payload, ...] = ()
+    """Signed callbacks that came after `callback` and say something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class ReconciledCase:
     """What `reconcile` hands to `classify`."""
 
     verified: VerifiedArrival
+    """The first signed, final callback of the case, or the arrival that rechecked the case."""
     raw: str
     """GetResult's answer as it came; empty when there is none."""
     result: Payload | None
@@ -50,6 +53,8 @@ class ReconciledCase:
     """Whether GetResult was to be asked."""
     channels: tuple[str, ...]
     """The channels on which the case has had arrivals."""
+    later: tuple[str, ...] = ()
+    """The signed texts that came after `verified` and say something else."""
 
     @property
     def biz_id(self) -> str:
@@ -59,7 +64,8 @@ class ReconciledCase:
     @property
     def evidence(self) -> Evidence:
         """The input of the classifier."""
-        return Evidence(self.verified.callback, self.result, self.refusal, self.reconcile)
+        later = tuple(map(Payload.from_json, self.later))
+        return Evidence(self.verified.callback, self.result, self.refusal, self.reconcile, later)
 
     def dump(self) -> bytes:
         """The body of a message, as JSON. The signed text and the raw answer are kept byte for byte."""
@@ -69,6 +75,7 @@ class ReconciledCase:
             "refusal": self.refusal,
             "reconcile": self.reconcile,
             "channels": self.channels,
+            "later": self.later,
         }
         return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -80,33 +87,56 @@ class ReconciledCase:
         return cls(
             verified=verified,
             raw=raw,
-            result=Payload.from_json(raw, biz_id=verified.biz_id) if raw else None,
+            result=Payload.from_answer(raw, verified.biz_id) if raw else None,
             refusal=record["refusal"],
             reconcile=record["reconcile"],
             channels=tuple(record["channels"]),
+            later=tuple(record.get("later", ())),  # the last version writes none
         )
 
 
+def answer_text(raw: bytes) -> str:
+    """GetResult's answer as text. Bytes that are not UTF-8 are replaced: the answer has cost a read."""
+    return raw.decode("utf-8-sig", "replace")
+
+
 def final_result(raw: bytes, biz_id: str) -> Payload | None:
-    """Parse an answer of GetResult; None if the flow has not ended, or it can't be read or is another case's."""
+    """Parse an answer of GetResult; None if it says that the flow has not ended, or is no JSON object."""
     try:
-        result = Payload.from_json(raw, biz_id=biz_id)
-    except (NotStrictJson, InvalidPayload):
+        result = Payload.from_answer(answer_text(raw), biz_id)
+    except (NotJson, InvalidPayload):
         return None
-    return result if result.biz_id == biz_id and result.status and is_final(result.status) else None
+    return result if is_final(result.status) else None
 
 
 def differences(callback: Payload, result: Payload) -> tuple[str, ...]:
     """Dotted paths of the fields whose values differ, in the order of the payload; never the values.
 
-    A field is compared when both payloads have it and a decision depends on it, so counters and times are not. Nothing
-    is compared while either payload says that the flow has not ended. `81.2`, `"81.2"` and `81.20` are equal.
+    A field is compared when both payloads have it and a decision depends on it, so counters and times are not. What
+    only one payload has is found by `combined`. Nothing is compared while either payload says that the flow has not
+    ended. `81.2`, `"81.2"` and `81.20` are equal.
     """
     both_final = is_final(callback.status) and is_final(result.status)
     if not both_final or _compared_values(callback) == _compared_values(result):
         return ()
     paths = _differing_paths(callback, result)
     return tuple(".".join(path).replace("verify_result.refs.", "verify_result.") for path in paths)
+
+
+def combined(result: Payload, callback: Payload) -> Payload:
+    """`result`, with every part that only `callback` has."""
+    both: Payload = _combine(result, callback)
+    return both.model_copy(update={"unreadable": (*result.unreadable, *callback.unreadable)})
+
+
+def _combine(one: Any, other: Any) -> Any:
+    if one is None or other is None:
+        return other if one is None else one
+    members, others = _members(one), _members(other)
+    if members is None or others is None:
+        return one
+    both = others | {name: _combine(value, others.get(name)) for name, value in members.items()}
+    return one.model_copy(update=both) if isinstance(one, BaseModel) else both
 
 
 def fingerprint(callback: Payload) -> str:

@@ -48,6 +48,13 @@ class Faces(_Table):
     required: Literal["all"] | tuple[str, ...] = "all"
     liveness_only: Annotated[bool, Strict()] = False
 
+    @field_validator("liveness_only")
+    @classmethod
+    def _no_comparison_is_required(cls, liveness_only: bool, info: ValidationInfo) -> bool:
+        if liveness_only and info.data.get("required", "all") != "all":
+            raise ValueError("liveness alone can't approve while `required` names comparisons that must match")
+        return liveness_only
+
     @field_validator("required", mode="before")
     @classmethod
     def _all_or_names(cls, required: object) -> object:

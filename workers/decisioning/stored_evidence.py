@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Final
 
 from shared.events.decision import Decision, ReasonCode
-from shared.ledger.case_key import CaseKey
+from shared.ledger.case_key import CaseKey, split_texts
 from shared.messaging.envelope import Channel, Envelope
-from workers.decisioning.evidence import ReconciledCase, final_result
+from workers.decisioning.evidence import ReconciledCase, answer_text, final_result
 from workers.faceid.payload import Payload
 from workers.faceid.verification import VerifiedArrival
 
@@ -26,7 +26,7 @@ class StoredEvidence:
     decision: Decision
     """The same, parsed."""
     reconciled: ReconciledCase = field(repr=False)
-    """The owner's callback and GetResult's answer, as far as they are stored."""
+    """The signed callbacks and GetResult's answer, as far as they are stored."""
 
     @property
     def envelope(self) -> Envelope:
@@ -52,18 +52,19 @@ def load_stored_evidence(case: CaseKey, fields: Mapping[str, bytes]) -> StoredEv
     if "decision" not in fields:
         return None
     decision = Decision.model_validate_json(fields["decision"])
-    data = fields.get("callback", b"").decode()
+    data, *later = split_texts(fields.get("callback", b"")) or ("",)
     callback = Payload.from_json(data) if data else None
     raw = fields.get("raw", b"")
     result = final_result(raw, case.biz_id) if raw else None
     causes = [reason.value for reason in decision.reasons if reason.code is ReasonCode.NOT_RECONCILED]
     reconciled = ReconciledCase(
         verified=VerifiedArrival(case.biz_id, callback, data, NEWEST_SECRET if data else None),
-        raw=raw.decode() if result else "",
+        raw=answer_text(raw) if result else "",
         result=result,
         refusal=None if result else fields.get("refused", b"").decode() or str(causes[0] if causes else "") or None,
         reconcile=bool(result or causes or decision.reconciled),
         channels=_channels(fields),
+        later=tuple(later),
     )
     return StoredEvidence(fields["decision"], decision, reconciled)
 

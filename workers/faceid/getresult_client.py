@@ -141,7 +141,9 @@ class GetResultClient:
 @lru_cache(maxsize=256)  # letting the client encode the query takes as long as all other work of the request
 def _url_without_biz_id(base_url: str, key: str, secret: str) -> str:
     """The URL of an account's results, up to the value of `biz_id`."""
-    query = urlencode({"api_key": key, "api_secret": secret, "return_verify_time": "1", "biz_id": ""})
+    query = urlencode(
+        {"api_key": key, "api_secret": secret, "return_verify_time": "1", "return_image": "0", "biz_id": ""}
+    )
     return f"{base_url.rstrip('/')}/get_result?{query}"
 
 

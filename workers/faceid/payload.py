@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from workers.faceid import strict_json
+from workers.faceid import odd_json, strict_json
 
 _DIGITS: Final = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
 
@@ -160,28 +160,49 @@ class Payload(_Model):
         return self.biz_info.biz_id
 
     @classmethod
-    def from_json(cls, text: bytes | str, *, biz_id: str | None = None) -> Self:
-        """Parse a payload.
-
-        Args:
-            text: The signed text, or the body of a GetResult answer.
-            biz_id: The id that GetResult was asked for. It is used when the text names none.
+    def from_json(cls, text: bytes | str) -> Self:
+        """Parse the signed text of a callback.
 
         Raises:
             NotStrictJson: The text is not one strict JSON document.
             InvalidPayload: The document is no object, or its biz_id is missing or invalid.
         """
-        raw = strict_json.parse(text)
-        if not isinstance(raw, dict):
-            raise InvalidPayload("not a JSON object")
-        _fill_biz_info(raw, biz_id)
-        _gather_refs(raw.get("verify_result"))
-        return cls._validate(raw)
+        return cls._from_document(strict_json.parse(text))
 
     @classmethod
-    def _validate(cls, raw: dict[str, JsonValue]) -> Self:
-        """Remove the parts that are not valid, until the rest is."""
-        unreadable: list[JsonValue] = []
+    def from_answer(cls, text: str, biz_id: str) -> Self:
+        """Parse the body of a GetResult answer, whatever is odd about it.
+
+        FaceID counts every read, so an answer that breaks a rule of strict JSON is still used. A part that can't be
+        relied on (a doubled key, NaN) is treated as missing. So is everything, if the answer names another biz_id.
+
+        Args:
+            text: The body. Up to 4 MiB.
+            biz_id: The id that GetResult was asked for. It is used when the text names none.
+
+        Raises:
+            NotJson: The text is not one JSON document.
+            InvalidPayload: The document is no object.
+        """
+        document = odd_json.parse(text)
+        if isinstance(document, dict):
+            _fill_biz_info(document, biz_id)
+            if not _is_of(document, biz_id):
+                return cls._validate({"biz_info": {"biz_id": biz_id}}, "biz_info.biz_id")
+        return cls._from_document(document)
+
+    @classmethod
+    def _from_document(cls, document: JsonValue) -> Self:
+        if not isinstance(document, dict):
+            raise InvalidPayload("not a JSON object")
+        _fill_biz_info(document)
+        _gather_refs(document.get("verify_result"))
+        return cls._validate(document)
+
+    @classmethod
+    def _validate(cls, raw: dict[str, JsonValue], *removed: JsonValue) -> Self:
+        """Remove the parts that are not valid, until the rest is. `removed`: what was removed before."""
+        unreadable = [*removed]
         raw["unreadable"] = unreadable
         while True:
             try:
@@ -190,13 +211,18 @@ class Payload(_Model):
                 unreadable += [_remove(raw, path) for path in _invalid_paths(error)]
 
 
-def _fill_biz_info(raw: dict[str, JsonValue], biz_id: str | None) -> None:
+def _is_of(raw: dict[str, JsonValue], biz_id: str) -> bool:
+    info = raw["biz_info"]
+    return isinstance(info, dict) and info["biz_id"] == biz_id
+
+
+def _fill_biz_info(raw: dict[str, JsonValue], biz_id: str | None = None) -> None:
     """Make `biz_info` from ids beside the other fields, as a sibling product of FaceID sends them, or from `biz_id`."""
     info = raw.get("biz_info")
     if info is None:
         info = raw["biz_info"] = {key: raw[key] for key in ("biz_id", "biz_no", "biz_extra_data") if key in raw}
-    if biz_id is not None and isinstance(info, dict):
-        info.setdefault("biz_id", biz_id)
+    if biz_id is not None and isinstance(info, dict) and info.get("biz_id") is None:
+        info["biz_id"] = biz_id
 
 
 def _gather_refs(verify: JsonValue) -> None:

@@ -47,16 +47,16 @@ class NotStrictJson(ValueError):
     """The text is not one strict JSON document. The message names the broken rule, never a part of the text."""
 
 
-def parse(text: bytes | str) -> JsonValue:
+def parse(text: bytes | str, *, max_bytes: int = MAX_BYTES) -> JsonValue:
     """Parse one strict JSON document.
 
     Raises:
-        NotStrictJson: The text is not one JSON document in UTF-8, is longer than 262144 bytes or nested deeper than 32,
+        NotStrictJson: The text is not one JSON document in UTF-8, is longer than `max_bytes` or nested deeper than 32,
             has a key twice in an object, or has a number that is infinite as a float or longer than 40 characters.
     """
     raw = _encode(text)
-    if len(raw) > MAX_BYTES:
-        raise NotStrictJson(f"longer than {MAX_BYTES} bytes")
+    if len(raw) > max_bytes:
+        raise NotStrictJson(f"longer than {max_bytes} bytes")
     value = _parse(raw)
     if _needs_scan(raw):
         _scan(raw)

@@ -19,13 +19,15 @@ from workers.faceid import form
 from workers.faceid.payload import BIZ_ID, InvalidPayload, Payload
 from workers.faceid.strict_json import NotStrictJson
 
+MAX_CLOCK_DIFFERENCE: Final = 3600.0
+"""Seconds that FaceID's clock may be ahead of the ingress's."""
 _SIGNATURE: Final = re.compile("[0-9a-f]{40}")
 
 
 class Unverified(Exception):
     """An arrival that proves nothing. `detail` names the rule that it breaks, never a value of the request."""
 
-    def __init__(self, reason: Literal["bad_signature", "malformed"], detail: str) -> None:
+    def __init__(self, reason: Literal["bad_signature", "malformed", "stale"], detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
@@ -78,6 +80,35 @@ def verify(envelope: Envelope, secrets: Sequence[str]) -> VerifiedArrival:
     except (NotStrictJson, InvalidPayload) as error:
         raise Unverified("malformed", f"the field data: {error}") from None
     return VerifiedArrival(callback.biz_id, callback, posted.data.decode(), secret)
+
+
+def check_age(biz_id: str, received_at: float, retention: float) -> None:
+    """Refuse an arrival whose case may have expired: its callback would be decided a second time.
+
+    FaceID begins a biz_id with the time when it was issued. Without such a time the age is not known, and the arrival
+    is accepted. FaceID's signature has no time of its own, so a signed callback can be posted again for ever.
+
+    Args:
+        biz_id: The case.
+        received_at: When the ingress got the request, in unix seconds.
+        retention: Seconds that a case is kept.
+
+    Raises:
+        Unverified: `stale`: the biz_id is older than `retention`, or more than an hour in the future.
+    """
+    issued_at = issue_time(biz_id)
+    if issued_at is None:
+        return
+    if received_at - issued_at > retention:
+        raise Unverified("stale", "the biz_id is older than a case is kept")
+    if issued_at - received_at > MAX_CLOCK_DIFFERENCE:
+        raise Unverified("stale", "the biz_id is from the future")
+
+
+def issue_time(biz_id: str) -> float | None:
+    """The unix seconds at the beginning of a biz_id; None where it does not begin with a time."""
+    seconds = biz_id.partition(",")[0]
+    return float(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) <= 12 else None
 
 
 def sign(secret: str, data: bytes) -> str:

@@ -6,7 +6,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 from shared.messaging.message import Message
 
 DeadReason = Literal["undecodable", "poison", "error", "attempts_exhausted", "unknown_account"]
-UnverifiedReason = Literal["bad_signature", "malformed"]
+UnverifiedReason = Literal["bad_signature", "malformed", "stale"]
 
 
 class Value(Protocol):

@@ -7,14 +7,14 @@ from shared.ledger.ledger import Ledger
 from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
 from workers.decisioning.decision_builder import (
-    LATE_ANSWER_NOTE,
     PIPELINE_USER,
     DecidedCase,
     alerts,
+    contradicts,
     has_attack,
-    is_better,
     is_provisional,
     supersede,
+    why_supersede,
 )
 from workers.runtime import stage_result
 from workers.runtime.stage_result import StageResult
@@ -34,19 +34,27 @@ class Publish:
     async def run(self, envelope: Envelope, decided: DecidedCase) -> StageResult:
         """Publish the case's current decision and its alerts, or nothing when they are published already.
 
-        The ledger keeps the first decision that is committed for a case. If this one is based on GetResult's answer
-        and the current one lacks it, this one supersedes it, and the outbox publishes the new revision.
+        The ledger keeps the first decision that is committed for a case. It commits none that overlooks a signed
+        callback. If this decision is based on evidence that the current one lacks, it may supersede the current one,
+        and the outbox publishes the new revision.
         """
         case, decision, dumped = CaseKey(envelope.account, decided.biz_id), decided.decision, decided.dump()
+        attacked, provisional = has_attack(decision), is_provisional(decision)
         while True:
-            stored, published = await self._ledger.commit(
-                case, dumped, attacked=has_attack(decision), provisional=is_provisional(decision)
+            committed = await self._ledger.commit(
+                case, dumped, item=envelope.id, attacked=attacked, provisional=provisional
             )
+            if committed is None:
+                return stage_result.Drop("joined")
+            stored, published = committed
             current = decision if stored == dumped else DecidedCase.load(stored).decision
-            if not is_better(decision, current):
+            if contradicts(decision, current):
+                await self._ledger.raise_conflict(case, envelope.id, envelope.channel)
+            note = why_supersede(decision, current)
+            if not note:
                 messages = () if published else self._messages(current, stored)
                 return stage_result.Publish(messages, (self._ledger.key(case), "published", current.id))
-            superseding = supersede(stored, current, decision, by=PIPELINE_USER, note=LATE_ANSWER_NOTE)
+            superseding = supersede(stored, current, decision, by=PIPELINE_USER, note=note)
             await self._ledger.supersede(case, superseding)  # then commit again, and find which decision is current
 
     def _messages(self, decision: Decision, dumped: bytes) -> tuple[Message, ...]:

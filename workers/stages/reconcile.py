@@ -1,19 +1,19 @@
 """The `reconcile` stage: get GetResult's answer for a case, and put it beside the signed callback.
 
-Of all arrivals of a case, one takes it to its decision (its owner). While no signed, final callback has come, up to two
+The last arrival that brought new signed, final evidence judges the case (its owner). While none has come, up to two
 arrivals wait and then read GetResult themselves: one signed, one unsigned (recheck). The others are dropped.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.accounts import Account
 from shared.ledger.case_key import CaseKey
 from shared.ledger.ledger import Arrival, Ledger
 from shared.messaging.envelope import Envelope
-from workers.decisioning.evidence import ReconciledCase, fingerprint
-from workers.faceid.payload import is_final
-from workers.faceid.verification import VerifiedArrival
+from workers.decisioning.evidence import ReconciledCase, answer_text, fingerprint
+from workers.faceid.payload import Payload, is_final
+from workers.faceid.verification import VerifiedArrival, issue_time
 from workers.runtime import stage_result
 from workers.runtime.stage_result import StageResult
 from workers.stages.evidence_reader import EvidenceFound, EvidenceReader, EvidenceUnavailable, NotFinal, RetryLater
@@ -69,9 +69,9 @@ class Reconcile:
             case "decided" | "joined" | "rate_limited":
                 return stage_result.Drop(arrival.verdict)
             case "own":
-                return await self._own_case(account, case, envelope, verified, arrival.channels)
+                return await self._own_case(account, case, envelope, verified, arrival)
             case "recheck":
-                return await self._recheck(account, case, envelope, verified, arrival.channels)
+                return await self._recheck(account, case, envelope, verified, arrival)
 
     async def _record_arrival(self, case: CaseKey, envelope: Envelope, verified: VerifiedArrival) -> Arrival:
         callback = verified.callback
@@ -87,28 +87,19 @@ class Reconcile:
         )
 
     async def _own_case(
-        self,
-        account: Account,
-        case: CaseKey,
-        envelope: Envelope,
-        verified: VerifiedArrival,
-        channels: tuple[str, ...],
+        self, account: Account, case: CaseKey, envelope: Envelope, verified: VerifiedArrival, arrival: Arrival
     ) -> StageResult:
         """This callback is signed and final: read GetResult now."""
+        evidence = _all_evidence(verified, arrival)
         if account.reconcile == "never":
-            return stage_result.Forward(ReconciledCase(verified, "", None, None, False, channels))
+            return stage_result.Forward(evidence)
         reading = await self._reader.read(account, case, signed=True)
         while isinstance(reading, NotFinal):  # ends when the ledger wants a pause, or the budget is spent
             reading = await self._reader.read(account, case, signed=True)
-        return self._to_stage_result(reading, envelope, verified, channels)
+        return self._to_stage_result(reading, envelope, evidence)
 
     async def _recheck(
-        self,
-        account: Account,
-        case: CaseKey,
-        envelope: Envelope,
-        verified: VerifiedArrival,
-        channels: tuple[str, ...],
+        self, account: Account, case: CaseKey, envelope: Envelope, verified: VerifiedArrival, arrival: Arrival
     ) -> StageResult:
         """No signed, final callback has come: read GetResult when it is due."""
         if account.reconcile == "never":
@@ -121,32 +112,38 @@ class Reconcile:
             return stage_result.Delay(due - now, "open_case")
         reading = await self._reader.read(account, case, signed=signed)
         if not isinstance(reading, NotFinal):
-            return self._to_stage_result(reading, envelope, verified, channels)
+            return self._to_stage_result(reading, envelope, _all_evidence(verified, arrival))
         if now < token_expires:
             return stage_result.Delay(token_expires - now, "open_case")
         return stage_result.Drop("never_finished")
 
     def _to_stage_result(
-        self,
-        reading: EvidenceFound | EvidenceUnavailable | RetryLater,
-        envelope: Envelope,
-        verified: VerifiedArrival,
-        channels: tuple[str, ...],
+        self, reading: EvidenceFound | EvidenceUnavailable | RetryLater, envelope: Envelope, evidence: ReconciledCase
     ) -> StageResult:
         """Forward the evidence, or what is signed of it; retry later, as long as FaceID keeps the result."""
         if isinstance(reading, RetryLater) and self._clock() > envelope.received_at + RESULT_KEPT_SECONDS:
             reading = EvidenceUnavailable("RESULT_EXPIRED")
         match reading:
             case EvidenceFound(raw, result, newer):
-                return stage_result.Forward(
-                    ReconciledCase(verified, raw.decode(), result, None, True, newer or channels)
-                )
-            case EvidenceUnavailable(code, newer) if verified.callback is not None:
-                return stage_result.Forward(ReconciledCase(verified, "", None, code, True, newer or channels))
+                channels = newer or evidence.channels
+                found = replace(evidence, raw=answer_text(raw), result=result, reconcile=True, channels=channels)
+                return stage_result.Forward(found)
+            case EvidenceUnavailable(code, newer) if evidence.verified.callback is not None:
+                channels = newer or evidence.channels
+                return stage_result.Forward(replace(evidence, refusal=code, reconcile=True, channels=channels))
             case EvidenceUnavailable():
                 return stage_result.Drop("unsigned_without_result")
             case RetryLater(seconds, why):
                 return stage_result.Delay(seconds, why)
+
+
+def _all_evidence(verified: VerifiedArrival, arrival: Arrival) -> ReconciledCase:
+    """What is known before GetResult is read: this arrival, or the case's first signed text and the later ones."""
+    if not arrival.texts:
+        return ReconciledCase(verified, "", None, None, False, arrival.channels)
+    first, *later = arrival.texts
+    verified = replace(verified, callback=Payload.from_json(first), data=first)
+    return ReconciledCase(verified, "", None, None, False, arrival.channels, tuple(later))
 
 
 def token_issued_at(biz_id: str, received_at: float) -> float:
@@ -155,7 +152,5 @@ def token_issued_at(biz_id: str, received_at: float) -> float:
     FaceID begins a biz_id with that time. Where it does not, or names a later time than `received_at`, it is
     `received_at`.
     """
-    seconds = biz_id.partition(",")[0]
-    if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= 12):
-        return received_at
-    return min(float(seconds), received_at)
+    issued_at = issue_time(biz_id)
+    return received_at if issued_at is None else min(issued_at, received_at)

@@ -6,13 +6,14 @@
 --       9 most arrivals recorded one by one  10 fingerprint of the evidence ("" when it holds none)  11 account
 --       12 TTL of a case with unsigned returns only, ms  13 most cases that unsigned returns may open in a minute
 --       14 the signed text of that evidence ("" when there is none)
--- Returns: verdict (decided|joined|own|recheck|rate_limited), count of notify, count of return.
+-- Returns: verdict (decided|joined|own|recheck|rate_limited), count of notify, count of return, and for the owner all
+--          signed texts of the case, oldest first, separated by a record separator ("" when its own is the only one).
 local case, item, unsigned = KEYS[1], ARGV[1], ARGV[7] == ''
 if redis.call('HLEN', case) == 0 then
     if unsigned then  -- anybody can invent ids, so the cases they open are limited
         local opened = redis.call('INCR', KEYS[5])
         if opened == 1 then redis.call('PEXPIRE', KEYS[5], 60000) end
-        if opened > tonumber(ARGV[13]) then return {'rate_limited', 0, 0} end
+        if opened > tonumber(ARGV[13]) then return {'rate_limited', 0, 0, ''} end
     end
     redis.call('HSET', case, 'opened_at', ARGV[6])
     if unsigned then redis.call('PEXPIRE', case, ARGV[12]) end
@@ -36,9 +37,13 @@ end
 if not unsigned then redis.call('PEXPIRE', case, ARGV[8]) end
 
 -- Signed evidence with another fingerprint than the first one raises an alert, once for each fingerprint.
-if ARGV[10] ~= '' and redis.call('HSETNX', case, 'fingerprint', ARGV[10]) == 0
-    and redis.call('HGET', case, 'fingerprint') ~= ARGV[10]
-    and redis.call('HSETNX', case, 'conflict:' .. ARGV[10], item) == 1 then
+local evidence, first, fresh = ARGV[3] == '1', false, false
+if evidence then
+    first = redis.call('HSETNX', case, 'fingerprint', ARGV[10]) == 1
+    fresh = first or (redis.call('HGET', case, 'fingerprint') ~= ARGV[10]
+        and redis.call('HSETNX', case, 'conflict:' .. ARGV[10], item) == 1)
+end
+if fresh and not first then
     local time = redis.call('TIME')
     local id = 'evidence_conflict:' .. ARGV[11] .. ':' .. ARGV[4] .. ':' .. ARGV[10]
     local at = string.format('%d.%03d', time[1], math.floor(time[2] / 1000))
@@ -47,24 +52,28 @@ if ARGV[10] ~= '' and redis.call('HSETNX', case, 'fingerprint', ARGV[10]) == 0
         detail = ARGV[2], at = tonumber(at), account = ARGV[11], biz_id = ARGV[4]}))
 end
 
--- One item owns the case until it is decided; later arrivals join it. While nobody owns it, one signed item and one
+-- One item owns the case: the last one that brought new signed evidence, even if a decision is published already. It
+-- judges all signed texts of the case. Later arrivals join it. While nobody owns the case, one signed item and one
 -- unsigned item recheck it: the unsigned one gives up early and never spends the last read, so it can't stand in for
--- the signed one. A decision that is committed but not published is still owned: its item comes again after a crash.
--- The owner's signed text is kept, so that the decision can be made again.
-local verdict = 'joined'
-if redis.call('HEXISTS', case, 'published') == 1 then
-    verdict = 'decided'
-elseif ARGV[3] == '1' then
-    if redis.call('HSETNX', case, 'owner', item) == 1 then
-        redis.call('HSET', case, 'callback', ARGV[14])
-        verdict = 'own'
-    elseif redis.call('HGET', case, 'owner') == item then
-        verdict = 'own'
+-- the signed one.
+local RECORD_SEPARATOR = '\30'  -- strict JSON can't contain it (RFC 7464)
+local verdict, texts = 'joined', ''
+local owner = not fresh and redis.call('HGET', case, 'owner')
+if evidence and (fresh or not owner or owner == item) then
+    verdict = 'own'
+    texts = not first and redis.call('HGET', case, 'callback') or ''
+    if texts == '' then
+        texts = ARGV[14]
+    elseif fresh then
+        texts = texts .. RECORD_SEPARATOR .. ARGV[14]
     end
-elseif redis.call('HEXISTS', case, 'owner') == 0 then
+    redis.call('HSET', case, 'owner', item, 'callback', texts)
+elseif redis.call('HEXISTS', case, 'published') == 1 then
+    verdict = 'decided'
+elseif not evidence and not owner then
     local role = unsigned and 'unsigned_recheck' or 'signed_recheck'
     redis.call('HSETNX', case, role, item)
     if redis.call('HGET', case, role) == item then verdict = 'recheck' end
 end
 local counts = redis.call('HMGET', case, 'count:notify', 'count:return')
-return {verdict, tonumber(counts[1] or '0'), tonumber(counts[2] or '0')}
+return {verdict, tonumber(counts[1] or '0'), tonumber(counts[2] or '0'), texts ~= ARGV[14] and texts or ''}

@@ -91,21 +91,23 @@ class FaceID:
                 return Failed("INTERNAL_ERROR")
 
 
-def outcome_of(deciding: str | None, faceid: FaceID, *, reconciled: bool = True) -> str:
-    """The outcome of a case that this signed status decides; None for a case with unsigned returns only."""
+def outcome_of(deciding: str | None, faceid: FaceID, *later: str, reconciled: bool = True) -> str:
+    """The outcome of a case by this signed status and `later` ones; None for a case with unsigned returns only."""
     posted = callback(STATUSES[deciding]) if deciding else None
+    others = tuple(callback(STATUSES[status]) for status in later)
     if not reconciled:
-        return classify(Evidence(posted, None, reconcile=False), POLICY).outcome
+        return classify(Evidence(posted, None, reconcile=False, later=others), POLICY).outcome
     refusal = {"still open": "BUDGET_SPENT", "refuses": "DATA_DESTROYED", "fails": "BUDGET_SPENT"}.get(faceid.mood)
     result = callback(STATUSES[faceid.truth]) if faceid.mood == "answers" else None
-    return classify(Evidence(posted, result, refusal), POLICY).outcome
+    return classify(Evidence(posted, result, refusal, later=others), POLICY).outcome
 
 
 def expected(arrived: list[Arrived], faceid: FaceID, *, reconciled: bool = True) -> set[str]:
     """The outcomes that the case may get; empty when it must get no decision."""
-    final = [one.what for one in arrived if one.what in STATUSES and is_final(one.what)]
+    final = finals(arrived)
     if final:
-        return {outcome_of(status, faceid, reconciled=reconciled) for status in final}
+        alone = {outcome_of(status, faceid, reconciled=reconciled) for status in final}
+        return alone | {outcome_of(status, faceid, *final, reconciled=reconciled) for status in final}
     started = [one.what for one in arrived if one.what in OPEN]
     unsigned = any(one.what == "unsigned" for one in arrived)
     if not reconciled or faceid.mood == "still open" or not (started or unsigned):
@@ -113,6 +115,10 @@ def expected(arrived: list[Arrived], faceid: FaceID, *, reconciled: bool = True)
     if faceid.mood == "answers":
         return {outcome_of(status, faceid) for status in (*started, *([None] if unsigned else []))}
     return {outcome_of(status, faceid) for status in started}
+
+
+def finals(arrived: list[Arrived]) -> list[str]:
+    return [one.what for one in arrived if one.what in STATUSES and is_final(one.what)]
 
 
 def first_final(arrived: list[Arrived]) -> str | None:
@@ -124,13 +130,19 @@ def conflicts(arrived: list[Arrived]) -> int:
     return max(0, len({fingerprint(callback(STATUSES[one.what])) for one in arrived if first_final([one])}) - 1)
 
 
-def check(worker: OneWorker, arrived: list[Arrived], faceid: FaceID, allowed: set[str]) -> None:
-    outcomes = [decision["outcome"] for decision in worker.decisions]
-    assert len(outcomes) == bool(allowed)
-    assert set(outcomes) <= allowed
-    assert worker.committed(BIZ_ID) == worker.decisions
+def check(
+    worker: OneWorker, arrived: list[Arrived], faceid: FaceID, allowed: set[str], *, reconciled: bool = True
+) -> None:
+    published = sorted(worker.published(), key=lambda decision: decision["revision"])
+    assert [decision["revision"] for decision in published] == [1, 2][: len(published)]
+    assert bool(published) == bool(allowed)
+    assert {decision["outcome"] for decision in published} <= allowed
+    assert worker.committed(BIZ_ID) == published[-1:]
+    if final := finals(arrived):  # what is in force at the end does not depend on the order
+        approved = outcome_of(final[0], faceid, *final, reconciled=reconciled) == "APPROVED"
+        assert (published[-1]["outcome"] == "APPROVED") is approved
     assert worker.message_set("unverified") == ["bad_signature"] * sum(one.what == "forged" for one in arrived)
-    assert worker.message_set("outbox") == ["evidence_conflict"] * conflicts(arrived)
+    assert worker.message_set("outbox").count("evidence_conflict") == conflicts(arrived)
     assert worker.message_set("dead") == []
     assert len(faceid.reads) <= (3 if any(one.what in STATUSES for one in arrived) else 2)
 
@@ -146,7 +158,8 @@ async def test_in_sequence_the_first_signed_final_callback_decides(
         await worker.process(one.envelope(number), deaths=one.deaths)
     await worker.run_until_idle()
     first = first_final(arrived)
-    check(worker, arrived, faceid, {outcome_of(first, faceid)} if first else expected(arrived, faceid))
+    check(worker, arrived, faceid, expected(arrived, faceid))
+    assert not first or worker.published()[0]["outcome"] == outcome_of(first, faceid)
 
 
 @settings(max_examples=40, deadline=None)
@@ -171,7 +184,7 @@ async def test_without_reconciling_nothing_is_read_and_unsigned_returns_decide_n
     random.shuffle(envelopes)
     await worker.process_all(envelopes)
     await worker.run_until_idle()
-    check(worker, arrived, faceid, expected(arrived, faceid, reconciled=False))
+    check(worker, arrived, faceid, expected(arrived, faceid, reconciled=False), reconciled=False)
     assert faceid.reads == []
 
 

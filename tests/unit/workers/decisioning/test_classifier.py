@@ -420,6 +420,60 @@ def test_evidence_that_disagrees_is_never_approved() -> None:
     assert verdict.reasons[1].value is None
 
 
+OVERLOOKED: list[tuple[dict[str, Any], dict[str, Any], Policy, str]] = [
+    ({f"{SCORES.replace('.', '__')}__face_replaced": 1}, {}, POLICY, f"{SCORES}.face_replaced"),
+    ({"multifaces_tag": "1"}, {"multifaces_tag": REMOVED}, POLICY, "multifaces_tag"),
+    (
+        {"verify_result__result_ref2": {"confidence": 3, "thresholds": {"1e-3": 64, "1e-4": 69}}},
+        {},
+        POLICY,
+        "verify_result.result_ref2.confidence",
+    ),
+    ({"verify_result__result_ref2": {"confidence": 3}}, {}, POLICY, "verify_result.result_ref2.thresholds.1e-4"),
+    (
+        {f"{SCORES.replace('.', '__')}__mask_confidence": 0.99},
+        {SCORES.replace(".", "__"): REMOVED},
+        Policy(version="1", genuineness=Scores(required=False)),
+        f"{SCORES}.mask_confidence",
+    ),
+    ({CONFIDENCE: 1}, {"verify_result": None}, ALONE, "verify_result.result_ref1.confidence"),
+    (
+        {"verify_result": {"error_message": "NO_FACE_FOUND"}},
+        {"verify_result": REMOVED},
+        ALONE,
+        "verify_result.error_message",
+    ),
+    ({f"{SCORES.replace('.', '__')}__face_replaced": "odd"}, {}, POLICY, f"{SCORES}.face_replaced"),
+]
+
+
+@pytest.mark.parametrize(("posted", "answered", "policy", "path"), OVERLOOKED, ids=[row[3] for row in OVERLOOKED])
+def test_a_finding_in_the_callback_that_getresult_is_silent_on_is_a_mismatch(
+    posted: dict[str, Any], answered: dict[str, Any], policy: Policy, path: str
+) -> None:
+    verdict = classify(Evidence(callback(**posted), callback(**answered)), policy)
+    assert verdict.outcome is Outcome.REVIEW
+    assert [reason.field for reason in verdict.reasons if reason.code == "EVIDENCE_MISMATCH"] == [path]
+    assert classify(Evidence(callback(**answered), callback(**answered)), policy).outcome is Outcome.APPROVED
+
+
+def test_a_thin_callback_is_approved_on_getresults_answer() -> None:
+    thin = Payload.from_json(json.dumps({"status": "OK", "biz_info": {"biz_id": BIZ_ID}}))
+    assert codes(classify(Evidence(thin, callback()), POLICY)) == ["FACE_MATCHED"]
+
+
+def test_a_finding_that_the_policy_approves_is_no_mismatch() -> None:
+    policy = Policy(version="1", effects=Effects(MULTIPLE_FACES=Effect.APPROVE))
+    evidence = Evidence(callback(multifaces_tag="1"), callback(multifaces_tag=REMOVED))
+    assert codes(classify(evidence, policy)) == ["FACE_MATCHED"]
+
+
+@pytest.mark.parametrize("result", [callback(), None])
+def test_a_later_callback_that_contradicts_prevents_approval(result: Payload | None) -> None:
+    evidence = Evidence(callback(), result, reconcile=False, later=(callback("liveness-fail"),))
+    assert codes(classify(evidence, POLICY)) == ["FACE_MATCHED", "EVIDENCE_MISMATCH"]
+
+
 def test_an_unsigned_return_is_classified_by_getresults_answer() -> None:
     verdict = classify(Evidence(None, callback()), POLICY)
     assert (verdict.outcome, verdict.reconciled, codes(verdict)) == (Outcome.APPROVED, True, ["FACE_MATCHED"])
@@ -516,7 +570,7 @@ POLICIES = [
     POLICY,
     ALONE,
     Policy(version="1", genuineness=Scores(required=False)),
-    Policy(version="1", faces=Faces(required=("result_ref2",), liveness_only=True)),
+    Policy(version="1", faces=Faces(required=("result_ref2",))),
     Policy(
         version="lax",
         faces=Faces(approve_rate="1e-3", liveness_only=True),

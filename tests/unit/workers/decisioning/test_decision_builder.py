@@ -11,7 +11,7 @@ from shared.ledger.superseding import Superseding
 from shared.messaging.stored_message import StoredMessage
 from tests.support.decisions import dumped, made_on, on_answer, on_callback
 from tests.support.payloads import BIZ_ID, ISSUED_AT
-from workers.decisioning.decision_builder import _ATTACKS, has_attack, is_better, is_different, supersede
+from workers.decisioning.decision_builder import _ATTACKS, has_attack, is_different, supersede, why_supersede
 from workers.decisioning.evidence import ReconciledCase
 
 WITHOUT_ANSWER = on_callback()
@@ -53,7 +53,7 @@ def outbox_items(made: Superseding) -> list[StoredMessage]:
 def test_only_a_decision_with_getresults_answer_supersedes_one_that_lacks_it(
     fresh: ReconciledCase, old: ReconciledCase, better: bool
 ) -> None:
-    assert is_better(made_on(fresh), made_on(old)) is better
+    assert bool(why_supersede(made_on(fresh), made_on(old))) is better
 
 
 def test_the_new_decision_is_the_next_revision_and_names_the_one_before() -> None:

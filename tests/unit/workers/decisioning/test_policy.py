@@ -205,16 +205,24 @@ def test_a_policy_is_described_in_sentences() -> None:
 
 
 def test_the_description_names_margins_and_exceptions() -> None:
-    faces = Faces(approve_rate="1e-5", review_rate="1e-5", margin=1.5, required=("result_ref2",), liveness_only=True)
+    faces = Faces(approve_rate="1e-5", review_rate="1e-5", margin=1.5, required=("result_ref2",))
     lines = explain(Policy(version="1", faces=faces, genuineness=Scores(required=False, margin=0.1)))
     assert lines[:6] == [
         "At or above FaceID's 1e-5 threshold plus 1.5, a face matches.",
         "Below the 1e-5 threshold plus 1.5, a face does not match.",
         "These comparisons must match: result_ref2. Others are ignored.",
-        "Liveness alone may approve.",
+        "Liveness alone never approves: a missing comparison gives EVIDENCE_INCOMPLETE.",
         "A spoof score above its threshold less 0.1 is an attack.",
         "A missing spoof score gives no reason.",
     ]
+
+
+def test_liveness_alone_can_not_approve_where_a_comparison_is_required(file: Path) -> None:
+    table = 'version = "1"\n[faces]\nrequired = ["result_ref1"]\nliveness_only = true\n'
+    (fault,) = faults(file, table)
+    assert (
+        fault == "faces.liveness_only: liveness alone can't approve while `required` names comparisons that must match"
+    )
 
 
 def test_the_description_names_every_reason_once() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.payloads import BIZ_ID, CALLBACKS, REMOVED, SIGNATURES, callback, changed
+from workers.faceid.odd_json import NotJson
 from workers.faceid.payload import (
     FaceGenuineness,
     InvalidPayload,
@@ -272,16 +273,65 @@ def test_nested_ids_take_precedence_over_flat_ones() -> None:
 
 def test_an_answer_without_a_biz_id_gets_the_id_asked_for() -> None:
     text = json.dumps(changed("clean-pass", biz_info=REMOVED))
-    assert Payload.from_json(text, biz_id="1,asked").biz_id == "1,asked"
+    assert Payload.from_answer(text, "1,asked").biz_id == "1,asked"
 
 
 def test_an_answer_may_have_only_the_other_ids() -> None:
-    info = Payload.from_json('{"biz_info": {"biz_no": "7"}}', biz_id="1,asked").biz_info
+    info = Payload.from_answer('{"biz_info": {"biz_no": "7"}}', "1,asked").biz_info
     assert (info.biz_id, info.biz_no) == ("1,asked", "7")
 
 
-def test_an_answer_with_a_biz_id_keeps_it() -> None:
-    assert Payload.from_json(json.dumps(CALLBACKS["clean-pass"]), biz_id="1,asked").biz_id == BIZ_ID
+@pytest.mark.parametrize("info", [{"biz_id": BIZ_ID}, {"biz_id": 7}, [], "text"])
+def test_of_an_answer_about_another_case_nothing_is_used(info: Any) -> None:
+    answer = Payload.from_answer(json.dumps(changed("clean-pass", biz_info=info)), "1,asked")
+    assert (answer.biz_id, answer.status, answer.unreadable) == ("1,asked", None, ("biz_info.biz_id",))
+
+
+def with_text(old: str, new: str) -> Payload:
+    """GetResult's answer, a passed verification, with a part of its text replaced."""
+    text = json.dumps(CALLBACKS["clean-pass"])
+    assert old in text
+    return Payload.from_answer(text.replace(old, new, 1), BIZ_ID)
+
+
+@pytest.mark.parametrize(
+    "oddity",
+    [
+        '"extra": 1, "extra": 2, ',
+        '"extra": NaN, ',
+        '"extra": -Infinity, ',
+        '"extra": 1e999, ',
+        f'"extra": {"9" * 100}, ',
+        '"extra": "\\ud800", ',
+        '"\\ud800": 1, ',
+        f'"extra": {"[" * 40 + "]" * 40}, ',
+        f'"images": {{"image_best": "{"A" * 400_000}"}}, ',
+    ],
+    ids=["doubled", "NaN", "infinite", "too large", "endless", "surrogate", "surrogate key", "deep", "images"],
+)
+def test_an_odd_part_that_no_rule_reads_leaves_an_answer_as_it_is(oddity: str) -> None:
+    answer = with_text('"status"', f'{oddity}"status"')
+    assert (answer.status, answer.unreadable) == ("OK", ())
+    assert answer.verify_result == callback().verify_result
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ('"status": "OK"', '"status": "OK", "status": "OK"', "status"),
+        ('"result": "PASS"', '"result": "FAIL", "result": "PASS"', "liveness_result.result"),
+        ('"confidence": 81.2', '"confidence": NaN', "verify_result.result_ref1.confidence"),
+        ('"confidence": 81.2', '"confidence": 3, "confidence": 81.2', "verify_result.result_ref1.confidence"),
+    ],
+)
+def test_an_ambiguous_part_of_an_answer_is_missing(old: str, new: str, path: str) -> None:
+    assert path in with_text(old, new).unreadable
+
+
+@pytest.mark.parametrize("text", ["", "<html>", "{", '{"a": 1} trailing', "[" * 100_000, "\ufeff{}"])
+def test_a_text_that_is_no_json_raises_not_json(text: str) -> None:
+    with pytest.raises(NotJson):
+        Payload.from_answer(text, BIZ_ID)
 
 
 def test_a_payload_can_not_set_the_list_of_invalid_parts() -> None:

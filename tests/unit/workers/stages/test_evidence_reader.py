@@ -9,6 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.ledger.ledger import Ledger
 from tests.support.cases import ACCOUNT, CASE, KEY, Vendor, answered, new_ledger, new_reader, new_redis
+from tests.support.payloads import REMOVED
 from tests.support.waiting import eventually
 from workers.faceid.getresult_client import Answer, Answered, Failed, Refused, Unread
 from workers.stages.evidence_reader import (
@@ -160,23 +161,17 @@ async def test_of_many_workers_one_reads_and_the_others_wait(ledger: Ledger, red
     [
         PROCESSING,
         answered("clean-pass", status="NOT_STARTED"),
-        answered("clean-pass", status=""),
-        answered("clean-pass", biz_info__biz_id="1462259748,another"),
         Answered(b"<html>maintenance</html>"),
-        Answered(b'{"error_message": "INTERNAL_ERROR"}'),
-        Answered(b'{"status": "OK", "status": "OK"}'),
         Answered(b"\xff\xfe"),
+        Answered(b"[1]"),
         Answered(b""),
     ],
     ids=[
         "processing",
         "not started",
-        "no status",
-        "another case's",
         "html",
-        "error",
-        "doubled key",
         "not UTF-8",
+        "no object",
         "empty",
     ],
 )
@@ -189,6 +184,33 @@ async def test_an_answer_that_is_not_final_is_set_aside_and_read_again(
     assert not await redis.hexists(KEY, "raw")
     assert isinstance(await read(new_reader(ledger, vendor)), EvidenceFound)
     assert await reads_counted(redis) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (answered("clean-pass", status=""), ""),
+        (answered("clean-pass", status=None), None),
+        (answered("clean-pass", status=REMOVED), None),
+        (answered("clean-pass", biz_info__biz_id="1462259748,another"), None),
+        (answered("clean-pass", images={"image_best": "A" * 400_000}), "OK"),
+        (Answered(b'{"status": "OK", "status": "OK"}'), None),
+        (Answered(b'{"status": "OK", "note": 1, "note": 2, "score": NaN}'), "OK"),
+        (Answered(b'{"status": "OK", "note": "\xff"}'), "OK"),
+        (Answered(b"{}"), None),
+    ],
+    ids=["empty", "null", "missing", "another case's", "images", "ambiguous", "odd", "not UTF-8", "nothing"],
+)
+async def test_a_complete_answer_is_kept_and_not_read_again(
+    answer: Answered, status: str | None, redis: FakeAsyncRedis, ledger: Ledger
+) -> None:
+    vendor = Vendor(answer, PASS)
+    for _ in range(2):
+        found = await read(new_reader(ledger, vendor))
+        assert isinstance(found, EvidenceFound)
+        assert found.result.status == status
+    assert await redis.hget(KEY, "raw") == answer.raw
+    assert await reads_counted(redis) == len(vendor.reads) == 1
 
 
 async def test_an_answer_that_a_dead_worker_stored_is_parsed_by_the_next_worker(

@@ -1,17 +1,19 @@
 """The verify stage: what it returns for signed, unsigned and unverified requests."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from shared.messaging.envelope import Envelope
 from tests.support.cases import unsigned
-from tests.support.payloads import BIZ_ID, SECRET, changed, posted, returned, signed
+from tests.support.payloads import BIZ_ID, ISSUED_AT, SECRET, changed, posted, returned, signed
 from workers.faceid.verification import VerifiedArrival
 from workers.runtime import stage_result
 from workers.stages.verify import Verify
 
-STAGE = Verify({"default": (SECRET, "older secret")})
+RETENTION = 30 * 86_400.0
+STAGE = Verify({"default": (SECRET, "older secret")}, RETENTION)
 
 
 async def verify(envelope: Envelope) -> stage_result.StageResult:
@@ -49,3 +51,27 @@ async def test_verify_of_an_unknown_account_is_a_dead_letter() -> None:
     result = await STAGE.run(Envelope("i1", "unknown", "notify", "POST", 1.0, b""), b"")
     assert isinstance(result, stage_result.DeadLetter)
     assert result.reason == "unknown_account"
+
+
+@pytest.mark.parametrize(
+    ("age", "accepted"),
+    [(0.0, True), (RETENTION, True), (RETENTION + 1, False), (-3600.0, True), (-3601.0, False)],
+    ids=["now", "oldest", "expired", "an hour ahead", "further ahead"],
+)
+async def test_a_biz_id_outside_the_retention_time_is_stale(age: float, accepted: bool) -> None:
+    for envelope in (signed(json.dumps(changed("clean-pass"))), returned(f"biz_id={BIZ_ID}")):
+        result = await verify(replace(envelope, received_at=ISSUED_AT + age))
+        assert isinstance(result, stage_result.Forward if accepted else stage_result.Unverified)
+        assert accepted or getattr(result, "reason", "") == "stale"
+
+
+async def test_a_biz_id_without_a_time_is_never_stale() -> None:
+    envelope = signed(json.dumps(changed("clean-pass", biz_info__biz_id="no-time")))
+    assert isinstance(await verify(replace(envelope, received_at=2e9)), stage_result.Forward)
+
+
+async def test_a_forged_callback_that_is_old_has_a_bad_signature() -> None:
+    envelope = signed(json.dumps(changed("clean-pass")), "a forger's secret")
+    result = await verify(replace(envelope, received_at=2e9))
+    assert isinstance(result, stage_result.Unverified)
+    assert result.reason == "bad_signature"
