@@ -30,7 +30,8 @@ class AlertKind(StrEnum):
 
 MESSAGES: Final[dict[AlertKind, str]] = {
     AlertKind.EVIDENCE_CONFLICT: (
-        "Signed evidence that came later contradicts the decision. The decision stays in force: check the case."
+        "Signed evidence that came later contradicts earlier evidence. An approval is superseded by REVIEW,"
+        " any other decision stays in force. Check the case."
     ),
     AlertKind.DECISION_SUPERSEDED: (
         "A decision was replaced by one with a different outcome, because better evidence came or because an operator"

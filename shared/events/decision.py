@@ -239,7 +239,7 @@ REASON_TEXTS: Final[dict[ReasonCode, str]] = {
     ReasonCode.FACE_BETWEEN_THRESHOLDS: "Face confidence {value} lies between {limit}",
     ReasonCode.MULTIPLE_FACES: "Several faces were found",
     ReasonCode.GENUINENESS_MISSING: "Spoof scores are missing ({field})",
-    ReasonCode.EVIDENCE_MISMATCH: "The callback and GetResult disagree ({field})",
+    ReasonCode.EVIDENCE_MISMATCH: "A signed callback says what GetResult does not confirm ({field})",
     ReasonCode.NOT_RECONCILED: "GetResult could not confirm the callback ({value})",
     ReasonCode.FLOW_CANCELLED: "The user cancelled",
     ReasonCode.FLOW_TIMEOUT: "The time ran out",

@@ -32,7 +32,7 @@ def stranded(history: History) -> Iterator[Violation]:
 
 
 def decided_twice(history: History) -> Iterator[Violation]:
-    """One decision for a biz_id. A revision replaces one without GetResult's answer by one with it, and names it."""
+    """One decision for a biz_id. A revision names the one that it replaces, and has a cause."""
     for biz_id, messages in by_biz_id(history.messages).items():
         revisions = {message.revision: message for message in messages}
         for message in messages:
@@ -40,11 +40,17 @@ def decided_twice(history: History) -> Iterator[Violation]:
             if message.supersedes != (before.id if before else None):
                 how = f"revision {message.revision} does not supersede the one before it"
                 yield Violation("decided twice", biz_id, how)
-            if before and (message.not_reconciled or not before.not_reconciled):
-                how = f"no answer of GetResult's explains revision {message.revision}"
+            if before and not _may_supersede(message, before):
+                how = f"neither an answer of GetResult's nor a contradiction explains revision {message.revision}"
                 yield Violation("decided twice", biz_id, how)
         if len(revisions) < len({message.id for message in messages}):
             yield Violation("decided twice", biz_id, "two decisions of the same revision")
+
+
+def _may_supersede(message: ResultMessage, before: ResultMessage) -> bool:
+    if before.not_reconciled and not message.not_reconciled:
+        return True
+    return (before.outcome, message.outcome) == ("APPROVED", "REVIEW") and "EVIDENCE_MISMATCH" in message.reasons
 
 
 def message_twice(history: History) -> Iterator[Violation]:

@@ -110,6 +110,7 @@ async def test_a_read_sends_the_newest_secret_and_the_unchanged_biz_id() -> None
         "api_secret": [SECRET],
         "biz_id": [BIZ_ID],
         "return_verify_time": ["1"],
+        "return_image": ["0"],
     }
 
 

@@ -453,9 +453,16 @@ async def test_the_first_signed_evidence_that_contradicts_a_decision_raises_one_
     await arrive(ledgers[0], "first", fingerprint="FAIL")
     await crowd(ledgers, lambda ledger, _: ledger.raise_conflict(CASE, "first", "notify"))
     assert [(stored.reason, stored.biz_id) for stored in outbox(redis)] == [("evidence_conflict", CASE.biz_id)]
-    await arrive(ledgers[0], "second", fingerprint="MASK")
+    await arrive(ledgers[0], "second", fingerprint="PASS")
     await ledgers[0].raise_conflict(CASE, "second", "notify")
-    assert len(outbox(redis)) == 2
+    assert len(outbox(redis)) == 1
+
+
+async def test_later_evidence_raises_its_alert_on_arrival_and_not_again(ledger: Ledger, redis: "Redis") -> None:
+    await arrive(ledger, "first", fingerprint="PASS", data="p")
+    await arrive(ledger, "second", fingerprint="FAIL", data="f")
+    await ledger.raise_conflict(CASE, "second", "notify")
+    assert len(outbox(redis)) == 1
 
 
 async def test_unsigned_returns_and_unfinished_flows_raise_no_conflict(ledger: Ledger, redis: "Redis") -> None:
@@ -596,7 +603,7 @@ async def test_scripts_are_loaded_again_after_the_server_lost_them(ledgers: list
         lambda ledger: reserve_read(ledger, "f"),
         lambda ledger: finish_read(ledger, "f", "answered", b"{}"),
         lambda ledger: ledger.set_aside(CASE, b"{}"),
-        lambda ledger: ledger.commit(CASE, b"{}", item="i1"),
+        lambda ledger: ledger.commit(CASE, b"{}", item=case(redis)["owner"]),
     ):
         redis.script_flush()
         await step(ledgers[0])

@@ -17,7 +17,8 @@ from deploy.local.sessions import Session
 from deploy.local.stack import Stack
 from deploy.simulator.driver.browser import http_client
 from deploy.simulator.model.faults import Faults, ResultFault
-from tests.support.load import CALLBACKS, SIGNATURES, alerts, bodies, decisions, post_all, signed, without_times
+from shared.ledger.message_set import MessageSet
+from tests.support.load import CALLBACKS, SIGNATURES, alerts, biz_id, bodies, decisions, post_all, signed, without_times
 from tests.support.queues import Queues, is_idle, queues_of
 from tests.support.redis_clients import open_redis
 from tests.support.stacks import new_stack
@@ -25,6 +26,8 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 ALL: tuple[str, ...] = ()
+OLD_IDS = {"FACEID_RETENTION_DAYS": "36500"}
+"""The example on FaceID's callback page is years old."""
 QUICK = {"FACEID_READ_SPACING_SECONDS": "0.2,0.4", "FACEID_HINT_DELAY_SECONDS": "0.2"}
 EXAMPLE = next(vector for vector in SIGNATURES if vector["name"] == "official-page-example")["body"].encode()
 EXAMPLE_ID = json.loads(parse_qs(EXAMPLE.decode())["data"][0])["biz_info"]["biz_id"]
@@ -38,7 +41,7 @@ def shared_stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     url = ""
     if request.param == "rabbitmq":
         url = request.getfixturevalue("rabbit_server").url(next(request.getfixturevalue("_vhosts")))
-    with new_stack(tmp_path_factory.mktemp("pipeline"), broker_url=url, settings=QUICK).running() as running:
+    with new_stack(tmp_path_factory.mktemp("pipeline"), broker_url=url, settings=QUICK | OLD_IDS).running() as running:
         yield running
 
 
@@ -189,18 +192,53 @@ def test_reading_pauses_while_an_account_is_refused_and_no_read_is_spent(start_s
         assert {redis.hget(key, "reads") for key in redis.scan_iter("faceid:case:*")} == {b"1"}
 
 
-def test_contradicting_signed_evidence_raises_an_alert_and_changes_no_decision(start_stack: MakeStack) -> None:
+def test_contradicting_signed_evidence_raises_an_alert_and_takes_the_approval_back(start_stack: MakeStack) -> None:
     stack = start_stack(workers=(ALL, ALL), FACEID_RECONCILE="never")
     passed, failed = (copy.deepcopy(CALLBACKS[name]) for name in ("clean-pass", "liveness-fail"))
+    passed["biz_info"]["biz_id"] = failed["biz_info"]["biz_id"] = biz_id(1)
     with open_redis(stack.redis_url) as redis:
         asyncio.run(post_all(stack.notify_url, [signed(passed)]))
         until(lambda: len(decisions(redis)) == 1, what="the decision", of=stack.programs)
         asyncio.run(post_all(stack.return_url, [signed(failed)] * 3 + [signed(passed)]))
-        until(lambda: is_idle(redis) and len(alerts(redis)) == 1, what="the alert", of=stack.programs)
+        until(lambda: is_idle(redis) and len(alerts(redis)) == 2, what="the alerts", of=stack.programs)
 
-        (decision,) = decisions(redis)
-        assert decision["outcome"] == "APPROVED"
-        assert [(alert.kind, alert.account) for alert in alerts(redis)] == [("evidence_conflict", "default")]
+        made = [(decision["revision"], decision["outcome"]) for decision in decisions(redis)]
+        assert made == [(1, "APPROVED"), (2, "REVIEW")]
+        assert {alert.kind for alert in alerts(redis)} == {"evidence_conflict", "decision_superseded"}
+
+
+@pytest.mark.parametrize("first", ["GET return", "PROCESSING"])
+def test_a_signed_failure_after_an_approval_without_it_takes_the_approval_back(
+    start_stack: MakeStack, first: str
+) -> None:
+    """GetResult says PASS. The first signed, final callback says FAIL and comes after the decision."""
+    stack = start_stack(FACEID_TOKEN_LIFE_SECONDS="1")
+    session = Session("pass", "APPROVED", 1, "GET", Faults(lose_notify=True, lose_return=first == "PROCESSING"))
+    failed, started = copy.deepcopy(CALLBACKS["liveness-fail"]), copy.deepcopy(CALLBACKS["processing"])
+
+    async def play() -> str:
+        (played,) = [one async for one in SessionRunner(stack).run([session])]
+        return played.biz_id
+
+    with open_redis(stack.redis_url) as redis:
+        failed["biz_info"] = started["biz_info"] = {"biz_id": asyncio.run(play())}
+        if first == "PROCESSING":
+            asyncio.run(post_all(stack.notify_url, [signed(started)]))
+        until(lambda: len(decisions(redis)) == 1, what="the decision", of=stack.programs)
+        asyncio.run(post_all(stack.notify_url, [signed(failed)] * 2))
+        until(lambda: is_idle(redis) and len(alerts(redis)) == 2, what="the alerts", of=stack.programs)
+        made = [(decision["revision"], decision["outcome"]) for decision in decisions(redis)]
+        assert made == [(1, "APPROVED"), (2, "REVIEW")]
+        assert {alert.kind for alert in alerts(redis)} == {"evidence_conflict", "decision_superseded"}
+
+
+def test_a_signed_callback_of_years_ago_is_unverified_as_stale(start_stack: MakeStack) -> None:
+    stack = start_stack()
+    with open_redis(stack.redis_url) as redis:
+        asyncio.run(post_all(stack.notify_url, [signed(CALLBACKS["clean-pass"])]))
+        until(lambda: bool(redis.zcard("faceid:unverified")), what="the unverified callback", of=stack.programs)
+        assert [stored.reason for stored in MessageSet(redis, "faceid", "unverified")] == ["stale"]
+        assert decisions(redis) == []
 
 
 def test_a_flood_of_made_up_biz_ids_costs_bounded_work(start_stack: MakeStack) -> None:
@@ -209,7 +247,7 @@ def test_a_flood_of_made_up_biz_ids_costs_bounded_work(start_stack: MakeStack) -
     async def flood() -> None:
         async with http_client() as http:
             for number in range(100):
-                await http.get(f"{stack.return_url}?biz_id=1462259748,made-up-{number}").build().send()
+                await http.get(f"{stack.return_url}?biz_id={biz_id(number)}").build().send()
 
     with open_redis(stack.redis_url) as redis:
         asyncio.run(flood())

@@ -91,7 +91,7 @@ BY_FAULT: dict[str, Case] = {
     "extra_fields, a second data": Case("pass", "", (), Faults(extra_fields=(("data", "{}"),))),
     "forged": Case("cancelled", "INCOMPLETE", ("FLOW_CANCELLED",), Faults(forged="altered")),
     "forged with a wrong secret": Case("failed", "INCOMPLETE", ("FLOW_FAILED",), Faults(forged="wrong-secret")),
-    "then": Case("pass", faults=Faults(then="timeout"), alerts=("evidence_conflict",)),
+    "then": Case("pass", faults=Faults(then="timeout"), outcome="REVIEW", alerts=("evidence_conflict",)),
     "result": Case("pass", "REJECTED", ("FACE_BELOW_THRESHOLD", "EVIDENCE_MISMATCH"), Faults(result="face-below")),
 }
 CASES = BY_SCENARIO | BY_FAULT

@@ -27,10 +27,12 @@ from tests.support.waiting import LIMIT, until
 from workers.decisioning.classifier import classify
 from workers.decisioning.evidence import Evidence
 from workers.faceid.payload import is_final
-from workers.faceid.verification import verify
+from workers.faceid.verification import Unverified, check_age, verify
 
 AT_ONCE: Final = 64
 LONG_LIMIT: Final = 900.0
+RETENTION: Final = 30 * 86_400.0
+"""Seconds: the default of FACEID_RETENTION_DAYS."""
 QUEUES: Final = ("callbacks", "verified", "reconciled", "decided")
 
 
@@ -51,8 +53,14 @@ class Expected:
         if end != "verified":
             self.refused[end, hostile.content_type, hostile.body] += 1
             return
+        verified = verify(posted(hostile.body, hostile.content_type), [SECRET])
+        try:
+            check_age(verified.biz_id, time.time(), RETENTION)
+        except Unverified as error:
+            self.refused[error.reason, hostile.content_type, hostile.body] += 1
+            return
         self.noted += 1
-        callback = verify(posted(hostile.body, hostile.content_type), [SECRET]).callback
+        callback = verified.callback
         if callback is not None and is_final(callback.status):
             verdict = classify(Evidence(callback, None, reconcile=False), POLICY)
             self.outcomes[callback.biz_id].add(verdict.outcome)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from shared.events.decision import Effect, Face, Genuineness, Liveness, Outcome, Reason, ReasonCode
-from workers.decisioning.evidence import Evidence, combined, differences
+from workers.decisioning.evidence import Evidence, combined, differences, judged_alike
 from workers.decisioning.policy import Policy
 from workers.decisioning.rules import Finding, findings
 from workers.faceid.payload import BizInfo, Payload, ResultRef, is_final
@@ -70,9 +70,9 @@ def _mismatch(payload: Payload, evidence: Evidence, found: list[Finding], policy
 
 def _disagreement(payload: Payload, callback: Payload, found: list[Finding], policy: Policy) -> Iterator[str]:
     """Paths of what differs, and of what only the callback has and the rules would not approve."""
-    if callback == payload:
-        return
     yield from differences(callback, payload)
+    if judged_alike(callback, payload):
+        return
     for finding in findings(combined(payload, callback), policy):
         if finding not in found and policy.effects.of(finding.code) is not Effect.APPROVE:
             yield finding.field

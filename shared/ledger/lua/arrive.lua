@@ -36,14 +36,15 @@ if ARGV[5] ~= '' then
 end
 if not unsigned then redis.call('PEXPIRE', case, ARGV[8]) end
 
--- Signed evidence with another fingerprint than the first one raises an alert, once for each fingerprint.
-local evidence, first, fresh = ARGV[3] == '1', false, false
+-- Signed evidence with another fingerprint than the first one raises an alert, once for each fingerprint. It raises none
+-- when the first one contradicted the decision: raise_conflict.lua has raised that alert.
+local evidence, first, fresh, earliest = ARGV[3] == '1', false, false, ''
 if evidence then
     first = redis.call('HSETNX', case, 'fingerprint', ARGV[10]) == 1
-    fresh = first or (redis.call('HGET', case, 'fingerprint') ~= ARGV[10]
-        and redis.call('HSETNX', case, 'conflict:' .. ARGV[10], item) == 1)
+    earliest = first and ARGV[10] or redis.call('HGET', case, 'fingerprint')
+    fresh = first or (earliest ~= ARGV[10] and redis.call('HSETNX', case, 'conflict:' .. ARGV[10], item) == 1)
 end
-if fresh and not first then
+if fresh and not first and redis.call('HEXISTS', case, 'conflict:' .. earliest) == 0 then
     local time = redis.call('TIME')
     local id = 'evidence_conflict:' .. ARGV[11] .. ':' .. ARGV[4] .. ':' .. ARGV[10]
     local at = string.format('%d.%03d', time[1], math.floor(time[2] / 1000))
