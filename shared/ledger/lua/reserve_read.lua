@@ -14,7 +14,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local reads = tonumber(known[3] or '0')
 local read_until = tonumber(known[4] or '0')
-if read_until > now then return {'wait', read_until - now, 'read_spacing'} end
+-- Another item may wait for this read, so it asks again each second: most reads are shorter.
+if read_until > now then return {'wait', math.min(read_until - now, 1000), 'read_spacing'} end
 -- A read that has not finished by now is given up with its worker. finish_read tells that worker, should it come back.
 if known[6] then redis.call('HDEL', case, 'read_id', 'read_until') end
 if reads >= tonumber(ARGV[2]) then return {'spent', reads} end
