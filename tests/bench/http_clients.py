@@ -16,7 +16,7 @@ import httpx
 import uvloop
 from pyreqwest.client import ClientBuilder
 
-from tests.bench.callbacks import biz_id
+from tests.support.biz_ids import biz_id
 
 IN_FLIGHT: Final = 64
 WARM_CALLS: Final = 200

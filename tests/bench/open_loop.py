@@ -10,8 +10,9 @@ from random import Random
 from time import perf_counter
 from typing import Any, Final
 
-from tests.bench.callbacks import biz_id, body
+from tests.bench.callbacks import body
 from tests.bench.measuring import CASE, Measured, WrongCount, percentiles
+from tests.support.biz_ids import biz_id
 
 Send = Callable[[bytes], Awaitable[None]]
 """Posts a form body."""

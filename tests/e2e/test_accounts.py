@@ -18,8 +18,9 @@ from deploy.simulator.driver.browser import Browser, Token, get_token, http_clie
 from shared.brokers.factory import open_publisher
 from shared.ledger.message_set import MessageSet
 from shared.messaging.stored_message import StoredMessage
+from tests.support.biz_ids import biz_id
 from tests.support.commands import Faceid
-from tests.support.load import CALLBACKS, alerts, biz_id, bodies, decisions, post, signed
+from tests.support.load import CALLBACKS, alerts, bodies, decisions, post, signed
 from tests.support.payloads import FORM, new_envelope
 from tests.support.planted import KEYS, OLD_SOUTH, SECRETS
 from tests.support.redis_clients import open_redis

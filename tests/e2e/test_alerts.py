@@ -17,7 +17,8 @@ from shared.brokers.rabbitmq_listener import Listener
 from shared.events.alert import Alert, AlertKind
 from shared.events.cloudevent import from_event
 from shared.settings import Settings
-from tests.support.load import CALLBACKS, alerts, biz_id, bodies, decisions, post_all, signed
+from tests.support.biz_ids import biz_id
+from tests.support.load import CALLBACKS, alerts, bodies, decisions, post_all, signed
 from tests.support.queues import is_idle
 from tests.support.redis_clients import open_redis
 from tests.support.stacks import new_stack

@@ -21,8 +21,9 @@ from deploy.local.stack import DEMO_SECRET, Stack
 from shared.brokers.factory import open_publisher
 from shared.ledger.message_set import MessageSet, put_commands
 from shared.messaging.stored_message import StoredMessage
+from tests.support.biz_ids import biz_id
 from tests.support.commands import Faceid
-from tests.support.load import CALLBACKS, biz_id, bodies, decisions, post_all, signed
+from tests.support.load import CALLBACKS, bodies, decisions, post_all, signed
 from tests.support.payloads import new_envelope
 from tests.support.redis_clients import open_redis
 from tests.support.stacks import new_stack

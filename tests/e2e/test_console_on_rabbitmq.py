@@ -12,8 +12,9 @@ from deploy.local.rabbit_server import RabbitServer
 from deploy.local.stack import Stack
 from shared.ledger.message_set import put_commands
 from shared.messaging.stored_message import StoredMessage
+from tests.support.biz_ids import biz_id
 from tests.support.commands import Faceid
-from tests.support.load import biz_id, bodies, post_all
+from tests.support.load import bodies, post_all
 from tests.support.payloads import new_envelope
 from tests.support.redis_clients import open_redis
 from tests.support.stacks import new_stack

@@ -14,8 +14,9 @@ from deploy.local.stack import DEMO_SECRET, Stack
 from deploy.simulator.driver.browser import http_client
 from shared.ledger.message_set import MessageSet
 from shared.messaging.stored_message import StoredMessage
+from tests.support.biz_ids import biz_id
 from tests.support.commands import Faceid
-from tests.support.hostile_bodies import BOUNDARY, MULTIPART, Genuine, biz_id, sign
+from tests.support.hostile_bodies import BOUNDARY, MULTIPART, Genuine, sign
 from tests.support.load import bodies, decisions
 from tests.support.payloads import CALLBACKS, FORM
 from tests.support.redis_clients import open_redis

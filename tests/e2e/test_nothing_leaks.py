@@ -26,10 +26,11 @@ from deploy.simulator.model.faults import Faults, ResultFault
 from shared.brokers.factory import open_publisher
 from shared.ledger.message_set import MessageSet
 from shared.messaging.envelope import Envelope
+from tests.support.biz_ids import biz_id
 from tests.support.commands import Faceid
 from tests.support.hostile_bodies import sign
 from tests.support.leaks import leaks_in_logs, search, spellings
-from tests.support.load import CALLBACKS, biz_id, decisions
+from tests.support.load import CALLBACKS, decisions
 from tests.support.payloads import FORM, new_envelope
 from tests.support.planted import CONFIDENTIAL, EXTRA, NAME, PLANTED
 from tests.support.redis_clients import open_redis

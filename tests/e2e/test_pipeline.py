@@ -18,7 +18,8 @@ from deploy.local.stack import Stack
 from deploy.simulator.driver.browser import http_client
 from deploy.simulator.model.faults import Faults, ResultFault
 from shared.ledger.message_set import MessageSet
-from tests.support.load import CALLBACKS, SIGNATURES, alerts, biz_id, bodies, decisions, post_all, signed, without_times
+from tests.support.biz_ids import biz_id
+from tests.support.load import CALLBACKS, SIGNATURES, alerts, bodies, decisions, post_all, signed, without_times
 from tests.support.queues import Queues, is_idle, queues_of
 from tests.support.redis_clients import open_redis
 from tests.support.stacks import new_stack

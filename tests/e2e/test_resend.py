@@ -16,9 +16,10 @@ from deploy.local.ports import free_port
 from shared.events.cloudevent import to_event
 from shared.events.decision import Decision
 from shared.ledger.case_key import CaseKey, case_key
+from tests.support.biz_ids import biz_id
 from tests.support.commands import Faceid
 from tests.support.decisions import dumped, made_on, on_answer
-from tests.support.load import biz_id, bodies, post_all
+from tests.support.load import bodies, post_all
 from tests.support.redis_clients import open_redis
 from tests.support.stacks import new_stack
 from tests.support.waiting import until

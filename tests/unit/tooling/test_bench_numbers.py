@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import report
-from tests.bench.callbacks import BODY_BYTES, answer_around, biz_id, body
+from tests.bench.callbacks import BODY_BYTES, answer_around, body
 from tests.bench.measuring import WrongCount, count_repeats, measure_drain, percentiles
 from tests.bench.numbers import Table, keep, load, median_of
 from tests.bench.open_loop import arrivals
@@ -16,6 +16,7 @@ from tests.bench.parts.profile import counted
 from tests.bench.peer import HERE, ROOT, peers
 from tests.bench.vendor import request_end
 from tests.bench.work import decide_callback
+from tests.support.biz_ids import biz_id
 from workers.faceid.payload import Payload
 
 

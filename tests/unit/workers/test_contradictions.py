@@ -7,8 +7,8 @@ from typing import Literal
 
 import pytest
 
+from shared.accounts import Account
 from shared.messaging.envelope import Envelope
-from shared.settings import Account
 from tests.support.one_worker import OneWorker
 from tests.support.payloads import BIZ_ID, FORM, ISSUED_AT, changed, signed
 from workers.faceid.getresult_client import Answer, Answered
