@@ -4,9 +4,11 @@ import os
 import shlex
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from rich.table import Table
 
@@ -47,13 +49,15 @@ def print_report(run: Run, stack: Stack) -> bool:
 def print_how_to_use(stack: Stack) -> None:
     """Print commands for a stack that is left running. They work in any terminal and any folder."""
     faceid = faceid_program()
+    biz_id = f"{time.time():.0f},{uuid4()}"  # as FaceID makes it; one that is older than the retention is refused
     out.print("\n[bold]Everything is still running.[/] Post a signed callback:")
-    _print_copyable(f"  curl -i {stack.notify_url} --data-raw '{example_body(DEMO_SECRET)}'")
+    _print_copyable(f"  curl -i {stack.notify_url} --data-raw '{example_body(DEMO_SECRET, biz_id)}'")
     out.print("In every terminal in which you use the commands below, first:")
     for name in ("FACEID_REDIS_URL", "FACEID_BROKER_URL", "FACEID_RESULTS_URL"):
         if name in stack.env:
             _print_copyable(f"  export {name}={shlex.quote(stack.env[name])}")
     for what, command in (
+        ("The case of that callback:", f"{faceid} case {biz_id}"),
         ("Decisions as they are published:", f"{faceid} results tail"),
         ("Queues and message sets:", f"{faceid} status"),
         ("Forged callbacks:", f"{faceid} unverified list"),

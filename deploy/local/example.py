@@ -46,8 +46,8 @@ EXAMPLE: Final[dict[str, Any]] = {
 """A synthetic face above its threshold, and a face confidence between 1e-3 and 1e-4 (official callback page)."""
 
 
-def example_body(secret: str) -> str:
-    """The form body of a callback, signed with `secret`."""
-    data = json.dumps(EXAMPLE)
+def example_body(secret: str, biz_id: str) -> str:
+    """The form body of a callback about the verification `biz_id`, signed with `secret`."""
+    data = json.dumps(EXAMPLE | {"biz_info": EXAMPLE["biz_info"] | {"biz_id": biz_id}})
     sign = sha1(f"{secret}{data}".encode()).hexdigest()  # noqa: S324 - the vendor's scheme
     return urlencode({"data": data, "sign": sign})

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import LIMIT, until
+
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 FACEID = str(Path(sys.executable).with_name("faceid"))
 
@@ -36,7 +38,7 @@ class Demo:
             env={"PATH": os.defpath, "HOME": str(self.folder)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=LIMIT,
             check=False,
         )
 
@@ -46,7 +48,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("demo") / "a folder"
     env = {name: value for name, value in os.environ.items() if not name.startswith("FACEID_")}
     words = [FACEID, "demo", "--keep", "--sessions", "20", "--folder", str(folder)]
-    ran = subprocess.run(words, env=env, capture_output=True, text=True, timeout=110, check=False)
+    ran = subprocess.run(words, env=env, capture_output=True, text=True, timeout=LIMIT, check=False)
     try:
         assert ran.returncode == 0, ran.stdout + ran.stderr
         printed = ran.stdout.partition("Everything is still running.")[2]
@@ -59,6 +61,8 @@ def test_the_signed_callback_is_accepted_and_decided(demo: Demo) -> None:
     posted = demo.shell(demo.command("curl", "-i"))
 
     assert posted.stdout.startswith("HTTP/1.1 200")
+    case = demo.command(FACEID, "case")
+    until(lambda: "REJECTED" in demo.shell(case).stdout, what="a decision on the posted callback")
 
 
 @pytest.mark.parametrize("words", [("status",), ("unverified", "list")])
