@@ -1,5 +1,6 @@
 import logging
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +37,13 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure() -> None:
-    """Give each pytest worker ports of its own: a port is free until its server listens on it."""
+    """Give each pytest worker ports of its own: a port is free until its server listens on it.
+
+    SIGINT gets its usual handler back: a shell ignores it for what it starts in the background, children inherit that,
+    and tests send SIGINT to them.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     use_ports(SERVER_PORTS[number % MOST_PYTEST_WORKERS :: MOST_PYTEST_WORKERS])
 
