@@ -16,7 +16,7 @@ from shared.messaging.topology import BY_STAGE, queue_name
 _HARMLESS: Final = frozenset(
     {"id", "account", "channel", "method", "received_at", "attempts", "biz_id", "x-delivery-count"}
 )
-"""Headers that hold no personal data, whoever wrote the message."""
+"""Headers that hold no personal data, no matter who wrote the message."""
 
 
 def summary(stored: StoredMessage, now: float) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class AsyncPublisher(Protocol):
         """The share of its memory limit that the broker uses, as `Publisher.fullness`. Raises `NotStored`."""
 
     async def close(self) -> None:
-        """Close the connection for good. Never raises."""
+        """Close the connection; it can't be used again. Never raises."""
 
 
 class ThreadedPublisher:

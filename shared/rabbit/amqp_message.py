@@ -32,7 +32,7 @@ def to_amqp(channel: Any, message: Message, lifetime: int | None) -> Any:
 
 
 def from_amqp(message: Any) -> Parts:
-    """The parts of a received message, whoever published it. Leaves out headers that are neither text nor numbers."""
+    """The parts of a received message, from any publisher. Leaves out headers that are neither text nor numbers."""
     properties = message.properties
     body = message.body or b""  # py-amqp has "" where there is none
     if properties.get("type") == WIDE:

@@ -76,7 +76,7 @@ class Link:
 
     def publish(self, exchange: str, routing_key: str, message: Any) -> None:
         """Send a message within a `batch`, before the broker has it. The broker returns one that reaches no queue."""
-        # Not basic_publish: that polls the socket before each message, and loops for ever on half a frame.
+        # Not basic_publish: that polls the socket before each message, and never returns on half a frame.
         self.channel.send_method(spec.Basic.Publish, PUBLISH, (0, exchange, routing_key, True, False), message)
 
     def close(self) -> None:

@@ -131,7 +131,7 @@ def alerts(decision: Decision) -> list[Alert]:
 
 
 def _superseded_alerts(old: Decision, new: Decision, by: str) -> list[Alert]:
-    """One alert when the outcome changes, for whoever has acted on the old one."""
+    """One alert when the outcome changes, for consumers that have acted on the old one."""
     if old.outcome == new.outcome:
         return []
     return [

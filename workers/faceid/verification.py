@@ -86,7 +86,7 @@ def check_age(biz_id: str, received_at: float, retention: float) -> None:
     """Refuse an arrival whose case may have expired: its callback would be decided a second time.
 
     FaceID begins a biz_id with the time when it was issued. Without such a time the age is not known, and the arrival
-    is accepted. FaceID's signature has no time of its own, so a signed callback can be posted again for ever.
+    is accepted. FaceID's signature has no time of its own, so a signed callback can be posted again at any time.
 
     Args:
         biz_id: The case.

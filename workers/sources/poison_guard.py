@@ -59,7 +59,7 @@ class PoisonGuard:
         """Let messages through: up to `limit` that were never let through before, else one. Each has its count.
 
         Lets none through while others are on probation, nor while Redis is unavailable: a message that is not counted
-        could kill workers for ever.
+        could kill workers without end.
         """
         now = monotonic()
         if not len(self) or now < self._retry_at or any(each.is_open(now) for each in self._on_probation.values()):
