@@ -1,6 +1,8 @@
 """Stored messages survive dump and load, whatever bytes they hold."""
 
 import json
+from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
@@ -41,15 +43,54 @@ def test_a_body_survives_byte_for_byte(body: bytes) -> None:
     assert loaded.message.body == body
 
 
-def test_a_stored_message_is_json_that_other_programs_can_read() -> None:
+def test_a_stored_message_is_a_line_of_json_and_the_body_as_it_is() -> None:
     stored = StoredMessage(
-        "i", "verify", "poison", "", 2.0, attempts=1, message=Message("q", b"\xe9", "text/plain", {"id": "i"})
+        "i", "verify", "poison", "", 2.0, attempts=1, message=Message("q", b"\xe9\n", "text/plain", {"id": "i"})
     )
-    assert json.loads(stored.dump()) == {
+    head, _, body = stored.dump().partition(b"\n")
+    assert json.loads(head) == {
         "id": "i",
         "stage": "verify",
         "reason": "poison",
         "at": 2.0,
         "attempts": 1,
-        "message": ["q", "é", "text/plain", {"id": "i"}],
+        "message": {"queue": "q", "content_type": "text/plain", "headers": {"id": "i"}},
     }
+    assert body == b"\xe9\n"
+
+
+def test_a_body_of_any_bytes_takes_no_more_than_its_length() -> None:
+    body = bytes(range(256)) * 1024
+    assert len(StoredMessage("i", "verify", "malformed", "", 1.0, message=Message("q", body, "", {})).dump()) < (
+        len(body) + 200
+    )
+
+
+def test_a_message_in_the_former_form_is_read() -> None:
+    former = (
+        b'{"id":"i","stage":"verify","reason":"poison","at":2.0,"message":["q","\\u00e9a\\u0000","text/plain",{"n":1}]}'
+    )
+    message = Message("q", b"\xe9a\x00", "text/plain", {"n": 1})
+    assert StoredMessage.load(former) == StoredMessage("i", "verify", "poison", "", 2.0, message=message)
+    with_topic = former.replace(b"]}", b',"decision.a"]}')
+    assert StoredMessage.load(with_topic).message == replace(message, topic="decision.a")
+
+
+def test_an_entry_in_the_former_form_is_read() -> None:
+    former = b'{"id":"i","stage":"verify","reason":"undecodable","at":2.0,"entry":[["body","\\u00ff"],["b",""]]}'
+    stored = StoredMessage("i", "verify", "undecodable", "", 2.0, entry=((b"body", b"\xff"), (b"b", b"")))
+    assert StoredMessage.load(former) == stored
+
+
+def test_a_body_over_the_limit_is_shortened_and_keeps_its_length_and_digest() -> None:
+    stored = StoredMessage("i", "verify", "malformed", "", 2.0, message=Message("q", b"abcdef", "", {}))
+    short = stored.shortened(4)
+    assert short.message == Message("q", b"abcd", "", {})
+    assert (short.body_bytes, short.body_sha256) == (6, sha256(b"abcdef").hexdigest())
+    assert StoredMessage.load(short.dump()) == short
+
+
+def test_a_body_within_the_limit_stays_as_it_is() -> None:
+    stored = StoredMessage("i", "verify", "malformed", "", 2.0, message=Message("q", b"abcd", "", {}))
+    assert stored.shortened(4) == stored
+    assert stored.body_bytes == 0
