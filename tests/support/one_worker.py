@@ -16,6 +16,7 @@ from shared.ledger.ledger import Ledger, Limits
 from shared.ledger.message_set import MessageSet
 from shared.messaging.delivery import Delivery
 from shared.messaging.envelope import Envelope
+from shared.messaging.message import Message
 from shared.messaging.topology import BY_QUEUE
 from shared.settings import Reconcile
 from tests.support.payloads import SECRET
@@ -75,12 +76,15 @@ class OneWorker:
 
     async def process(self, envelope: Envelope, *, deaths: int = 0) -> None:
         """Process one message. The first `deaths` workers die before they settle it, and another takes it over."""
-        message = envelope.to_message(f"{PREFIX}.callbacks")
+        await self.process_message(envelope.to_message(f"{PREFIX}.callbacks"), deaths=deaths)
+
+    async def process_message(self, message: Message, *, deaths: int = 0) -> None:
+        """Process one message of any inner queue."""
         for count in range(deaths + 1):
             self._number += 1
             delivery = Delivery(
                 str(self._number),
-                "callbacks",
+                message.queue.removeprefix(f"{PREFIX}."),
                 message.headers,
                 message.content_type,
                 message.body,
