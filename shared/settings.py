@@ -88,6 +88,8 @@ class Settings(BaseSettings):
 
     listen: str = "127.0.0.1:8028"
     """HOST:PORT on which the ingress receives callbacks."""
+    admin_listen: str = ""
+    """HOST:PORT of probes and metrics, or off. Empty: 127.0.0.1:9028 for the ingress, 127.0.0.1:9029 for workers."""
     return_redirect_url: str = ""
     """Where the user's browser is redirected from the return URL. Empty: a small page is shown."""
     max_body_bytes: Annotated[int, Field(ge=1024, le=16_777_216)] = 262_144
@@ -173,6 +175,11 @@ class Settings(BaseSettings):
         if not (found := LISTEN.fullmatch(listen)) or int(found["port"]) > 65_535:
             raise ValueError("must be HOST:PORT, such as 127.0.0.1:8028")
         return listen
+
+    @field_validator("admin_listen")
+    @classmethod
+    def _is_host_and_port_or_off(cls, listen: str) -> str:
+        return listen if listen in {"", "off"} else cls._is_host_and_port(listen)
 
     @model_validator(mode="before")
     @classmethod

@@ -48,6 +48,11 @@ def test_settings_have_defaults() -> None:
     assert settings.redis_url == settings.broker_url == settings.results_url == "redis://127.0.0.1:6379/0"
 
 
+@pytest.mark.parametrize("value", ["0.0.0.0:9100", "off", ""])
+def test_the_admin_listener_has_an_address_or_is_off(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert given(monkeypatch, ADMIN_LISTEN=value).admin_listen == value
+
+
 def test_a_dotenv_file_is_read(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("FACEID_LISTEN=0.0.0.0:443\nANOTHER_PROGRAMS=1\n")
     assert load_settings().port == 443
@@ -116,6 +121,7 @@ def test_all_errors_are_reported_together_by_the_names_of_the_variables(monkeypa
     ("name", "value"),
     [
         *(("LISTEN", value) for value in ("8028", "host:", "host:99999", "host:80x", "a b:80")),
+        *(("ADMIN_LISTEN", value) for value in ("9028", "host:", "host:99999", "no", "OFF")),
         *(("PREFIX", value) for value in ("a b", "a:b", "{a}")),
         *(("GETRESULT_BUDGET", value) for value in ("0", "4")),
         *(("READ_SPACING_SECONDS", value) for value in (",", "-1", "inf", "nan", "1;2")),
