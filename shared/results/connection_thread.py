@@ -2,7 +2,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from typing import ClassVar, Final
 
 from shared.messaging.broker_thread import BrokerThread
@@ -32,7 +32,8 @@ class ConnectionThread(BrokerThread[Delivery]):
         self._subscription = subscription
         self._stop_event = stop
         self._end_at: float | None = None
-        self._arrived: SimpleQueue[Delivery] = SimpleQueue()
+        # SimpleQueue of CPython 3.11 waits for ever when a signal handler runs beyond the end of a wait.
+        self._arrived: Queue[Delivery] = Queue()
 
     def received(self) -> Iterator[Delivery]:
         """The messages in the order of their arrival, until the stop. Leaves out those whose lease was lost."""

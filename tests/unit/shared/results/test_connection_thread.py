@@ -1,5 +1,6 @@
 """The connection thread of a consumer, over a subscription in memory."""
 
+import signal
 import threading
 import time
 from collections import deque
@@ -144,3 +145,21 @@ def test_any_other_exception_ends_the_iteration_and_is_raised_by_end() -> None:
     with pytest.raises(KeyError):
         thread.end()
     assert subscription.closed
+
+
+def test_a_stop_by_a_slow_signal_handler_ends_the_wait_for_messages() -> None:
+    stop_check = connection_thread_module.STOP_CHECK
+    thread, stop = started(FakeSubscription())
+
+    def on_signal(_number: int, _frame: object) -> None:
+        time.sleep(2 * stop_check)
+        stop.set()
+
+    before = signal.signal(signal.SIGUSR1, on_signal)
+    this_thread = threading.get_ident()
+    try:
+        threading.Timer(stop_check / 4, signal.pthread_kill, (this_thread, signal.SIGUSR1)).start()
+        assert list(thread.received()) == []
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        thread.end()
