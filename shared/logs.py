@@ -31,16 +31,21 @@ FORBIDDEN: Final = frozenset(
 """Fields whose values are replaced by `[removed]`: they may hold secrets or personal data."""
 
 
-def configure(service: str, level: str = "info", stream: TextIO | None = None) -> None:
+def configure(service: str, level: str = "info", stream: TextIO | None = None, name: str = "") -> None:
     """Configure structlog and the standard loggers (kombu, uvicorn) of this process.
 
-    Every line gets the fields `service`, `worker` (`SERVICE@HOST`, as Celery names its workers) and `pid`. `level`:
-    `debug`, `info`, `warning` or `error`. `stream`: standard error by default.
+    Every line gets the fields `service`, `worker` (`NAME@HOST`, as Celery names its workers) and `pid`.
+
+    Args:
+        service: `ingress`, `worker` or `simulator`.
+        level: `debug`, `info`, `warning` or `error`.
+        stream: Standard error by default.
+        name: Tells several processes of a service on one host apart. The service by default.
     """
     out = stream or sys.stderr
     processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
-        _add_process(service),
+        _add_process(service, process_name(name or service)),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _redact,
@@ -68,9 +73,12 @@ def _json(event: EventDict, **_: Any) -> str:
     return to_json(event, fallback=repr).decode()
 
 
-def _add_process(service: str) -> Processor:
-    worker = f"{service}@{socket.gethostname()}"
+def process_name(name: str) -> str:
+    """The name of a process over all hosts: `NAME@HOST`."""
+    return f"{name}@{socket.gethostname()}"
 
+
+def _add_process(service: str, worker: str) -> Processor:
     def add_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         return {"service": service, "worker": worker, "pid": os.getpid(), **event}  # a fork changes the pid
 

@@ -7,8 +7,8 @@ maintenance.
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from random import SystemRandom
 
 import structlog
@@ -26,11 +26,14 @@ from shared.settings import Settings
 from workers.bootstrap import alert_limits, make_ledger, make_stages
 from workers.decisioning.policy import Policy
 from workers.faceid.getresult_client import GetResultClient
+from workers.health import Health
 from workers.maintenance.alert_monitor import AlertMonitor
 from workers.maintenance.delayed_scheduler import DelayedScheduler
 from workers.maintenance.outbox_relay import OutboxRelay
 from workers.maintenance.retention import Retention
 from workers.maintenance.unverified_trimmer import UnverifiedTrimmer
+from workers.parent import Parent
+from workers.reporter import Reporter
 from workers.runtime.pump import Pump
 from workers.runtime.runner import Runner
 from workers.runtime.settlement import Settler
@@ -40,8 +43,8 @@ from workers.sources.factory import open_source
 log = structlog.get_logger()
 
 
-def run(settings: Settings, stages: Sequence[Stage] = STAGES) -> int:
-    """Run one worker process until SIGTERM or SIGINT.
+def run(settings: Settings, stages: Sequence[Stage] = STAGES, parent: Parent | None = None) -> int:
+    """Run one worker process until SIGTERM or SIGINT. `parent`: its supervisor.
 
     Returns the exit code: 0 after a signal, 1 when the pump failed.
 
@@ -52,7 +55,7 @@ def run(settings: Settings, stages: Sequence[Stage] = STAGES) -> int:
     accounts = load_accounts(settings)
     policies = {name: Policy.load(account.policy) for name, account in accounts.items()}
     gc_tuning.freeze_startup_objects()
-    return uvloop.run(Worker(settings, stages, accounts, policies).run())
+    return uvloop.run(Worker(settings, stages, accounts, policies, parent).run())
 
 
 class Worker:
@@ -64,11 +67,13 @@ class Worker:
         stages: Sequence[Stage],
         accounts: Mapping[str, Account],
         policies: Mapping[str, Policy],
+        parent: Parent | None,
     ) -> None:
         self._settings = settings
         self._stages = stages
         self._accounts = accounts
         self._policies = policies
+        self._parent = parent
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wake_scheduled = False
 
@@ -89,9 +94,24 @@ class Worker:
                 loop.add_signal_handler(signal_number, pump.stop)
             log.info("worker.started", stages=list(self._stages), accounts=sorted(self._accounts))
             pump.start()
-            await stopped.wait()
-            await self._cancel_tasks()
+            with self._watched(Health(pump)):
+                await stopped.wait()
+                await self._cancel_tasks()
             return 0 if pump.failure is None else 1
+
+    @contextmanager
+    def _watched(self, health: Health) -> Iterator[None]:
+        """Note the health of this process, and report it to the supervisor."""
+        turns = asyncio.get_running_loop().create_task(health.note_turns())
+        reporter = Reporter(self._parent, health, self._settings.grace_seconds) if self._parent else None
+        if reporter:
+            reporter.start()
+        try:
+            yield
+        finally:
+            turns.cancel()
+            if reporter:
+                reporter.end()
 
     async def _cancel_tasks(self) -> None:
         """Cancel what is still running after the grace period; the pump has handed those messages back."""
@@ -124,6 +144,7 @@ class Worker:
         def maintenance() -> None:
             for task in tasks:
                 task()
+                pump.turned()
 
         pump = Pump(source, deliver, maintenance, on_stopped, settings.grace_seconds)
         return pump

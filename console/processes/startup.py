@@ -14,10 +14,10 @@ log = structlog.get_logger()
 Service = Literal["ingress", "worker"]
 
 
-def load_and_configure(service: Service) -> Settings:
-    """Load the settings and set up logging. Raises `SettingsError`."""
+def load_and_configure(service: Service, name: str = "") -> Settings:
+    """Load the settings and set up logging. `name`: of this process in its log lines. Raises `SettingsError`."""
     settings = load_settings()
-    configure(service, settings.log_level)
+    configure(service, settings.log_level, name=name)
     return settings
 
 

@@ -59,6 +59,10 @@ class BrokerThread(threading.Thread, ABC, Generic[S]):
         self._upkeep_at = 0.0
         self.failure: BaseException | None = None
         """The exception that ended the thread; None while it runs, and after a normal end."""
+        self.turned_at = time.monotonic()
+        """When the thread last got on: each exchange with the broker has a time limit."""
+        self.connected = False
+        """Whether the last exchange with the broker succeeded."""
 
     def finish(self, settlement: S) -> None:
         """A message is done: settle it with the next batch. Callable from any thread."""
@@ -67,6 +71,10 @@ class BrokerThread(threading.Thread, ABC, Generic[S]):
     def wake(self) -> None:
         """Settle now what is finished. Callable from any thread; once for many messages is best."""
         self._woken.set()
+
+    def turned(self) -> None:
+        """Note that the thread gets on. For what it calls."""
+        self.turned_at = time.monotonic()
 
     def run(self) -> None:
         """Take turns until `_is_over`; then hand back what is in work."""
@@ -102,8 +110,10 @@ class BrokerThread(threading.Thread, ABC, Generic[S]):
         try:
             self._turn()
         except BrokerUnavailable as error:
+            self.connected = False
             self._pause(error)
         else:
+            self.connected = True
             if self._failures:
                 self._log_recovered()
                 self._failures = 0
@@ -111,10 +121,13 @@ class BrokerThread(threading.Thread, ABC, Generic[S]):
     def _turn(self) -> None:
         """Settle, read, wait and do the upkeep: one batch each."""
         self._woken.clear()
+        self.turned()
         self._settle()
+        self.turned()
         self._wait(found=not self._is_stopping() and self._read())
-        if (now := time.monotonic()) >= self._upkeep_at:
-            self._upkeep_at = now + UPKEEP_INTERVAL
+        self.turned()
+        if self.turned_at >= self._upkeep_at:
+            self._upkeep_at = self.turned_at + UPKEEP_INTERVAL
             self._upkeep()
 
     def _settle(self) -> None:
@@ -144,6 +157,7 @@ class BrokerThread(threading.Thread, ABC, Generic[S]):
     def _pause(self, error: BrokerUnavailable) -> None:
         if self._failures == 0:
             self._log_unavailable(error)
+        self.turned()
         with suppress(BrokerUnavailable):  # if only the results' broker is unavailable, the leases can be kept
             self._source.renew()
         time.sleep(DOWN_PAUSES[min(self._failures, len(DOWN_PAUSES) - 1)])

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import pytest
@@ -44,9 +45,12 @@ def test_every_line_of_ingress_worker_supervisor_and_simulator_has_service_worke
     for program, service in ((stack.simulator, "simulator"), (stack.ingress, "ingress"), (supervisor, "worker")):
         written = lines(program.log_file)
         assert written, program.name
-        for line in written:
-            assert line["service"] == service
-            assert line["worker"].startswith(f"{service}@")
+        assert {line["service"] for line in written} == {service}
+    host = gethostname()
+    assert {line["worker"] for line in lines(stack.ingress.log_file)} == {f"ingress@{host}"}
+    assert {line["worker"] for line in lines(stack.simulator.log_file)} == {f"simulator@{host}"}
+    workers = {f"worker-{number}@{host}" for number in range(1, PROCESSES + 1)}
+    assert {line["worker"] for line in lines(supervisor.log_file)} == {f"supervisor@{host}", *workers}
     assert {line["pid"] for line in lines(stack.ingress.log_file)} == {stack.ingress.pid}
     assert {line["pid"] for line in lines(stack.simulator.log_file)} == {stack.simulator.pid}
     (died,) = (line for line in lines(supervisor.log_file) if line["event"] == "worker.died")
