@@ -18,6 +18,7 @@ from deploy.local.rabbit_server import NoRabbit, RabbitServer
 from tests.support import npm
 from tests.support.leaks import leaks_in_logs
 from tests.support.redis_clients import open_redis
+from tests.support.replicas import ReplicaPair
 from tests.support.servers import RedisServer, find_server
 
 MOST_PYTEST_WORKERS = 16
@@ -109,6 +110,14 @@ def private_server() -> Iterator[RedisServer]:
     server = started(RedisServer(appendfsync="always", unix_socket=True))  # everysec may lose writes at a kill
     yield server
     server.stop()
+
+
+@pytest.fixture
+def replica_pair(redis_server: RedisServer) -> Iterator[ReplicaPair]:
+    """A primary and a replica behind one address, for one test."""
+    pair = ReplicaPair().start()
+    yield pair
+    pair.stop()
 
 
 RABBIT_VHOSTS = 60

@@ -14,14 +14,13 @@ from random import SystemRandom
 import structlog
 import uvloop
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from shared import gc_tuning
 from shared.accounts import Account, load_accounts
 from shared.ledger.redis_client import open_redis
 from shared.messaging.delivery import Delivery
 from shared.messaging.topology import STAGES, Stage
+from shared.redis_servers.clients import open_client
 from shared.settings import Settings
 from workers.bootstrap import alert_limits, make_ledger, make_stages
 from workers.decisioning.policy import Policy
@@ -122,12 +121,7 @@ class Worker:
 
     def _make_pump(self, runner: Runner, loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> Pump:
         settings = self._settings
-        redis = Redis.from_url(
-            settings.redis_url,
-            socket_timeout=5.0,
-            socket_connect_timeout=2.0,
-            retry=Retry(NoBackoff(), 0),  # the pump tries again itself; a retry in here would block the lease renewal
-        )
+        redis = open_client(settings.redis_url, 5.0, 2.0)
         source = open_source(settings, self._stages, redis)
         tasks = self._maintenance_tasks(source, redis)
 

@@ -5,13 +5,12 @@ from contextlib import contextmanager
 from typing import Final
 
 from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
 
 from console.terminal.errors import ServerUnavailable, UsageError
+from shared.redis_servers.clients import open_client
 
 TIMEOUT: Final = 5.0
 """Seconds."""
@@ -28,12 +27,11 @@ BROKER_OPTIONS: Final = {
 def new_client(url: str, setting: str) -> Redis:
     """A client whose commands end or fail within `TIMEOUT`. Raises `UsageError` when the URL is not a Redis URL."""
     try:
-        return Redis.from_url(
-            url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT / 2, retry=Retry(NoBackoff(), 0)
-        )
+        return open_client(url, TIMEOUT, TIMEOUT / 2)
     except ValueError:
         raise UsageError(
-            f"{setting} is not a Redis URL.", "Write redis://HOST:PORT/DB, rediss://... or unix://PATH."
+            f"{setting} is not a Redis URL.",
+            "Write redis://HOST:PORT/DB, rediss://..., unix://PATH or redis+sentinel://HOST:PORT,.../NAME/DB.",
         ) from None
 
 

@@ -7,7 +7,6 @@ import threading
 import time
 from typing import Any, Final, Protocol
 
-from redis import Redis
 from redis import asyncio as redis_asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
@@ -18,9 +17,11 @@ from shared.events.cloudevent import from_event
 from shared.events.decision import Decision
 from shared.messaging.engine import STOCK_PREFIX, engine_of
 from shared.messaging.topology import DECISIONS, queue_name
+from shared.redis_servers.clients import open_async_client, open_client
 
 POLL_INTERVAL: Final = 0.02
 """Seconds between two reads."""
+CONNECT_SECONDS: Final = 30.0
 RETRIES: Final = 20
 RETRY_PAUSE: Final = 0.25
 """Seconds. Reading a stream or a list again changes nothing, so a broken connection is no reason to end."""
@@ -60,7 +61,7 @@ class StreamsWatcher:
 
     def __init__(self, redis_url: str, queue: str) -> None:
         """Decisions published from now on are collected. Raises `redis.RedisError`."""
-        with Redis.from_url(redis_url) as redis:
+        with open_client(redis_url, CONNECT_SECONDS, CONNECT_SECONDS) as redis:
             newest: Any = redis.xrevrange(queue, count=1)
         self._after = newest[0][0].decode() if newest else "0-0"
         self._redis = _open(redis_url)
@@ -87,7 +88,7 @@ class ListWatcher:
 
     def __init__(self, redis_url: str, queue: str) -> None:
         """Decisions published from now on are collected. Raises `redis.RedisError`."""
-        with Redis.from_url(redis_url) as redis:
+        with open_client(redis_url, CONNECT_SECONDS, CONNECT_SECONDS) as redis:
             self._seen = redis.llen(queue)
         self._redis = _open(redis_url)
         self._queue = queue
@@ -139,7 +140,7 @@ class RabbitWatcher:
 
 
 def _open(url: str) -> "redis_asyncio.Redis":
-    return redis_asyncio.Redis.from_url(url, retry=Retry(ConstantBackoff(RETRY_PAUSE), RETRIES))
+    return open_async_client(url, retry=Retry(ConstantBackoff(RETRY_PAUSE), RETRIES))
 
 
 def _add(received: list[ReceivedDecision], event: bytes, at: float) -> None:

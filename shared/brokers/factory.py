@@ -27,7 +27,8 @@ DAY: Final = 86_400.0
 def open_connection(url: str, **options: Any) -> Connection:
     """A kombu connection, not yet connected. `options`: the transport's."""
     if engine_of(url) == "streams":
-        return Connection(url, transport=STREAMS, transport_options={"group": GROUP, **options})
+        # The URL is an option, since kombu can't read one of Sentinels.
+        return Connection("redis://", transport=STREAMS, transport_options={"group": GROUP, "url": url, **options})
     return Connection(url.removeprefix(STOCK_PREFIX), transport_options=options)
 
 

@@ -8,7 +8,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import hiredis
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import Redis
+
+from shared.redis_servers.address import connection_options
+from shared.redis_servers.pools import new_async_pool
 
 
 class _Packing:
@@ -23,6 +26,6 @@ class _Packing:
 
 def open_redis(url: str, **options: Any) -> "Redis":
     """A client that connects at its first command. Closing it closes its connections. `options`: of redis-py."""
-    pool = ConnectionPool.from_url(url, **options)
+    pool = new_async_pool(options | connection_options(url))
     pool.connection_class = type("PackingConnection", (_Packing, pool.connection_class), {})
     return Redis.from_pool(pool)

@@ -18,6 +18,12 @@ deleted, unless the option `keep_settled` leaves it for other groups.
 - Bindings exist in the memory of a connection only. Publish to the default exchange (routing key = queue name), or
   declare the queue on the publishing connection too.
 - No command is retried. After a connection error the caller can't know whether a publication arrived.
+- A server that has become a replica is a connection error too; the next command connects anew.
+
+For a primary that Sentinels know, give its URL in the options, because kombu can't read it:
+
+    connection = kombu.Connection("redis://", transport="shared.streams:Transport",
+                                  transport_options={"url": "redis+sentinel://host1:26379,host2:26379/NAME/0"})
 
 Celery: `broker_url = "redis://..."`, `broker_transport = "shared.streams:Transport"`.
 """

@@ -4,8 +4,6 @@ from kombu.exceptions import BatchPublishError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from shared.streams.client import execute
-
 
 class PublishBatch:
     """The messages of one `Producer.batch()`, sent as one pipeline at its end or when it holds `max_size` messages."""
@@ -28,7 +26,7 @@ class PublishBatch:
     def flush(self) -> None:
         """Send the batch. Raises BatchPublishError when a command failed: some messages may have been published."""
         try:
-            execute(self._pipeline)
+            self._pipeline.execute()
         except RedisError as error:
             raise BatchPublishError("publishing failed: part of the batch may have been published") from error
 

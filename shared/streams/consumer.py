@@ -9,7 +9,6 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from shared.streams import scripts
-from shared.streams.client import execute
 from shared.streams.delivery import CHUNK, Delivery, by_queue
 from shared.streams.move import MoveCall
 from shared.streams.options import Options
@@ -136,7 +135,7 @@ class GroupConsumer:
             for queue, chunk in by_queue(deliveries):
                 pipeline.eval(script, 1, self.key(queue), *arguments, *(delivery.entry_id for delivery in chunk))
         if pipeline.command_stack:
-            execute(pipeline)
+            pipeline.execute()
 
     def move(self, call: MoveCall) -> list[int | bytes]:
         """Run moves. For each: 1 settled, 0 the lease was lost, or the error of the command that was refused."""

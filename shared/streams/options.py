@@ -10,6 +10,8 @@ class Options:
     is not above 0.
     """
 
+    url: str = ""
+    """The server's URL in place of the connection's, for one that kombu can't read: `redis+sentinel://...`."""
     group: str = "kombu"
     """The consumer group. Each group gets every message, so all consumers that share the work name the same group."""
     lease_seconds: float = 30.0

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from kombu.exceptions import BatchPublishError
 from redis import Redis
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
+from shared.redis_servers.primary import NotPrimary
 from shared.streams import Move
 from tests.support.proxies import Proxy
 from tests.support.servers import RedisServer
@@ -191,8 +192,8 @@ def test_clients_reconnect_to_the_new_primary_after_a_failover_behind_one_addres
         replica.replicaof("NO", "ONE")
         primary.replicaof("127.0.0.1", redis_server.port)
         proxy.upstream = redis_server.port
-        assert isinstance(error_while_publishing(connection), ReadOnlyError)
-        with pytest.raises(ReadOnlyError):
+        assert isinstance(error_while_publishing(connection), NotPrimary)
+        with pytest.raises(NotPrimary):
             consumer.connection.drain_events(timeout=LIMIT)
         publish(connection, "q", 3)
         consumer.receive(3)

@@ -5,12 +5,11 @@ from typing import Any, Final, NamedTuple, Self
 
 import structlog
 from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
-from redis.retry import Retry
 
 from shared.messaging.engine import engine_of
 from shared.messaging.topology import RESULT_QUEUES, queue_name
+from shared.redis_servers.clients import open_client
 
 INTERVAL: Final = 30.0
 """Seconds between two trims by one worker."""
@@ -59,8 +58,7 @@ class Retention:
         """The retention of the results at a URL, not yet connected. None when the results are not on Redis Streams."""
         if engine_of(url) != "streams":
             return None
-        no_retry = Retry(NoBackoff(), 0)  # it runs on the pump's thread: the next look is the retry
-        redis = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=no_retry)
+        redis = open_client(url, TIMEOUT, TIMEOUT)
         return cls(redis, [queue_name(prefix, queue) for queue in RESULT_QUEUES], days, clock)
 
     def run(self) -> None:
