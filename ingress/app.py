@@ -9,10 +9,9 @@ from secrets import token_hex
 from typing import Any, Final, cast
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from ingress.answer import Answer
-from ingress.metrics import BACKLOG, STAGE_BACKLOG, UNSTORED, requests_counter
+from ingress.metrics import UNSTORED, requests_counter
 from ingress.redirect import FINISHED_PAGE, redirect_target
 from ingress.store import Store
 from shared.messaging.envelope import Channel, Envelope, Method
@@ -67,7 +66,7 @@ class Ingress:
             if len(parts) == 4 and parts[1] == "callbacks":
                 answer = await self._callback(scope, receive, parts[2], parts[3])
             else:
-                answer = await self._operator_page(scope["path"], scope["method"])
+                answer = _health(scope["path"], scope["method"])
         except ClientDisconnected:
             return
         await answer.send(send)
@@ -115,21 +114,6 @@ class Ingress:
         target = redirect_target(self._redirect_url, query).encode("latin-1", "replace")
         return Answer(303, b"", ((b"location", target), (b"cache-control", b"no-store")))
 
-    async def _operator_page(self, path: str, method: str) -> Answer:
-        if path not in {"/healthz", "/readyz", "/metrics"}:
-            return Answer.text(404, "not found")
-        if method not in {"GET", "HEAD"}:
-            return Answer.text(405, "method not allowed", (b"allow", b"GET, HEAD"))
-        if path == "/healthz":
-            return Answer.text(200, "ok")
-        if path == "/readyz":
-            ready = await self._store.ready()
-            return Answer.text(200, "ready") if ready else Answer.text(503, "can't store callbacks now")
-        BACKLOG.set(self._store.backlog)
-        for stage, count in self._store.stage_backlog.items():
-            STAGE_BACKLOG.labels(stage).set(count)
-        return Answer(200, generate_latest(), ((b"content-type", CONTENT_TYPE_LATEST.encode()),))
-
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         """Handle the ASGI lifespan: monitor the backlog from startup to shutdown."""
         await receive()
@@ -139,6 +123,15 @@ class Ingress:
         monitor.cancel()
         await self._store.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _health(path: str, method: str) -> Answer:
+    """The answer outside of `/callbacks/`."""
+    if path != "/healthz":
+        return Answer.text(404, "not found")
+    if method not in {"GET", "HEAD"}:
+        return Answer.text(405, "method not allowed", (b"allow", b"GET, HEAD"))
+    return Answer.text(200, "ok")
 
 
 async def _body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:

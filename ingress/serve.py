@@ -1,5 +1,6 @@
-"""The ingress process: the application behind uvicorn."""
+"""The ingress process: the application behind uvicorn, and the admin listener beside it."""
 
+import asyncio
 import socket
 import time
 from contextlib import suppress
@@ -11,6 +12,9 @@ from ingress.app import Ingress
 from ingress.store import Store
 from shared import gc_tuning
 from shared.accounts import account_names
+from shared.admin.listener import INGRESS_ADDRESS, AdminListener
+from shared.admin.loop_watch import LoopWatch
+from shared.admin.pages import routes
 from shared.brokers.factory import open_async_publisher
 from shared.messaging.topology import INNER_QUEUES
 from shared.settings import Settings
@@ -24,6 +28,13 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, accounts: frozenset[str]) -> None:
         super().__init__(config)
         self._accounts = accounts
+        self.loop_watch = LoopWatch()
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal comes."""
+        watching = asyncio.create_task(self.loop_watch.run())
+        await super().serve(sockets)
+        watching.cancel()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application and listen."""
@@ -42,18 +53,22 @@ def _address(listener: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def build(settings: Settings) -> Ingress:
-    """Build the application; nothing connects yet."""
+def open_store(settings: Settings) -> Store:
+    """Open the store; nothing connects yet."""
     publisher = open_async_publisher(
         settings.broker_url, settings.store_timeout_seconds, prefix=settings.prefix, queues=INNER_QUEUES
     )
-    store = Store(
+    return Store(
         publisher,
         settings.prefix,
         settings.max_backlog,
         settings.max_memory_share,
         settings.store_timeout_seconds,
     )
+
+
+def build(settings: Settings, store: Store) -> Ingress:
+    """Build the application."""
     return Ingress(
         store, account_names(settings), settings.return_redirect_url, settings.max_body_bytes, clock=time.time
     )
@@ -78,7 +93,13 @@ def configure(application: Ingress, settings: Settings) -> uvicorn.Config:
 
 def serve(settings: Settings) -> None:
     """Listen until SIGTERM or SIGINT; requests that have arrived by then are answered. Exits when it can't listen."""
-    server = Server(configure(build(settings), settings), account_names(settings))
+    store = open_store(settings)
+    server = Server(configure(build(settings, store), settings), account_names(settings))
     gc_tuning.freeze_startup_objects()
-    with suppress(KeyboardInterrupt):  # uvicorn raises SIGINT again after it has stopped
-        server.run()
+
+    def not_ready() -> str:
+        return "stopping" if server.should_exit else store.fault()
+
+    pages = routes(server.loop_watch.fault, not_ready)
+    with AdminListener(settings.admin_listen or INGRESS_ADDRESS, pages), suppress(KeyboardInterrupt):
+        server.run()  # raises SIGINT again after it has stopped

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from ingress.metrics import BACKLOG, STAGE_BACKLOG
 from shared.group_commit import GroupCommit
 from shared.messaging.async_publisher import AsyncPublisher
 from shared.messaging.envelope import Envelope
@@ -19,6 +20,8 @@ from shared.messaging.topology import CALLBACKS, INNER_QUEUES, STAGES, Stage, qu
 log = structlog.get_logger()
 MEASURE_INTERVAL = 0.5
 """Seconds between two measurements of the backlog."""
+STALE_SECONDS = 5.0
+"""A broker that could not be measured for so long does not answer."""
 
 
 class Store:
@@ -44,6 +47,8 @@ class Store:
         self._timeout = timeout
         self._group: GroupCommit[Message, None] = GroupCommit(self._flush)
         self._suspended = False
+        self._fault = "the broker has not answered yet"
+        self._measured_at = time.monotonic()
         self.stage_backlog: dict[Stage, int] = dict.fromkeys(STAGES, 0)
         """Messages that wait for each stage or are in work there, as last measured."""
         self.backlog = 0
@@ -66,6 +71,9 @@ class Store:
         depths = await self._publisher.depths(self._inner_queues)
         self.stage_backlog = dict(zip(STAGES, depths, strict=True))
         self.backlog = sum(depths)
+        BACKLOG.set(self.backlog)
+        for stage, depth in self.stage_backlog.items():
+            STAGE_BACKLOG.labels(stage).set(depth)
         self.memory_share = await self._publisher.fullness()
 
     async def monitor(self) -> None:
@@ -74,19 +82,15 @@ class Store:
             try:
                 await self.measure()
             except NotStored as error:
-                self._log_change(str(error))
+                self._note(str(error))
             else:
-                self._log_change(self._exceeded_limit())
+                self._note(self._exceeded_limit())
             await asyncio.sleep(MEASURE_INTERVAL)
 
-    async def ready(self) -> bool:
-        """Whether a callback can be stored now. Takes `timeout` seconds at most."""
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self.measure()
-        except (NotStored, TimeoutError):
-            return False
-        return not self._exceeded_limit()
+    def fault(self) -> str:
+        """Why callbacks can't be stored, as the monitor measured last; empty when they can. Any thread may ask."""
+        age = time.monotonic() - self._measured_at
+        return f"the broker has not answered for {age:.0f} s" if age > STALE_SECONDS else self._fault
 
     async def close(self) -> None:
         """Close the connection to the broker."""
@@ -106,8 +110,9 @@ class Store:
         )
         return answers
 
-    def _log_change(self, cause: str) -> None:
-        """Log once when callbacks can't be stored any more, for `cause`, and once when they can again."""
+    def _note(self, cause: str) -> None:
+        """Keep what was measured. Log once when callbacks can't be stored any more, and once when they can again."""
+        self._fault, self._measured_at = cause, time.monotonic()
         if bool(cause) != self._suspended:
             self._suspended = bool(cause)
             if cause:

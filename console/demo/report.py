@@ -61,7 +61,7 @@ def print_how_to_use(stack: Stack) -> None:
         ("Decisions as they are published:", f"{faceid} results tail"),
         ("Queues and message sets:", f"{faceid} status"),
         ("Forged callbacks:", f"{faceid} unverified list"),
-        ("Metrics:", f"curl {stack.ingress_url}/metrics"),
+        ("Metrics:", f"curl {stack.admin_url}/metrics"),
         ("Logs:", f"tail {shlex.quote(str(stack.folder))}/*.log"),
         ("Stop everything:", stop_command(stack.folder)),
     ):

@@ -51,10 +51,12 @@ class Stack:
         self.broker_url = broker_url or self.redis_url
         self.results_url = results_url or self.broker_url
         self.ingress_url = f"http://127.0.0.1:{(ingress_port := ingress_port or free_port())}"
+        self.admin_url = f"http://127.0.0.1:{(admin_port := free_port())}"
+        """Probes and metrics of the ingress."""
         self.simulator_url = f"http://127.0.0.1:{(simulator_port := free_port())}"
         self.env = _clean_environment() | self._settings(ingress_port, simulator_port) | dict(settings or {})
         self.simulator = self._program("simulator", "simulator")
-        self.ingress = self._program("ingress", "ingress")
+        self.ingress = self._program("ingress", "ingress", admin_port=admin_port)
         self.workers = [
             self._program(f"worker-{number}", "worker", *stages) for number, stages in enumerate(worker_stages, 1)
         ]
@@ -120,8 +122,9 @@ class Stack:
         if not keep:
             self.stop()
 
-    def _program(self, name: str, *arguments: str) -> Program:
-        return Program(name, (*FACEID, *arguments), self.env, self.folder)
+    def _program(self, name: str, *arguments: str, admin_port: int = 0) -> Program:
+        admin = {"FACEID_ADMIN_LISTEN": f"127.0.0.1:{admin_port or free_port()}"}
+        return Program(name, (*FACEID, *arguments), admin | self.env, self.folder)
 
 
 def _clean_environment() -> dict[str, str]:

@@ -168,7 +168,7 @@ class Run:
     def _metric(self, path: str) -> bytes:
         async def get() -> bytes:
             async with http_client() as http:
-                return (await (await http.get(self.stack.ingress_url + path).build().send()).text()).encode()
+                return (await (await http.get(self.stack.admin_url + path).build().send()).text()).encode()
 
         return asyncio.run(get())
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import cast
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from ingress import store as store_module
@@ -87,7 +88,7 @@ async def test_callbacks_that_arrive_during_a_round_trip_are_published_together(
 
 
 async def test_the_broker_is_used_by_one_thread_only(store: Store, broker: Broker) -> None:
-    await asyncio.gather(*(store.put(envelope()) for _ in range(5)), store.ready(), store.measure())
+    await asyncio.gather(*(store.put(envelope()) for _ in range(5)), store.measure())
     assert len(broker.threads) == 1
 
 
@@ -115,7 +116,6 @@ async def test_a_hanging_broker_raises_not_stored_after_the_timeout(store: Store
     broker.gate.clear()
     with pytest.raises(NotStored, match="timeout"):
         await store.put(envelope())
-    assert not await store.ready()
 
 
 async def test_a_callback_that_timed_out_before_it_was_sent_is_not_stored_later(store: Store, broker: Broker) -> None:
@@ -137,13 +137,12 @@ async def test_over_the_backlog_limit_nothing_is_stored_and_no_broker_is_asked(s
     with pytest.raises(NotStored, match="backlog"):
         await store.put(envelope())
     assert broker.batches == []
-    assert not await store.ready()
 
 
 async def test_at_and_below_the_backlog_limit_callbacks_are_stored(store: Store, broker: Broker) -> None:
     for messages in (100, 0):
         broker.messages = messages
-        assert await store.ready()
+        await store.measure()
         await store.put(envelope())
     assert len(broker.batches) == 2
 
@@ -158,6 +157,41 @@ async def test_the_backlog_of_a_stage_counts_the_queue_it_reads(store: Store, br
     await store.measure()
     assert store.stage_backlog == {"verify": 7, "reconcile": 0, "classify": 0, "publish": 0}
     assert store.backlog == 7
+    assert REGISTRY.get_sample_value("faceid_backlog") == 7
+    assert REGISTRY.get_sample_value("faceid_stage_backlog", {"stage": "verify"}) == 7
+
+
+@pytest.fixture
+async def monitored(store: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
+    """The store while its monitor measures."""
+    monkeypatch.setattr(store_module, "MEASURE_INTERVAL", 0.001)
+    watch = asyncio.create_task(store.monitor())
+    yield store
+    watch.cancel()
+
+
+def test_before_the_first_measurement_a_store_is_not_ready(broker: Broker) -> None:
+    store = Store(ThreadedPublisher(cast("Publisher", broker)), "p", max_backlog=100, max_memory_share=0.9, timeout=1.0)
+    assert store.fault() == "the broker has not answered yet"
+
+
+async def test_a_store_is_ready_as_long_as_callbacks_can_be_stored(monitored: Store, broker: Broker) -> None:
+    await eventually(lambda: monitored.fault() == "")
+    broker.messages = 101
+    await eventually(lambda: monitored.fault() == "backlog")
+    broker.fault = "OperationalError"
+    await eventually(lambda: monitored.fault() == "OperationalError")
+    broker.messages, broker.fault = 0, ""
+    await eventually(lambda: monitored.fault() == "")
+
+
+async def test_a_store_whose_broker_does_not_answer_is_not_ready(
+    monitored: Store, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await eventually(lambda: monitored.fault() == "")
+    monkeypatch.setattr(store_module, "STALE_SECONDS", 0.1)
+    broker.gate.clear()
+    await eventually(lambda: monitored.fault().startswith("the broker has not answered for"))
 
 
 async def test_suspending_and_resuming_are_logged_once_each(
@@ -181,10 +215,10 @@ async def test_close_closes_the_publisher(store: Store, broker: Broker) -> None:
 
 async def test_over_the_memory_limit_nothing_is_stored(store: Store, broker: Broker) -> None:
     broker.memory = 0.95
-    assert not await store.ready()
+    await store.measure()
     with pytest.raises(NotStored, match="memory"):
         await store.put(envelope())
     broker.memory = 0.9
-    assert await store.ready()
+    await store.measure()
     await store.put(envelope())
     assert len(broker.batches) == 1
