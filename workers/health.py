@@ -1,14 +1,10 @@
 """Whether a worker process works: what its probes and its supervisor are told."""
 
-import asyncio
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
-LIMIT: Final = 10.0
-"""Seconds without a turn after which the loop or the pump is stuck."""
-TURN_SECONDS: Final = 0.5
-"""Seconds between two turns of the loop that are noted."""
+from shared.admin.loop_watch import STUCK_SECONDS, LoopWatch
 
 
 class PumpState(Protocol):
@@ -24,30 +20,25 @@ class PumpState(Protocol):
 
 
 class Health:
-    """The health of one worker process. Callable from any thread."""
+    """The health of one worker process. Any thread may ask for it."""
 
     def __init__(self, pump: PumpState, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock`: the one of `pump.turned_at`, in seconds."""
+        self.loop = LoopWatch(clock)
         self._pump = pump
         self._clock = clock
-        self._loop_turned_at = clock()
 
-    async def note_turns(self) -> None:
-        """Note that the loop turns, until this task is cancelled."""
-        while True:
-            self._loop_turned_at = self._clock()
-            await asyncio.sleep(TURN_SECONDS)
+    def fault(self) -> str:
+        """Why the process is not alive; empty when it is. When its pump has ended, the process ends by itself."""
+        if fault := self.loop.fault():
+            return fault
+        silent = self._clock() - self._pump.turned_at
+        if self._pump.is_alive() and silent > STUCK_SECONDS:
+            return f"the pump has not turned for {silent:.0f} s"
+        return ""
 
-    @property
-    def stuck(self) -> list[str]:
-        """The parts that have not turned for `LIMIT` seconds. A pump that has ended is not stuck: the process ends."""
-        now = self._clock()
-        turned_at = {"loop": self._loop_turned_at}
-        if self._pump.is_alive():
-            turned_at["pump"] = self._pump.turned_at
-        return [part for part, at in turned_at.items() if now - at > LIMIT]
-
-    @property
-    def away(self) -> list[str]:
-        """The servers that the worker needs and that did not answer last."""
-        return [] if self._pump.connected else ["broker"]
+    def missing(self) -> str:
+        """What the worker needs and does not have; empty when it is ready."""
+        if not self._pump.is_alive():
+            return "stopping"
+        return "" if self._pump.connected else "the broker does not answer"

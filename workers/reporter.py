@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from typing import Final
+from typing import Final, Self
 
 import structlog
 
@@ -19,7 +19,7 @@ EXIT_AFTER: Final = 5.0
 
 
 class Reporter(threading.Thread):
-    """A thread that reports the health of this process to its supervisor."""
+    """Reports the health of this process to its supervisor while its block runs, on a thread. A context manager."""
 
     def __init__(self, parent: Parent, health: Health, grace: float) -> None:
         """`grace`: seconds that the process may take to stop when its supervisor has died."""
@@ -28,6 +28,15 @@ class Reporter(threading.Thread):
         self._health = health
         self._grace = grace
         self._ended = threading.Event()
+
+    def __enter__(self) -> Self:
+        """Start to report."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop to report: from now on the process ends by itself."""
+        self._ended.set()
 
     def run(self) -> None:
         """Report until the process ends. When the supervisor has died, stop this process."""
@@ -40,18 +49,14 @@ class Reporter(threading.Thread):
             self._stop_process()
 
     def _report(self) -> None:
-        if stuck := self._health.stuck:
-            log.error("worker.stuck", parts=stuck)
+        if fault := self._health.fault():
+            log.error("worker.stuck", why=fault)
             self._parent.report(b"s")
         else:
-            self._parent.report(b"l" if self._health.away else b"r")
+            self._parent.report(b"l" if self._health.missing() else b"r")
 
     def _stop_process(self) -> None:
         log.error("supervisor.died")
         os.kill(os.getpid(), signal.SIGTERM)
         if not self._ended.wait(self._grace + EXIT_AFTER):
             os._exit(1)
-
-    def end(self) -> None:
-        """The process ends by itself from now on."""
-        self._ended.set()

@@ -8,7 +8,10 @@ from typing import Final
 
 import structlog
 
-from workers.child import Child, Death
+from shared.admin.listener import OFF, AdminListener
+from shared.admin.loop_watch import STUCK_SECONDS
+from shared.admin.pages import routes
+from workers.child import START_SECONDS, Child, Death
 
 log = structlog.get_logger()
 
@@ -21,7 +24,7 @@ INVALID_SETTINGS: Final = 2
 """The exit code of a process whose settings are invalid."""
 
 
-def run(command: Sequence[str], processes: int, grace: float) -> int:
+def run(command: Sequence[str], processes: int, grace: float, admin_address: str = OFF) -> int:
     """Run `processes` children of `command` until SIGTERM or SIGINT. SIGHUP restarts them, one after the other.
 
     A child that dies is started again, after a rest that grows when it dies early. A child that is stuck or silent is
@@ -32,11 +35,14 @@ def run(command: Sequence[str], processes: int, grace: float) -> int:
         command: The program and arguments of a child.
         processes: How many children run.
         grace: Seconds that a child may take to stop.
+        admin_address: HOST:PORT of the probes, or `off`.
 
     Returns:
         The exit code: 2 for invalid settings, else the highest exit code of the children that were stopped.
     """
-    return Supervisor(command, processes, grace).run()
+    supervisor = Supervisor(command, processes, grace)
+    with AdminListener(admin_address, routes(supervisor.fault, supervisor.missing)):
+        return supervisor.run()
 
 
 class Supervisor:
@@ -44,12 +50,25 @@ class Supervisor:
 
     def __init__(self, command: Sequence[str], processes: int, grace: float) -> None:
         self._children = [Child(command, slot, grace) for slot in range(1, processes + 1)]
-        self._looked_at = time.monotonic()
+        self._looked_at = self._up_at = time.monotonic()
         self._to_restart: deque[Child] = deque()
         self._restarting: Child | None = None
         self._ever_up = False
         self._exit_code: int | None = None
         """Set when all are to be stopped."""
+
+    def fault(self) -> str:
+        """Why this process is not alive; empty when it is. A child that is stuck is replaced: that is no fault."""
+        now = time.monotonic()
+        if (silent := now - self._looked_at) > STUCK_SECONDS:
+            return f"the supervisor has not looked at its processes for {silent:.0f} s"
+        if (down := now - self._up_at) > START_SECONDS:
+            return f"no process has worked for {down:.0f} s"
+        return ""
+
+    def missing(self) -> str:
+        """Why none of the children can work; empty when one is ready."""
+        return "" if any(child.ready for child in self._children) else "no process is ready"
 
     def run(self) -> int:
         """Run until a signal; returns the exit code."""
@@ -76,7 +95,8 @@ class Supervisor:
         running = [child for child in self._children if child.running]
         for child in running:
             child.listen(elapsed)
-            self._ever_up = self._ever_up or child.up
+            if child.up:
+                self._ever_up, self._up_at = True, now
         for child in running:
             self._watch(child, now)
         self._go_on_restarting(now)
@@ -131,6 +151,7 @@ class Supervisor:
         for child in self._children:
             child.stop(time.monotonic())
         while running := [child for child in self._children if child.running]:
+            self._looked_at = time.monotonic()
             for child in running:
                 if death := child.reap(time.monotonic()):
                     log.info("worker.ended", child=child.name, child_pid=death.pid, exit_code=death.exit_code)

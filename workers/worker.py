@@ -17,6 +17,8 @@ from redis import Redis
 
 from shared import gc_tuning
 from shared.accounts import Account, load_accounts
+from shared.admin.listener import WORKER_ADDRESS, AdminListener
+from shared.admin.pages import routes
 from shared.ledger.redis_client import open_redis
 from shared.messaging.delivery import Delivery
 from shared.messaging.topology import STAGES, Stage
@@ -100,17 +102,17 @@ class Worker:
 
     @contextmanager
     def _watched(self, health: Health) -> Iterator[None]:
-        """Note the health of this process, and report it to the supervisor."""
-        turns = asyncio.get_running_loop().create_task(health.note_turns())
-        reporter = Reporter(self._parent, health, self._settings.grace_seconds) if self._parent else None
-        if reporter:
-            reporter.start()
-        try:
+        """Tell the health of this process: to its supervisor, else on its admin listener."""
+        turns = asyncio.get_running_loop().create_task(health.loop.run())
+        settings = self._settings
+        teller = (
+            Reporter(self._parent, health, settings.grace_seconds)
+            if self._parent
+            else AdminListener(settings.admin_listen or WORKER_ADDRESS, routes(health.fault, health.missing))
+        )
+        with teller:
             yield
-        finally:
-            turns.cancel()
-            if reporter:
-                reporter.end()
+        turns.cancel()
 
     async def _cancel_tasks(self) -> None:
         """Cancel what is still running after the grace period; the pump has handed those messages back."""

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from console.processes.startup import check_in_background, load_and_configure
+from shared.admin.listener import WORKER_ADDRESS
 from shared.messaging.topology import STAGES, Stage
 from workers import supervisor
 from workers import worker as worker_process
@@ -36,7 +37,9 @@ def worker(stages: StageNames = None, processes: Processes = 1) -> None:
     settings = load_and_configure("worker", _name(parent, processes))
     if processes > 1:
         command = [sys.executable, "-m", "console.main", "worker", *chosen]
-        raise typer.Exit(supervisor.run(command, processes, settings.grace_seconds))
+        raise typer.Exit(
+            supervisor.run(command, processes, settings.grace_seconds, settings.admin_listen or WORKER_ADDRESS)
+        )
     check_in_background(settings, "worker")
     raise typer.Exit(worker_process.run(settings, chosen, parent))
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from deploy.simulator.model.settings import SimulatorSettings
+from shared.admin.listener import WORKER_ADDRESS
 from shared.settings import Settings
 from tests.support.paths import ROOT
 
@@ -52,6 +53,10 @@ def test_every_variable_in_compose_is_a_setting() -> None:
 @pytest.mark.parametrize("name", [*OURS, "redis"])
 def test_every_service_has_a_health_check(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
+
+
+def test_the_health_check_of_a_worker_asks_whether_it_is_alive() -> None:
+    assert f"'http://{WORKER_ADDRESS}/livez'" in SERVICES["worker"]["healthcheck"]["test"][-1]
 
 
 @pytest.mark.parametrize("name", OURS)

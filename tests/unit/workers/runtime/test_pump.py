@@ -4,6 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -299,3 +300,36 @@ def test_any_other_exception_ends_the_pump_is_logged_and_hands_messages_back(in_
         ("error", "pump.failed"),
         ("info", "pump.stopped"),
     ]
+
+
+class SlowSource(FakeSource):
+    """Every call takes six seconds, and fails when its name is in `down`. `idle` notes how long the pump was silent."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self._now = 1000.0
+        self.idle: list[float] = []
+        self.pump: Pump | None = None
+        clock = SimpleNamespace(monotonic=lambda: self._now, sleep=self._pass)
+        patch.setattr("shared.messaging.broker_thread.time", clock)
+
+    def _pass(self, seconds: float) -> None:
+        self._now += seconds
+
+    def _call(self, name: str) -> None:
+        assert self.pump is not None
+        self._now += 6.0
+        self.idle.append(self._now - self.pump.turned_at)
+        super()._call(name)
+
+
+@pytest.mark.parametrize("down", [set[str](), {"receive"}, {"receive", "renew"}, {"maintenance", "renew"}])
+def test_a_pump_whose_broker_is_slow_or_away_still_turns(down: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        source = SlowSource(patch)
+        pump = source.pump = Pump(source, lambda _: None, source.maintenance, lambda: None, 5.0)
+        source.down = down
+        for _ in range(20):
+            pump._try_turn()
+    assert max(source.idle) == 6.0
+    assert pump.connected == (not down)
