@@ -128,6 +128,8 @@ class Settings(BaseSettings):
     """Failed attempts after which a message becomes a dead letter."""
     unverified_max: Annotated[int, Field(ge=0)] = 100_000
     """Unverified callbacks that are kept; the oldest are deleted first."""
+    unverified_max_bytes: Annotated[int | None, Field(ge=0)] = None
+    """Bytes of all unverified callbacks. Empty: 5 % of Redis's maxmemory, or 64 MiB without maxmemory."""
     retention_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
     """Days for which a case and its decision are kept, and at most for which results stay in their queue."""
 

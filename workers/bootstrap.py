@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from shared.accounts import Account
 from shared.ledger.ledger import Ledger, Limits
+from shared.ledger.message_set import Bounds
 from shared.messaging.topology import Stage
 from shared.settings import Settings
 from workers.decisioning.policy import Policy
@@ -23,6 +24,8 @@ from workers.stages.verify import Verify
 DAY: Final = 86_400.0
 RECHECK_MARGIN: Final = 600.0
 """Seconds that a case with unsigned returns only is kept after its recheck is due."""
+PRESSURE_SHARE: Final = 0.9
+"""Of FACEID_MAX_MEMORY_SHARE. Above it unverified callbacks are dropped, before the ingress refuses callbacks."""
 
 
 def make_ledger(settings: Settings, redis: "Redis") -> Ledger:
@@ -69,3 +72,15 @@ def alert_limits(settings: Settings) -> AlertLimits:
         dead_letters=settings.alert_dead_letters,
         backlog_age=settings.alert_backlog_seconds,
     )
+
+
+def trim_bounds(settings: Settings) -> tuple[Bounds, float]:
+    """The bounds of the unverified callbacks, and the longest age in seconds of an item of any message set."""
+    retention = settings.retention_days * DAY
+    unverified = Bounds(
+        seconds=retention,
+        items=settings.unverified_max,
+        bytes=settings.unverified_max_bytes,
+        memory_share=settings.max_memory_share * PRESSURE_SHARE,
+    )
+    return unverified, retention

@@ -24,15 +24,15 @@ from shared.messaging.delivery import Delivery
 from shared.messaging.topology import STAGES, Stage
 from shared.redis_servers.clients import open_client
 from shared.settings import Settings
-from workers.bootstrap import alert_limits, make_ledger, make_stages
+from workers.bootstrap import alert_limits, make_ledger, make_stages, trim_bounds
 from workers.decisioning.policy import Policy
 from workers.faceid.getresult_client import GetResultClient
 from workers.health import Health
 from workers.maintenance.alert_monitor import AlertMonitor
 from workers.maintenance.delayed_scheduler import DelayedScheduler
+from workers.maintenance.message_set_trimmer import MessageSetTrimmer
 from workers.maintenance.outbox_relay import OutboxRelay
 from workers.maintenance.retention import Retention
-from workers.maintenance.unverified_trimmer import UnverifiedTrimmer
 from workers.parent import Parent
 from workers.reporter import Reporter
 from workers.runtime.pump import Pump
@@ -150,8 +150,8 @@ class Worker:
         settings, prefix = self._settings, self._settings.prefix
         retention = Retention.opened(settings.results_url, prefix, settings.retention_days, time.time)
         return [
+            MessageSetTrimmer(redis, prefix, *trim_bounds(settings), time.monotonic).run,  # first: it frees memory
             DelayedScheduler(source, redis, prefix, time.time).run,
-            UnverifiedTrimmer(redis, prefix, settings.unverified_max).run,
             OutboxRelay(source, redis, prefix).run,
             AlertMonitor(source, redis, prefix, sorted(self._accounts), alert_limits(settings), time.time).run,
             *([retention.run] if retention else []),

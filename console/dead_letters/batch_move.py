@@ -20,15 +20,26 @@ BATCH_BYTES: Final = 4_000_000
 BATCHES_A_SECOND: Final = 10
 """With a rate, so that it is held evenly."""
 DAY_MS: Final = 86_400_000
-CANT_MOVE: Final = "NO_SUCH_QUEUE"
-"""Refusal of an item that the action can't take."""
+NO_QUEUE: Final = "NO_SUCH_QUEUE"
+"""Refusal of an item that fits no queue of this broker."""
+SHORTENED: Final = "BODY_SHORTENED"
+"""Refusal of an item of whose body only the first part is kept."""
+_HINTS: Final = {
+    NO_QUEUE: (
+        "RabbitMQ can't hold a Redis stream entry that can't be read. Look at it with show --reveal, then drop it."
+    ),
+    SHORTENED: (
+        "Of a long unverified body only the first part is kept, so it can't be verified again. show has the length and"
+        " the SHA-256 of the whole body. Have it sent again, or drop it."
+    ),
+}
 
 
 class BatchAction(Protocol):
     """What happens to the items."""
 
-    def can_take(self, stored: StoredMessage) -> bool:
-        """Whether this action can move the item. If not, the item stays."""
+    def refusal(self, stored: StoredMessage) -> str:
+        """A code that says why this action can't move the item, which then stays. Empty when it can."""
 
     def prepare(self, batch: Sequence[StoredMessage]) -> None:
         """Do what must be done before the items leave. May be done twice for an item."""
@@ -154,9 +165,8 @@ def move(
     `advance` is called with the size of each batch.
     """
     for batch in batches(items, pace.batch):
-        leaving = [stored for stored in batch if action.can_take(stored)]
-        if len(leaving) < len(batch):
-            counts.refused[CANT_MOVE] += len(batch) - len(leaving)
+        leaving = [stored for stored in batch if not action.refusal(stored)]
+        counts.refused.update(code for stored in batch if (code := action.refusal(stored)))
         pace.wait(len(leaving))
         action.prepare(leaving)
         _take(message_set, leaving, action, counts)
@@ -195,11 +205,9 @@ def _take(message_set: MessageSet, leaving: Sequence[StoredMessage], action: Bat
 
 
 def _hint(code: str) -> str:
-    if code == CANT_MOVE:
-        return (
-            "RabbitMQ can't hold a Redis stream entry that can't be read. Look at it with show --reveal, then drop it."
-        )
-    return "Redis refused a command. Check the type of the queue's key and Redis's memory, then run this again."
+    return _HINTS.get(
+        code, "Redis refused a command. Check the type of the queue's key and Redis's memory, then run this again."
+    )
 
 
 def _size(stored: StoredMessage) -> int:

@@ -12,7 +12,7 @@ from console.dead_letters.selection import count_by_kind, noun, select
 from console.terminal.options import Everything, ForReason, Ids, InAccount, OfCase, OfStage, Since, Until, Yes
 from console.terminal.redis_connection import open_redis
 from shared.ledger.case_key import CaseKey, release_command
-from shared.ledger.message_set import Command, MessageSet, put_commands
+from shared.ledger.message_set import Bounds, Command, MessageSet, put_commands
 from shared.messaging.stored_message import StoredMessage
 from shared.settings import load_settings
 
@@ -64,13 +64,13 @@ class Drop:
         self._context = context
         self._tombstones = tombstones
 
-    def can_take(self, _: StoredMessage) -> bool:
-        """Every item."""
-        return True
+    def refusal(self, _: StoredMessage) -> str:
+        """None: every item can be dropped."""
+        return ""
 
     def prepare(self, batch: Sequence[StoredMessage]) -> None:
         """Make room for the tombstones."""
-        self._tombstones.trim(TOMBSTONES - len(batch))
+        self._tombstones.trim(Bounds(items=TOMBSTONES - len(batch)))
 
     def commands(self, stored: StoredMessage) -> Sequence[Command]:
         """The tombstone, the release of the case, and the note."""

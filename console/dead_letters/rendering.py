@@ -75,6 +75,8 @@ def details(stored: StoredMessage, now: float, *, reveal: bool) -> dict[str, Any
         headers = {name: _shown(name, value, reveal) for name, value in stored.message.headers.items()}
         shown |= {"queue": stored.message.queue, "content_type": stored.message.content_type, "headers": headers}
         shown["body"] = _bytes(stored.message.body, reveal)
+    if stored.body_bytes:
+        shown |= {"body_bytes": stored.body_bytes, "body_sha256": stored.body_sha256}
     if stored.entry:
         shown["entry"] = {_text(name): _bytes(value, reveal) for name, value in stored.entry}
     return shown

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Protocol
 
 import typer
 
-from console.dead_letters.batch_move import BatchAction, MoveContext, Pace, run
+from console.dead_letters.batch_move import NO_QUEUE, SHORTENED, BatchAction, MoveContext, Pace, run
 from console.dead_letters.rendering import print_missing, print_plan
 from console.dead_letters.selection import count, count_by_kind, select
 from console.terminal.options import Everything, ForReason, Ids, InAccount, OfCase, OfStage, Plan, Rate, Since, Until
@@ -69,9 +69,9 @@ class Replay:
     def __init__(self, context: MoveContext) -> None:
         self._context = context
 
-    def can_take(self, _: StoredMessage) -> bool:
-        """Every item."""
-        return True
+    def refusal(self, stored: StoredMessage) -> str:
+        """Only an item with its whole body can be replayed."""
+        return SHORTENED if stored.body_bytes else ""
 
     def prepare(self, batch: Sequence[StoredMessage]) -> None:
         """Nothing to do."""
@@ -103,9 +103,11 @@ class CrossServerReplay:
         self._publisher = publisher
         self._add = add
 
-    def can_take(self, stored: StoredMessage) -> bool:
-        """Whether the broker can hold the item: an entry that could not be read fits only a Redis stream."""
-        return stored.message is not None or self._add is not None
+    def refusal(self, stored: StoredMessage) -> str:
+        """An item needs its whole body, and an entry that could not be read fits only a Redis stream."""
+        if stored.body_bytes:
+            return SHORTENED
+        return "" if stored.message is not None or self._add is not None else NO_QUEUE
 
     def prepare(self, batch: Sequence[StoredMessage]) -> None:
         """Publish; raises `NotStored`, or `redis.RedisError`."""

@@ -82,6 +82,8 @@ class SetCounts:
     reasons: dict[Stage, dict[str, int]]
     estimated: bool
     """Whether `reasons` is estimated from a sample."""
+    deleted: int = 0
+    """Items that maintenance has deleted so far, because they were over a bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ def count_items(message_set: MessageSet) -> SetCounts:
     reasons: dict[Stage, dict[str, int]] = {}
     for (stage, reason), count in counts.most_common():
         reasons.setdefault(stage, {})[reason] = round(count * total / read) if total > SAMPLE else count
-    return SetCounts(total, reasons, estimated=total > SAMPLE)
+    return SetCounts(total, reasons, estimated=total > SAMPLE, deleted=message_set.deleted())
 
 
 def server_time(redis: Redis) -> float:

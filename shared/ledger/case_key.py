@@ -28,6 +28,16 @@ def message_set_keys(prefix: str, name: str) -> tuple[str, str]:
     return f"{prefix}:{name}", f"{prefix}:{name}:items"
 
 
+def bytes_key(prefix: str, name: str) -> str:
+    """The key of the bytes of all items of a message set."""
+    return f"{prefix}:{name}:bytes"
+
+
+def trimmed_key(prefix: str) -> str:
+    """The key of the counts of items that maintenance has dropped from message sets."""
+    return f"{prefix}:trimmed"
+
+
 def biz_no_key(prefix: str, account: str, biz_no: str) -> str:
     """The key of the string that holds the biz_id for a customer's own number (`biz_no`)."""
     return f"{prefix}:biz_no:{{{account}}}:{biz_no}"

@@ -1,29 +1,36 @@
 """Message sets: stored messages outside the queues, ordered by time: delayed, dead, unverified, outbox, tombstones.
 
 A message set is a sorted set of item ids by time, and a hash of the items. The move that settles a message adds its
-item (`put_commands`), and one script removes it (`lua/take.lua`), so an item is always in exactly one place. When an
+item (`store_command`), and one script removes it (`lua/take.lua`), so an item is always in exactly one place. When an
 operator drops an item, a tombstone without the message is added to the set `tombstones`.
+
+The bytes of all items of `unverified` are kept in a key of their own. Every script that adds or removes items keeps it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final, Literal, NamedTuple, cast
 
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from shared.ledger.case_key import message_set_keys
+from shared.ledger.case_key import bytes_key, message_set_keys, trimmed_key
 from shared.messaging.stored_message import StoredMessage
+from shared.streams.scripts import STORE
 
 SCRIPTS = Path(__file__).parent / "lua"
 PAGE: Final = 500
 """Items read at a time."""
-MAX_TRIM: Final = 5000
+MAX_TRIM: Final = 1000
 """Most items that one call of `trim` drops: Redis is blocked for a few milliseconds only."""
 PAGE_BYTES: Final = 8_000_000
 """A page of large items is shortened to about this size, so that reading a message set needs little memory."""
 SetName = Literal["delayed", "dead", "unverified", "tombstones", "outbox"]
+COUNTED: Final[frozenset[SetName]] = frozenset({"unverified"})
+"""The sets whose bytes are counted."""
+RUN_STORE: Final = STORE + "return perform(1, #ARGV)"
 Command = tuple[str | bytes | int, ...]
 
 
@@ -38,10 +45,52 @@ class TakeRefused(ResponseError):
         self.results = results
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a message set may hold. None: anything. The oldest items above a bound are dropped."""
+
+    seconds: float | None = None
+    """Longest age of an item, by Redis's clock."""
+    items: int | None = None
+    bytes: int | None = None
+    """Of all items. None, in a set whose bytes are counted: 5 % of Redis's maxmemory, or 64 MiB without maxmemory."""
+    memory_share: float | None = None
+    """Share of Redis's maxmemory, 0 to 1. While Redis uses more, every item is dropped."""
+
+
+class Trimmed(NamedTuple):
+    """How many items were dropped, by the bound that they were over."""
+
+    age: int
+    items: int
+    bytes: int
+    memory: int
+
+
 def put_commands(prefix: str, name: SetName, stored: StoredMessage) -> tuple[Command, ...]:
-    """The Redis commands that add an item to a message set. Adding it again changes nothing."""
+    """The Redis commands that add an item to a message set other than `COUNTED`. Adding it again changes nothing."""
     ids, items = message_set_keys(prefix, name)
     return (("ZADD", ids, repr(stored.at), stored.id), ("HSET", items, stored.id, stored.dump()))
+
+
+def store_command(prefix: str, name: SetName, stored: StoredMessage) -> Command:
+    """The command that adds an item to any message set, with the time of Redis's clock instead of `stored.at`.
+
+    It is no command of Redis: run it with `run_commands`, or as a command of a `Move`.
+    """
+    counted = bytes_key(prefix, name) if name in COUNTED else ""
+    return ("STORE", *message_set_keys(prefix, name), counted, "", stored.id, stored.dump())
+
+
+def run_commands(redis: "Redis", commands: Iterable[Command]) -> None:
+    """Run these commands, one after another, in one round trip. Raises `redis.RedisError`."""
+    with redis.pipeline(transaction=False) as pipe:
+        for command in commands:
+            if command[0] == "STORE":
+                pipe.eval(RUN_STORE, 0, *command)
+            else:
+                pipe.execute_command(*command)
+        pipe.execute()
 
 
 class MessageSet:
@@ -54,10 +103,13 @@ class MessageSet:
         self._redis = redis
         self.name = name
         self._keys = message_set_keys(prefix, name)
+        self._counted = (bytes_key(prefix, name),) if name in COUNTED else ()
+        self._trimmed = trimmed_key(prefix)
         self._read_chunk = redis.register_script((SCRIPTS / "read.lua").read_text())
         self._claim = redis.register_script((SCRIPTS / "claim.lua").read_text())
         self._take = redis.register_script((SCRIPTS / "take.lua").read_text())
-        self._trim = redis.register_script((SCRIPTS / "trim.lua").read_text())
+        self._trim = redis.register_script(STORE + (SCRIPTS / "trim.lua").read_text())
+        self._cap_delays = redis.register_script((SCRIPTS / "cap_delays.lua").read_text())
 
     def __len__(self) -> int:
         return self._redis.zcard(self._keys[0])
@@ -97,11 +149,7 @@ class MessageSet:
 
     def get(self, ids: Iterable[str | bytes]) -> list[StoredMessage]:
         """The items of these ids. Ids that are not in the set are left out."""
-        wanted = list(ids)
-        if not wanted:
-            return []
-        found = cast("list[bytes | None]", self._redis.hmget(self._keys[1], wanted))
-        return [StoredMessage.load(raw) for raw in found if raw is not None]
+        return list(self._read(list(ids)))
 
     def due(self, now: float, most: int = PAGE) -> list[StoredMessage]:
         """At most `most` items whose time is `now` (Unix seconds) or earlier, oldest first."""
@@ -131,22 +179,35 @@ class MessageSet:
             arguments += (item, repr(at[item]) if at is not None else "", len(commands))
             for command in commands:
                 arguments += (len(command), *command)
-        replies = cast("list[int | bytes]", self._take(keys=self._keys, args=arguments))
+        replies = cast("list[int | bytes]", self._take(keys=(*self._keys, *self._counted), args=arguments))
         refusals = [reply for reply in replies if isinstance(reply, bytes)]
         if refusals:
             results = [None if isinstance(reply, bytes) else reply == 1 for reply in replies]
             raise TakeRefused(refusals[0].decode(errors="replace"), results)
         return [reply == 1 for reply in replies]
 
-    def trim(self, cap: int) -> int:
-        """Drop the oldest items above `cap`, at most `MAX_TRIM`. Returns how many were dropped."""
-        return cast("int", self._trim(keys=self._keys, args=(cap, MAX_TRIM)))
+    def trim(self, bounds: Bounds) -> Trimmed:
+        """Drop the oldest items above the bounds, at most `MAX_TRIM`. Works in a full Redis too."""
+        limits = (bounds.seconds, bounds.items, bounds.bytes, bounds.memory_share)
+        arguments = (MAX_TRIM, self.name, *("" if limit is None else limit for limit in limits))
+        return Trimmed(*self._trim(keys=(*self._keys, self._trimmed, *self._counted), args=arguments))
 
-    def _read(self, ids: Sequence[bytes]) -> Iterator[StoredMessage]:
-        """The items of these ids, in chunks of about `PAGE_BYTES`."""
+    def deleted(self) -> int:
+        """How many items `trim` has dropped so far."""
+        return int(cast("bytes | None", self._redis.hget(self._trimmed, self.name)) or 0)
+
+    def cap_delays(self, seconds: float) -> int:
+        """Make due at once what is due later than in `seconds`, at most `MAX_TRIM` items. Returns how many."""
+        return cast("int", self._cap_delays(keys=self._keys[:1], args=(seconds, MAX_TRIM)))
+
+    def _read(self, ids: Sequence[str | bytes]) -> Iterator[StoredMessage]:
+        """The items of these ids, in chunks of about `PAGE_BYTES`. Each has its time in the sorted set."""
         while ids:
-            count, found = cast(
-                "tuple[int, list[bytes]]", self._read_chunk(keys=self._keys[1:], args=(PAGE_BYTES, *ids))
+            count, found, times = cast(
+                "tuple[int, list[bytes], list[bytes]]",
+                self._read_chunk(keys=self._keys[::-1], args=(PAGE_BYTES, *ids)),
             )
-            yield from map(StoredMessage.load, found)
+            for raw, at in zip(found, times, strict=True):
+                stored = StoredMessage.load(raw)
+                yield replace(stored, at=float(at)) if at else stored
             ids = ids[count:]

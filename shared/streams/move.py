@@ -21,6 +21,8 @@ class Move:
 
     With `once` (key, field and value of a hash) the commands run only if the field was not set yet. The message is
     acknowledged in both cases. Raises ValueError for a command without arguments or with more than 7000.
+
+    A command may also be STORE of `scripts.py`, which adds an item to a sorted set and a hash.
     """
 
     delivery_tag: str

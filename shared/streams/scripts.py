@@ -20,6 +20,39 @@ local function held(stream, id)
 end
 """
 
+STORE: Final = """
+-- The sum of the lengths of all values of a hash, as the key `sum` holds it. Without that key they are counted.
+local function sum_of(items, sum)
+  local known = redis.call('GET', sum)
+  if known then return tonumber(known) end
+  local bytes = 0
+  for _, id in ipairs(redis.call('HKEYS', items)) do bytes = bytes + redis.call('HSTRLEN', items, id) end
+  return bytes
+end
+
+-- Add an item to a sorted set of ids by time, and to a hash of items. An item of the same id is replaced.
+-- `time` is in unix seconds; empty: now by Redis's clock. `sum` is the key with the bytes of all items, or empty.
+local function store(ids, items, sum, time, id, item)
+  if time == '' then
+    local now = redis.call('TIME')
+    time = string.format('%d.%06d', now[1], now[2])
+  end
+  redis.call('ZADD', ids, time, id)
+  if sum ~= '' then
+    local grown = #item - redis.call('HSTRLEN', items, id)
+    redis.call('SET', sum, string.format('%.0f', sum_of(items, sum) + grown))
+  end
+  redis.call('HSET', items, id, item)
+end
+
+-- Run the command in ARGV from `first` to `last`: a command of Redis, or STORE with the arguments of `store`.
+local function perform(first, last)
+  if ARGV[first] ~= 'STORE' then return redis.pcall(unpack(ARGV, first, last)) end
+  local done, why = pcall(store, unpack(ARGV, first + 1, last))
+  return done and 1 or {err = type(why) == 'table' and why.err or tostring(why)}
+end
+"""
+
 ACK: Final = (
     _HELD
     + """
@@ -68,6 +101,7 @@ end
 
 MOVE: Final = (
     _HELD
+    + STORE
     + """
 -- Acknowledge entries and run the commands of each. Returns for each 1 (done), 0 (not held) or an error.
 -- KEYS  the stream of each entry
@@ -87,7 +121,7 @@ local function run(once, commands)
     if new ~= 1 then return new.err end
   end
   for _, range in ipairs(commands) do
-    local reply = redis.pcall(unpack(ARGV, range[1], range[2]))
+    local reply = perform(range[1], range[2])
     if type(reply) == 'table' and reply.err then
       if once then redis.call('HDEL', once[1], once[2]) end
       return reply.err

@@ -11,7 +11,7 @@ from shared.events.cloudevent import from_event
 from shared.ledger.case_key import CaseKey
 from shared.ledger.counters import COUNTERS_TTL, count_commands, read_counters
 from shared.ledger.ledger import Ledger, Limits
-from shared.ledger.message_set import MessageSet, put_commands
+from shared.ledger.message_set import Command, MessageSet, put_commands, run_commands
 from shared.messaging.delivery import Delivery
 from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
@@ -95,13 +95,12 @@ def kinds(redis: "Redis") -> list[tuple[str, str]]:
 def forge(redis: "Redis", count: int, clock: Clock, account: str = "default") -> None:
     """Settle `count` callbacks as unverified: nobody of the account has signed them."""
     settler = Settler("p", 8, clock)
-    with redis.pipeline(transaction=False) as pipe:
-        for number in range(count):
-            envelope = Envelope(f"{account}-{number}", account, "notify", "POST", clock(), b"data=1&sign=2")
-            result = stage_result.Unverified("bad_signature", "no live secret")
-            for command in settler.settle("t", Item("verify", envelope, envelope.body), result).writes:
-                pipe.execute_command(*command)
-        pipe.execute()
+    commands = list[Command]()
+    for number in range(count):
+        envelope = Envelope(f"{account}-{number}", account, "notify", "POST", clock(), b"data=1&sign=2")
+        result = stage_result.Unverified("bad_signature", "no live secret")
+        commands += settler.settle("t", Item("verify", envelope, envelope.body), result).writes
+    run_commands(redis, commands)
 
 
 def add_dead_letters(redis: "Redis", count: int, at: float) -> None:

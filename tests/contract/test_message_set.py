@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from shared.ledger import message_set as message_set_module
-from shared.ledger.message_set import PAGE, MessageSet, TakeRefused, put_commands
+from shared.ledger.message_set import PAGE, Bounds, MessageSet, TakeRefused, put_commands
 from shared.messaging.message import Message
 from shared.messaging.publisher import Publisher
 from shared.messaging.stored_message import StoredMessage
@@ -162,23 +162,6 @@ def test_a_command_with_too_many_arguments_loses_no_item(redis: "Redis", message
     assert ids(message_set) == ["item-0001"]
 
 
-def test_trim_drops_the_oldest_items_over_the_cap(redis: "Redis", message_set: MessageSet) -> None:
-    put(redis, *(item(number, 1000 + number) for number in range(10)))
-
-    assert (message_set.trim(7), message_set.trim(7)) == (3, 0)
-    assert ids(message_set)[0] == "item-0003"
-    assert redis.hlen("faceid:dead:items") == 7
-
-
-def test_one_trim_drops_a_limited_number_of_items(
-    redis: "Redis", message_set: MessageSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(message_set_module, "MAX_TRIM", 2)
-    put(redis, *(item(number, 1000 + number) for number in range(5)))
-
-    assert [message_set.trim(0) for _ in range(4)] == [2, 2, 1, 0]
-
-
 @pytest.mark.parametrize("every", [1, 2, 7])
 def test_items_of_the_same_time_are_all_read_while_some_are_taken(
     every: int, redis: "Redis", message_set: MessageSet, monkeypatch: pytest.MonkeyPatch
@@ -245,7 +228,7 @@ def test_scripts_are_loaded_again_after_the_server_lost_them(redis: "Redis", mes
         redis.script_flush()
         assert len(list(message_set)) == 3 - forgetful
         redis.script_flush()
-        assert message_set.trim(3 - forgetful) == 0
+        assert sum(message_set.trim(Bounds(items=3 - forgetful))) == 0
 
 
 def test_a_claimed_item_is_not_due_for_anybody_else_until_its_new_time(redis: "Redis", message_set: MessageSet) -> None:

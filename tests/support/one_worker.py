@@ -13,7 +13,7 @@ from redis import Redis
 from shared.accounts import Account
 from shared.ledger.case_key import CaseKey, case_key
 from shared.ledger.ledger import Ledger, Limits
-from shared.ledger.message_set import MessageSet
+from shared.ledger.message_set import MessageSet, run_commands
 from shared.messaging.delivery import Delivery
 from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
@@ -135,8 +135,7 @@ class OneWorker:
     def _settle(self, settlement: Settlement) -> None:
         assert not settlement.messages, "every stage runs in this process"
         first = settlement.once is None or self.redis.hsetnx(*settlement.once)
-        for command in settlement.writes:
-            self.redis.execute_command(*command)
+        run_commands(self.redis, settlement.writes)
         if first:
             self.decisions += [
                 json.loads(message.body)["data"]

@@ -4,7 +4,7 @@ import ast
 import re
 from typing import Final, get_args
 
-from shared.ledger.message_set import SetName
+from shared.ledger.message_set import COUNTED, SetName
 from shared.messaging.topology import INNER_QUEUES, RESULT_QUEUES
 from tests.support.paths import ROOT
 
@@ -19,8 +19,8 @@ def product_keys() -> set[str]:
         for file in sorted((ROOT / folder).rglob("*.py"))
         for key in keys_in(ast.parse(file.read_text()))
     }
-    keys -= {"*:*", "*:*:items", *(f"*:{name}:items" for name in get_args(SetName))}
-    keys |= {f"*:{name}" for name in get_args(SetName)}
+    keys -= {"*:*", "*:*:items", "*:*:bytes", *(f"*:{name}:items" for name in get_args(SetName))}
+    keys |= {f"*:{name}" for name in get_args(SetName)} | {f"*:{name}:bytes" for name in COUNTED}
     keys |= {f"*.{queue}" for queue in (*INNER_QUEUES, *RESULT_QUEUES)}
     return keys | {"*.decisions.dead", "*.decisions.*.dead"}
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from shared.ledger.case_key import CaseKey, release_command
 from shared.ledger.counters import count_commands
-from shared.ledger.message_set import Command, SetName, put_commands
+from shared.ledger.message_set import Command, put_commands, store_command
 from shared.messaging.delivery import Delivery
 from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
@@ -14,6 +14,9 @@ from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import BY_QUEUE, BY_STAGE, FOLLOWING, Stage, queue_name
 from workers.runtime import stage_result
 from workers.runtime.stage_result import StageResult
+
+MAX_UNVERIFIED_BODY: Final = 16_384
+"""Bytes of an unverified callback's body that are kept. FaceID's callbacks are shorter."""
 
 
 class Settlement(NamedTuple):
@@ -77,11 +80,13 @@ class Settler:
                 return Settlement(tag)
             case stage_result.Unverified(reason, detail):
                 counts = self._count(item) if reason == "bad_signature" else ()
-                return Settlement(tag, writes=(*self._store("unverified", item, reason, detail), *counts))
+                stored = self._stored(item, reason, detail).shortened(MAX_UNVERIFIED_BODY)
+                return Settlement(tag, writes=(store_command(self._prefix, "unverified", stored), *counts))
             case stage_result.Delay(seconds, why, attempt):
                 return self._delay(tag, item, seconds, why, spent=int(attempt))
             case stage_result.DeadLetter(reason, detail):
-                return Settlement(tag, writes=(*self._store("dead", item, reason, detail), *self._release(item)))
+                dead = store_command(self._prefix, "dead", self._stored(item, reason, detail))
+                return Settlement(tag, writes=(dead, *self._release(item)))
 
     def undecodable(self, delivery: Delivery, detail: str) -> Settlement:
         """A message that is no envelope becomes a dead letter, with its bytes as they arrived."""
@@ -97,20 +102,22 @@ class Settler:
             message=None if delivery.entry else message,
             entry=delivery.entry,
         )
-        return Settlement(delivery.tag, writes=put_commands(self._prefix, "dead", stored))
+        return Settlement(delivery.tag, writes=(store_command(self._prefix, "dead", stored),))
 
     def _delay(self, tag: str, item: Item, seconds: float, why: str, *, spent: int) -> Settlement:
         attempts = item.envelope.attempts + spent
         waiting = item._replace(envelope=replace(item.envelope, attempts=attempts))
         if attempts >= self._max_attempts and spent:
             return self.settle(tag, waiting, stage_result.DeadLetter("attempts_exhausted", why))
-        return Settlement(tag, writes=self._store("delayed", waiting, why, "", self._clock() + seconds, attempts))
+        stored = self._stored(waiting, why, "", self._clock() + seconds, attempts)
+        return Settlement(tag, writes=put_commands(self._prefix, "delayed", stored))
 
-    def _store(
-        self, message_set: SetName, item: Item, reason: str, detail: str, at: float | None = None, attempts: int = 0
-    ) -> tuple[Command, ...]:
+    def _stored(
+        self, item: Item, reason: str, detail: str, at: float | None = None, attempts: int = 0
+    ) -> StoredMessage:
+        """The item as a stored message. `attempts`: those that its message keeps, which is 0 after a replay."""
         envelope = replace(item.packed(), attempts=attempts)
-        stored = StoredMessage(
+        return StoredMessage(
             id=envelope.id,
             stage=item.stage,
             reason=reason,
@@ -121,7 +128,6 @@ class Settler:
             biz_id=envelope.biz_id,
             message=envelope.to_message(queue_name(self._prefix, BY_STAGE[item.stage].reads)),
         )
-        return put_commands(self._prefix, message_set, stored)
 
     def _count(self, item: Item) -> tuple[Command, ...]:
         return count_commands(self._prefix, item.envelope.account, "bad_signature", self._clock())

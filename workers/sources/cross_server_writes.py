@@ -10,7 +10,7 @@ from typing import Final
 
 from redis import Redis
 
-from shared.ledger.message_set import MessageSet
+from shared.ledger.message_set import MessageSet, run_commands
 from shared.messaging.message import Message
 from shared.messaging.publisher import Publisher
 from workers.runtime.settlement import Settlement
@@ -21,7 +21,7 @@ RELEASE_SECONDS: Final = 10.0
 
 def write(ledger: "Redis", settlements: Sequence[Settlement]) -> None:
     """Run the writes to the ledger, before publishing. Raises RedisError."""
-    _run(ledger, [command for settlement in settlements for command in settlement.writes])
+    run_commands(ledger, [command for settlement in settlements for command in settlement.writes])
 
 
 def mark(ledger: "Redis", settlements: Sequence[Settlement]) -> None:
@@ -29,7 +29,7 @@ def mark(ledger: "Redis", settlements: Sequence[Settlement]) -> None:
 
     A mark is written after publishing: a crash in between may publish a result twice, but never loses it.
     """
-    _run(ledger, [("HSETNX", *settlement.once) for settlement in settlements if settlement.once is not None])
+    run_commands(ledger, [("HSETNX", *settlement.once) for settlement in settlements if settlement.once is not None])
 
 
 def release(message_set: MessageSet, leaving: Sequence[tuple[str, Message]], publisher: Publisher) -> None:
@@ -73,11 +73,3 @@ class SettlementPublisher:
     def close(self) -> None:
         """Close the connection. Never raises."""
         self.publisher.close()
-
-
-def _run(redis: "Redis", commands: Sequence[tuple[str | bytes | int, ...]]) -> None:
-    if commands:
-        with redis.pipeline(transaction=False) as pipe:
-            for command in commands:
-                pipe.execute_command(*command)
-            pipe.execute()

@@ -26,8 +26,8 @@ class MoveToList:
     def __init__(self) -> None:
         self.prepared: list[int] = []
 
-    def can_take(self, stored: StoredMessage) -> bool:
-        return stored.reason != "poison"
+    def refusal(self, stored: StoredMessage) -> str:
+        return "NO_SUCH_QUEUE" if stored.reason == "poison" else ""
 
     def prepare(self, batch: Sequence[StoredMessage]) -> None:
         self.prepared.append(len(batch))
@@ -177,6 +177,21 @@ def test_refused_items_are_explained(capsys: pytest.CaptureFixture[str]) -> None
         "1 refused (NO_SUCH_QUEUE) and not replayed.",
         "3 refused (WRONGTYPE) and not replayed.",
     ]
+
+
+def test_an_item_with_only_the_first_part_of_its_body_is_not_replayed(
+    redis: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = dead_letter(2).shortened(10)
+    message_set, counts, broker = put(redis, dead_letter(1), short), MoveCounts(), Broker()
+
+    move(message_set, list(message_set), Replay(CONTEXT), Pace(None), counts, lambda _: None)
+    move(message_set, list(message_set), CrossServerReplay(CONTEXT, broker, None), Pace(None), counts, lambda _: None)
+    counts.print("replayed")
+
+    assert (counts.moved, counts.refused, broker.messages) == (1, {"BODY_SHORTENED": 2}, [])
+    assert list(message_set) == [short]
+    assert "2 refused (BODY_SHORTENED) and not replayed." in capsys.readouterr().err
 
 
 class Broker:

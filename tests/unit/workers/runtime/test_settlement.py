@@ -1,7 +1,8 @@
 """From a stage's result to what is written where."""
 
 from dataclasses import replace
-from typing import Any
+from hashlib import sha256
+from typing import Any, cast
 
 import pytest
 
@@ -12,7 +13,7 @@ from shared.messaging.message import Message
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import Stage
 from workers.runtime import stage_result
-from workers.runtime.settlement import Item, Settlement, Settler
+from workers.runtime.settlement import MAX_UNVERIFIED_BODY, Item, Settlement, Settler
 
 NOW = 1000.0
 RAW = Envelope("i1", "default", "notify", "POST", 5.5, b"data=1&sign=2", "text/form", "q=1")
@@ -44,14 +45,18 @@ def raw() -> Item:
 
 
 def stored_in(writes: tuple[Command, ...]) -> tuple[str, StoredMessage]:
-    """The key of the message set, and the item that the first two commands add to it."""
-    (zadd, key, score, member), (hset, items, name, dump) = writes[:2]
+    """The key of the message set, and the item that the first command, or the first two, add to it."""
+    if writes[0][0] == "STORE":
+        _, key, items, _, score, name, dump = writes[0]
+        assert score == "", "Redis's clock"
+    else:
+        (zadd, key, score, member), (hset, items, name, dump) = writes[:2]
+        assert (zadd, hset, member) == ("ZADD", "HSET", name)
+        assert float(score) == StoredMessage.load(cast("bytes", dump)).at
     assert isinstance(key, str)
     assert isinstance(dump, bytes)
     stored = StoredMessage.load(dump)
-    assert (zadd, hset, items) == ("ZADD", "HSET", f"{key}:items")
-    assert member == name == stored.id
-    assert float(score) == stored.at
+    assert (items, name) == (f"{key}:items", stored.id)
     return key, stored
 
 
@@ -97,7 +102,7 @@ def test_an_unverified_callback_is_stored_with_all_its_parts() -> None:
     message_set, stored = stored_in(settled.writes)
     assert message_set == "p:unverified"
     assert settled == Settlement("t", writes=settled.writes)
-    assert len(settled.writes) == 2
+    assert len(settled.writes) == 1
     assert (stored.stage, stored.reason, stored.detail, stored.at) == ("verify", "malformed", "no form", NOW)
     assert stored.message == RAW.to_message("p.callbacks")
 
@@ -107,7 +112,7 @@ def test_a_bad_signature_is_counted_in_the_step_that_stores_it() -> None:
     message_set, stored = stored_in(settled.writes)
     assert (message_set, stored.reason) == ("p:unverified", "bad_signature")
     key = "p:counters:{default}:16"  # the minute that NOW is in
-    assert settled.writes[2:] == (("HINCRBY", key, "bad_signature", 1), ("EXPIRE", key, 7200))
+    assert settled.writes[1:] == (("HINCRBY", key, "bad_signature", 1), ("EXPIRE", key, 7200))
 
 
 def test_a_delayed_item_is_stored_for_its_stage_with_its_due_time() -> None:
@@ -158,12 +163,29 @@ def test_a_dead_letter_keeps_the_envelope_and_resets_its_attempts() -> None:
 
 def test_a_dead_letter_lets_another_item_own_the_case() -> None:
     settled = settler().settle("t", at("reconcile"), stage_result.DeadLetter("poison", ""))
-    assert settled.writes[2:] == (RELEASE,)
+    assert settled.writes[1:] == (RELEASE,)
+
+
+def test_of_a_long_unverified_body_the_first_part_the_length_and_the_digest_are_kept() -> None:
+    body = b"x" * MAX_UNVERIFIED_BODY + b"y"
+    item = Item("verify", replace(RAW, body=body), body)
+    _, stored = stored_in(settler().settle("t", item, stage_result.Unverified("malformed", "no form")).writes)
+    assert stored.message is not None
+    assert stored.message.body == body[:-1]
+    assert (stored.body_bytes, stored.body_sha256) == (len(body), sha256(body).hexdigest())
+
+
+def test_a_long_body_of_a_dead_letter_is_kept_whole() -> None:
+    body = b"x" * 2 * MAX_UNVERIFIED_BODY
+    item = Item("verify", replace(RAW, body=body), body)
+    _, stored = stored_in(settler().settle("t", item, stage_result.UNKNOWN_ACCOUNT).writes)
+    assert stored.message is not None
+    assert (stored.message.body, stored.body_bytes) == (body, 0)
 
 
 def test_a_dead_letter_without_a_known_case_releases_no_case() -> None:
     settled = settler().settle("t", raw(), stage_result.DeadLetter("poison", ""))
-    assert len(settled.writes) == 2
+    assert len(settled.writes) == 1
 
 
 def test_an_unreadable_entry_is_stored_with_its_fields() -> None:

@@ -1,0 +1,60 @@
+"""Keep message sets within their bounds: everything by age, unverified callbacks also by number, bytes and memory."""
+
+from collections.abc import Callable
+from math import inf
+from typing import Final
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+
+from shared.ledger.message_set import MAX_TRIM, Bounds, MessageSet
+from shared.messaging.errors import BrokerUnavailable
+
+INTERVAL: Final = 10.0
+"""Seconds between two searches by one worker for items that are too old. Unverified callbacks are trimmed each time."""
+
+log = structlog.get_logger()
+
+
+class MessageSetTrimmer:
+    """Trims the message sets. Every worker does it; ages are by Redis's clock, and a script drops a limited number."""
+
+    def __init__(self, redis: "Redis", prefix: str, unverified: Bounds, retention: float, clock: Callable[[], float]):
+        """`unverified`: bounds beside the age. `retention`: longest age in seconds. `clock` returns seconds."""
+        self._unverified = MessageSet(redis, prefix, "unverified")
+        self._unverified_bounds = unverified
+        self._dead = MessageSet(redis, prefix, "dead")
+        self._outbox = MessageSet(redis, prefix, "outbox")
+        self._tombstones = MessageSet(redis, prefix, "tombstones")
+        self._delayed = MessageSet(redis, prefix, "delayed")
+        self._retention = retention
+        self._clock = clock
+        self._due_at = -inf
+
+    def run(self) -> None:
+        """Trim what is over its bounds, a limited number of items. Raises `BrokerUnavailable`."""
+        try:
+            self._trim_unverified()
+            if (now := self._clock()) >= self._due_at:
+                self._due_at = now + INTERVAL if self._trim_old() < MAX_TRIM else now
+        except RedisError as error:
+            raise BrokerUnavailable(type(error).__name__) from error
+
+    def _trim_unverified(self) -> None:
+        trimmed = self._unverified.trim(self._unverified_bounds)
+        if any(trimmed):
+            log.warning("unverified.trimmed", count=sum(trimmed), over=trimmed._asdict())
+
+    def _trim_old(self) -> int:
+        """Drop what is too old. Returns the largest number that was dropped from one message set."""
+        bounds = Bounds(seconds=self._retention)
+        dead, outbox = self._dead.trim(bounds).age, self._outbox.trim(bounds).age
+        tombstones, capped = self._tombstones.trim(bounds).age, self._delayed.cap_delays(self._retention)
+        if dead:
+            log.error("dead_letters.expired", count=dead)
+        if outbox:
+            log.error("outbox.expired", count=outbox)
+        if capped:
+            log.warning("delays.capped", count=capped)
+        return max(dead, outbox, tombstones, capped)
