@@ -16,6 +16,7 @@ from shared.admin.listener import INGRESS_ADDRESS, AdminListener
 from shared.admin.loop_watch import LoopWatch
 from shared.admin.pages import routes
 from shared.brokers.factory import open_async_publisher
+from shared.brokers.servers import check_server
 from shared.messaging.topology import INNER_QUEUES
 from shared.settings import Settings
 
@@ -92,7 +93,11 @@ def configure(application: Ingress, settings: Settings) -> uvicorn.Config:
 
 
 def serve(settings: Settings) -> None:
-    """Listen until SIGTERM or SIGINT; requests that have arrived by then are answered. Exits when it can't listen."""
+    """Listen until SIGTERM or SIGINT; requests that have arrived by then are answered. Exits when it can't listen.
+
+    Raises `SettingsError` when the accounts can't be loaded or the Redis can't be used.
+    """
+    check_server(settings, "broker_url")
     store = open_store(settings)
     server = Server(configure(build(settings, store), settings), account_names(settings))
     gc_tuning.freeze_startup_objects()

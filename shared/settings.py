@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.messaging.engine import engine_of
+from shared.server_urls import fault_of
 
 ENV_PREFIX = "FACEID_"
 SECRETS_DIR = Path("/run/secrets")
@@ -65,9 +66,9 @@ class Settings(BaseSettings):
     )
 
     redis_url: Url = "redis://127.0.0.1:6379/0"
-    """Redis with the ledger and the message sets; the queues are there too unless FACEID_BROKER_URL is set."""
+    """Redis with the ledger and the message sets, or redis+sentinel://HOST,HOST/NAME/DB; by default the queues too."""
     broker_url: Url = ""
-    """Broker of the inner queues: redis://... or amqp://... (RabbitMQ). Empty: FACEID_REDIS_URL."""
+    """Broker of the inner queues: redis://... or amqp://HOST;amqp://HOST (RabbitMQ). Empty: FACEID_REDIS_URL."""
     results_url: Url = ""
     """Broker of the results: redis://..., amqp://... or any kombu URL. Empty: FACEID_BROKER_URL."""
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "faceid"
@@ -152,6 +153,16 @@ class Settings(BaseSettings):
     """Lowest level that is logged."""
 
     _split_lists = field_validator("api_secrets", "read_spacing_seconds", mode="before")(split_commas)
+
+    @field_validator("redis_url", "broker_url", "results_url")
+    @classmethod
+    def _has_usable_addresses(cls, url: str, info: ValidationInfo) -> str:
+        # A default is the value of the URL before it, whose error is already reported.
+        before = ("redis_url", "broker_url")
+        preceding = before[: before.index(info.field_name)] if info.field_name in before else before
+        if all(name in info.data for name in preceding) and (fault := fault_of(url)):
+            raise ValueError(fault)
+        return url
 
     @field_validator("redis_url")
     @classmethod

@@ -19,6 +19,7 @@ from shared import gc_tuning
 from shared.accounts import Account, load_accounts
 from shared.admin.listener import WORKER_ADDRESS, AdminListener
 from shared.admin.pages import routes
+from shared.brokers.servers import wait_for_servers
 from shared.ledger.redis_client import open_redis
 from shared.messaging.delivery import Delivery
 from shared.messaging.topology import STAGES, Stage
@@ -50,11 +51,12 @@ def run(settings: Settings, stages: Sequence[Stage] = STAGES, parent: Parent | N
     Returns the exit code: 0 after a signal, 1 when the pump failed.
 
     Raises:
-        SettingsError: The accounts can't be loaded.
+        SettingsError: The accounts can't be loaded, or a Redis can't be used.
         PolicyError: A policy can't be loaded.
     """
     accounts = load_accounts(settings)
     policies = {name: Policy.load(account.policy) for name, account in accounts.items()}
+    settings = wait_for_servers(settings)
     gc_tuning.freeze_startup_objects()
     return uvloop.run(Worker(settings, stages, accounts, policies, parent).run())
 

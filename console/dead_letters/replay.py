@@ -15,6 +15,7 @@ from console.terminal.options import Everything, ForReason, Ids, InAccount, OfCa
 from console.terminal.redis_connection import TIMEOUT, open_redis
 from shared.brokers.factory import open_publisher
 from shared.brokers.redis_streams_publisher import addition
+from shared.brokers.servers import name_each_server_once
 from shared.ledger.message_set import Command, MessageSet
 from shared.messaging.engine import engine_of
 from shared.messaging.message import Message
@@ -59,7 +60,8 @@ def replay(  # noqa: PLR0913 - options of a command
         if plan:
             print_plan(ctx.obj, found, settings.prefix, rate)
             raise typer.Exit(1 if found.missing else 0)
-        with _open_action(settings, MoveContext.now(settings, ctx.obj, note)) as action:
+        servers = name_each_server_once(settings, ("redis_url", "broker_url"))
+        with _open_action(servers, MoveContext.now(settings, ctx.obj, note)) as action:
             raise typer.Exit(run(message_set, selection, found, action, Pace(rate), "replayed"))
 
 

