@@ -8,8 +8,10 @@ from contextlib import suppress
 import structlog
 import uvicorn
 
+from ingress.admission import Admission
 from ingress.app import Ingress
 from ingress.store import Store
+from ingress.watch import Watch
 from shared import gc_tuning
 from shared.accounts import account_names
 from shared.admin.listener import INGRESS_ADDRESS, AdminListener
@@ -59,13 +61,9 @@ def open_store(settings: Settings) -> Store:
     publisher = open_async_publisher(
         settings.broker_url, settings.store_timeout_seconds, prefix=settings.prefix, queues=INNER_QUEUES
     )
-    return Store(
-        publisher,
-        settings.prefix,
-        settings.max_backlog,
-        settings.max_memory_share,
-        settings.store_timeout_seconds,
-    )
+    admission = Admission(settings.max_backlog, settings.max_memory_share)
+    watch = Watch.opened(publisher, settings)
+    return Store(publisher, watch, admission, settings.prefix, settings.store_timeout_seconds)
 
 
 def build(settings: Settings, store: Store) -> Ingress:

@@ -9,41 +9,42 @@ from collections.abc import Sequence
 
 import structlog
 
+from ingress.admission import Admission
 from ingress.metrics import BACKLOG, STAGE_BACKLOG
+from ingress.watch import Watch
 from shared.group_commit import GroupCommit
 from shared.messaging.async_publisher import AsyncPublisher
 from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
-from shared.messaging.topology import CALLBACKS, INNER_QUEUES, STAGES, Stage, queue_name
+from shared.messaging.topology import CALLBACKS, STAGES, Stage, queue_name
 
 log = structlog.get_logger()
 MEASURE_INTERVAL = 0.5
-"""Seconds between two measurements of the backlog."""
+"""Seconds between two measurements of the backlog and the memory."""
 STALE_SECONDS = 5.0
 """A broker that could not be measured for so long does not answer."""
 
 
 class Store:
-    """Stores envelopes. Refuses them at once while the backlog or the broker's memory is over its limit."""
+    """Stores envelopes. Refuses them at once while the backlog or a server's memory is at its limit."""
 
     def __init__(
-        self, publisher: AsyncPublisher, prefix: str, max_backlog: int, max_memory_share: float, timeout: float
+        self, publisher: AsyncPublisher, watch: Watch, admission: Admission, prefix: str, timeout: float
     ) -> None:
         """Make a store; nothing connects yet.
 
         Args:
             publisher: The connection to the broker.
+            watch: Measures the backlog and the memory.
+            admission: Decides from them what can be stored.
             prefix: Of the queues' names.
-            max_backlog: Messages in the inner queues, waiting or in work, above which nothing is stored.
-            max_memory_share: Share of the broker's memory limit above which nothing is stored, 0 to 1.
             timeout: Seconds that `put` may take.
         """
         self._publisher = publisher
+        self._watch = watch
+        self._admission = admission
         self._queue = queue_name(prefix, CALLBACKS)
-        self._inner_queues = tuple(queue_name(prefix, queue) for queue in INNER_QUEUES)
-        self._max_backlog = max_backlog
-        self._max_memory_share = max_memory_share
         self._timeout = timeout
         self._group: GroupCommit[Message, None] = GroupCommit(self._flush)
         self._suspended = False
@@ -53,28 +54,31 @@ class Store:
         """Messages that wait for each stage or are in work there, as last measured."""
         self.backlog = 0
         """Their sum."""
-        self.memory_share = 0.0
 
     async def put(self, envelope: Envelope) -> None:
         """Store an envelope; returns when the broker holds it. Raises `NotStored` with the cause."""
-        if limit := self._exceeded_limit():
-            raise NotStored(limit)
+        size = len(envelope.body) + len(envelope.query)
+        if cause := self._admission.refusal(size):
+            raise NotStored(cause)
+        self._admission.begin(size)
         stored = self._group.submit(envelope.to_message(self._queue))
         timer = asyncio.get_running_loop().call_later(self._timeout, _time_out, stored)
         try:
             await stored
         finally:
             timer.cancel()
+            self._admission.end(size)
 
     async def measure(self) -> None:
         """Measure the backlog and the memory once. Raises `NotStored` when the broker can't be asked."""
-        depths = await self._publisher.depths(self._inner_queues)
+        counted = self._admission.ended
+        depths, projected = await self._watch.measure()
         self.stage_backlog = dict(zip(STAGES, depths, strict=True))
         self.backlog = sum(depths)
         BACKLOG.set(self.backlog)
         for stage, depth in self.stage_backlog.items():
             STAGE_BACKLOG.labels(stage).set(depth)
-        self.memory_share = await self._publisher.fullness()
+        self._admission.update(self.backlog, projected, counted)
 
     async def monitor(self) -> None:
         """Measure every `MEASURE_INTERVAL` seconds until cancelled, and log when storing stops and resumes."""
@@ -84,7 +88,7 @@ class Store:
             except NotStored as error:
                 self._note(str(error))
             else:
-                self._note(self._exceeded_limit())
+                self._note(self._admission.refusal(0))
             await asyncio.sleep(MEASURE_INTERVAL)
 
     def fault(self) -> str:
@@ -93,14 +97,9 @@ class Store:
         return f"the broker has not answered for {age:.0f} s" if age > STALE_SECONDS else self._fault
 
     async def close(self) -> None:
-        """Close the connection to the broker."""
+        """Close the connections."""
         await self._publisher.close()
-
-    def _exceeded_limit(self) -> str:
-        """`backlog`, `memory`, or empty. Both fall again while the workers process messages."""
-        if self.backlog > self._max_backlog:
-            return "backlog"
-        return "memory" if self.memory_share > self._max_memory_share else ""
+        await self._watch.close()
 
     async def _flush(self, messages: Sequence[Message]) -> Sequence[NotStored | None]:
         started = time.perf_counter()

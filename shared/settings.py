@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     max_backlog: Annotated[int, Field(ge=1)] = 1_000_000
     """Messages in the inner queues above which callbacks are answered 503."""
     max_memory_share: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """Share of Redis's maxmemory above which callbacks are answered 503; the rest is for work on stored ones."""
+    """Share of Redis's maxmemory that callbacks may take once they are decided; others are answered 503."""
     store_timeout_seconds: Annotated[float, Field(gt=0, le=30)] = 0.8
     """How long the ingress tries to store a callback before it answers 503."""
 

@@ -7,6 +7,7 @@ from typing import Any
 from kombu.connection import Connection
 from kombu.messaging import Producer
 
+from shared.messaging.memory import UNLIMITED, Memory
 from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
 
@@ -45,10 +46,11 @@ class KombuPublisher:
                 return list(channel.depths(queues))
             return [channel.queue_declare(queue, durable=True).message_count for queue in queues]
 
-    def fullness(self) -> float:
-        """The share of its memory limit that the broker uses; 0 where the transport can't ask. Raises `NotStored`."""
+    def memory(self) -> Memory:
+        """The broker's memory, without a limit where the transport can't ask. Raises `NotStored`."""
         with self._connected() as producer:
-            return float(producer.channel.fullness()) if hasattr(producer.channel, "fullness") else 0.0
+            channel = producer.channel
+            return Memory.of(channel.memory_info()) if hasattr(channel, "memory_info") else UNLIMITED
 
     def keep(self) -> None:
         """Nothing to do: Redis keeps silent connections."""

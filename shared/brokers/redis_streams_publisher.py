@@ -11,6 +11,7 @@ from redis.asyncio.connection import ConnectionPool
 from redis.exceptions import RedisError, ResponseError
 
 from shared.messaging.async_publisher import AsyncPublisher
+from shared.messaging.memory import Memory
 from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
 from shared.streams.entry import plain_fields
@@ -50,9 +51,9 @@ class StreamsPublisher:
         """Messages waiting or in work in each of `queues`. Raises `NotStored`."""
         return await self._queries.depths(queues)
 
-    async def fullness(self) -> float:
-        """The share of its memory limit that the server uses. Raises `NotStored`."""
-        return await self._queries.fullness()
+    async def memory(self) -> Memory:
+        """The server's memory. Raises `NotStored`."""
+        return await self._queries.memory()
 
     async def close(self) -> None:
         """Close the connections."""

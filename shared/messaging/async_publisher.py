@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
+from shared.messaging.memory import Memory
 from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored, Publisher
 
@@ -20,8 +21,8 @@ class AsyncPublisher(Protocol):
     async def depths(self, queues: Sequence[str]) -> list[int]:
         """Messages in each of `queues`, as `Publisher.depths`. Raises `NotStored`."""
 
-    async def fullness(self) -> float:
-        """The share of its memory limit that the broker uses, as `Publisher.fullness`. Raises `NotStored`."""
+    async def memory(self) -> Memory:
+        """The broker's memory, as `Publisher.memory`. Raises `NotStored`."""
 
     async def close(self) -> None:
         """Close the connection; it can't be used again. Never raises."""
@@ -43,9 +44,9 @@ class ThreadedPublisher:
         """Messages in each of `queues`. Raises `NotStored`."""
         return await self._run(lambda: self._publisher.depths(queues))
 
-    async def fullness(self) -> float:
-        """The share of its memory limit that the broker uses. Raises `NotStored`."""
-        return await self._run(self._publisher.fullness)
+    async def memory(self) -> Memory:
+        """The broker's memory. Raises `NotStored`."""
+        return await self._run(self._publisher.memory)
 
     async def close(self) -> None:
         """Close the connection and end the thread, after the call that is running."""

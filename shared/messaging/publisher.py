@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from shared.messaging.memory import Memory
 from shared.messaging.message import Message
 
 
@@ -25,8 +26,8 @@ class Publisher(Protocol):
     def depths(self, queues: Sequence[str]) -> list[int]:
         """Messages waiting in each of `queues`; on Redis those in work too. Creates missing queues."""
 
-    def fullness(self) -> float:
-        """The share of its memory limit that the broker uses; 0 where it reports none, 1 when it accepts nothing."""
+    def memory(self) -> Memory:
+        """The broker's memory. Without a limit where it reports none; used up when it accepts nothing."""
 
     def keep(self) -> None:
         """Keep the connection alive: call it about every second between other calls. Never raises."""

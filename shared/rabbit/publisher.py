@@ -8,6 +8,7 @@ from typing import Final
 from kombu.connection import Connection
 
 from shared.messaging.errors import BrokerUnavailable
+from shared.messaging.memory import FULL, UNLIMITED, Memory
 from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
 from shared.rabbit.amqp_message import to_amqp
@@ -59,11 +60,11 @@ class RabbitPublisher:
             with link.guarded():
                 return [self._topology.declare_queue(link.channel, queue) for queue in queues]
 
-    def fullness(self) -> float:
-        """1 while the broker has an alarm, else 0: RabbitMQ reports no share. Raises `NotStored`."""
+    def memory(self) -> Memory:
+        """`FULL` while the broker has an alarm, else without a limit: it reports no bytes. Raises `NotStored`."""
         with self._reporting():
             link, _ = self._ready()
-            return 1.0 if link.blocked else 0.0
+            return FULL if link.blocked else UNLIMITED
 
     def keep(self) -> None:
         """Answer heartbeats and take note of alarms. Opens no connection, and never raises."""

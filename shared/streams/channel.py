@@ -130,14 +130,13 @@ class Channel(virtual.Channel):
         first = self._redis.xrange(self._key(queue), count=1)
         return int(first[0][0].partition(b"-")[0]) / 1000 if first else None
 
-    def fullness(self) -> float:
-        """Used memory divided by `maxmemory`. 0 when Redis has no limit, or forbids INFO."""
+    def memory_info(self) -> Mapping[str, Any]:
+        """Redis's `INFO memory`; empty when Redis forbids INFO, as some managed servers do."""
         try:
-            memory = self._redis.info("memory")
-        except ResponseError:  # some managed Redis services forbid INFO
-            return 0.0
-        limit = int(memory.get("maxmemory", 0))
-        return float(memory["used_memory"]) / limit if limit else 0.0
+            info: Mapping[str, Any] = self._redis.info("memory")
+        except ResponseError:
+            return {}
+        return info
 
     def _purge(self, queue: str) -> int:
         return self._reader.purge(queue)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from shared.streams import scripts
 from shared.streams.delivery import CHUNK, Delivery, by_queue
@@ -61,8 +61,8 @@ class GroupConsumer:
                 pipe.xlen(self.key(queue))
             replies = pipe.execute(raise_on_error=False)
         for reply in replies:
-            if isinstance(reply, Exception) and not _exists_already(reply):
-                raise reply
+            if isinstance(reply, Exception) and not isinstance(reply, OutOfMemoryError) and not _exists_already(reply):
+                raise reply  # a full Redis refuses to create a group even if it exists, and still counts
         return replies[1::2]
 
     def read(self, queues: Sequence[str], count: int, block_ms: int | None = None) -> list[Delivery]:

@@ -74,7 +74,7 @@ async def test_depth_sums_all_queues_and_a_server_without_a_memory_limit_is_not_
     async with publishing(any_redis_url) as publisher:
         await publisher.publish(messages(b"a", b"b"))
         assert await publisher.depths(["p.callbacks", "p.verified"]) == [2, 0]
-        assert await publisher.fullness() == 0
+        assert (await publisher.memory()).share == 0
 
 
 async def test_a_server_that_refuses_connections_is_reported_at_once() -> None:
@@ -143,7 +143,7 @@ async def test_a_full_server_is_reported_and_used_again_when_it_has_room(private
         await publisher.publish(messages(b"before"))
         private_server.config_set("maxmemory", 1)
         assert [str(answer) for answer in await publisher.publish(messages(b"full"))] == ["OutOfMemoryError"]
-        assert await publisher.fullness() > 1
+        assert (await publisher.memory()).share > 1
         private_server.config_set("maxmemory", 0)
         assert list(await publisher.publish(messages(b"after"))) == [None]
         with private_server.client() as redis:

@@ -98,7 +98,7 @@ def _pair(argument: list[Any]) -> tuple[str, Any]:
 
 
 def test_results_are_routed_by_topic_to_queues_that_others_bind(publisher: Publisher, url: str) -> None:
-    publisher.fullness()  # which connects, and so declares
+    publisher.memory()  # which connects, and so declares
     with Connection(url) as connection:
         channel = connection.channel()
         channel.queue_declare("faceid.decisions", durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
@@ -134,9 +134,9 @@ def test_a_result_is_removed_when_it_expires(url: str) -> None:
     [
         lambda publisher: publisher.publish(messages(b"x")),
         lambda publisher: publisher.depths([CALLBACKS]),
-        lambda publisher: publisher.fullness(),
+        lambda publisher: publisher.memory(),
     ],
-    ids=["publish", "depth", "fullness"],
+    ids=["publish", "depth", "memory"],
 )
 def test_a_broker_that_refuses_connections_is_reported_at_once(call: Callable[[Publisher], object]) -> None:
     with closing(open_publisher("amqp://127.0.0.1:1/v", PATIENCE)) as publisher:
@@ -209,7 +209,7 @@ def test_calls_to_a_hanging_broker_time_out_and_work_again_after_it_recovers(
     killable_rabbit.pause()
     wait_stopped(killable_rabbit.pid)
     try:
-        for call in (lambda: hasty.publish(messages(b"hangs")), lambda: hasty.depths([CALLBACKS]), hasty.fullness):
+        for call in (lambda: hasty.publish(messages(b"hangs")), lambda: hasty.depths([CALLBACKS]), hasty.memory):
             with pytest.raises(NotStored):
                 call()
     finally:
@@ -270,7 +270,7 @@ def test_a_memory_alarm_is_reported_at_once_and_publishing_works_after_it(
 ) -> None:
     with closing(open_publisher(killable_url, PATIENCE)) as publisher:
         publisher.publish(messages(b"before"))
-        assert publisher.fullness() == 0.0
+        assert publisher.memory().share == 0
         killable_rabbit.full(full=True)
         try:
             with pytest.raises(NotStored, match="blocked"):
@@ -279,12 +279,12 @@ def test_a_memory_alarm_is_reported_at_once_and_publishing_works_after_it(
             for _ in range(3):
                 with pytest.raises(NotStored, match="blocked"):
                     publisher.publish(messages(b"refused"))
-                assert publisher.fullness() == 1.0
+                assert publisher.memory().share == 1
                 assert publisher.depths([CALLBACKS])[0] >= 1
             assert monotonic() - began < PATIENCE / 2
         finally:
             killable_rabbit.full(full=False)
-        until(lambda: publisher.fullness() == 0.0)
+        until(lambda: publisher.memory().share == 0)
         publisher.publish(messages(b"after"))
     found = taken_from_rabbit(killable_url, CALLBACKS)
     assert (found[0], found[-1]) == (b"before", b"after")

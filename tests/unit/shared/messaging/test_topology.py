@@ -8,7 +8,9 @@ from typing import cast
 
 import pytest
 
+from ingress.admission import Admission
 from ingress.store import Store
+from ingress.watch import Watch
 from shared.messaging.async_publisher import AsyncPublisher
 from shared.messaging.message import Message
 from shared.messaging.topology import BY_QUEUE, BY_STAGE, INNER_QUEUES, RESULT_QUEUES, STAGES, TOPOLOGY, Row, queue_name
@@ -34,7 +36,8 @@ class Remembering:
 
 def queues_of_the_ingress() -> set[str]:
     publisher = Remembering()
-    store = Store(cast("AsyncPublisher", publisher), "p", max_backlog=1, max_memory_share=1.0, timeout=1.0)
+    admission = Admission(max_backlog=1, max_memory_share=1.0)
+    store = Store(cast("AsyncPublisher", publisher), cast("Watch", None), admission, "p", timeout=1.0)
     asyncio.run(store.put(new_envelope("default", "notify", "POST", b"body", "", "", 0.0)))
     return {message.queue for message in publisher.messages}
 

@@ -1,0 +1,72 @@
+"""Real processes and a Redis that becomes full: what is answered 200 is decided, and nobody has to help.
+
+`FULL_REDIS_MB=60 FULL_REDIS_CALLBACKS=30000` runs it at the size that a small installation has.
+"""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from redis import Redis
+
+from deploy.local.stack import Stack
+from tests.support.load import bodies, post_all
+from tests.support.queues import is_idle
+from tests.support.redis_clients import open_redis
+from tests.support.stacks import new_stack
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.server
+
+LIMIT_MB: Final = float(os.environ.get("FULL_REDIS_MB", "8"))
+CALLBACKS: Final = int(os.environ.get("FULL_REDIS_CALLBACKS", "4000"))
+"""With workers stopped these would fill the server: a waiting callback takes 1.6 kB."""
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """One worker, and a Redis with little memory."""
+    made = new_stack(tmp_path / "stack", worker_stages=((),))
+    with made.running(), open_redis(made.redis_url) as redis:
+        redis.config_set("maxmemory", int(LIMIT_MB * 1_000_000))
+        yield made
+
+
+def offer(stack: Stack, first: int) -> Counter[int]:
+    """Post callbacks as fast as they are answered."""
+    statuses: Counter[int] = Counter()
+    for start in range(first, first + CALLBACKS, 500):
+        statuses += asyncio.run(post_all(stack.notify_url, bodies(500, first=start)))
+    return statuses
+
+
+def decided(redis: "Redis") -> int:
+    return int(redis.xlen("faceid.decisions"))
+
+
+def test_callbacks_that_are_answered_200_by_a_small_redis_are_all_decided(stack: Stack) -> None:
+    worker = stack.workers[0]
+    with open_redis(stack.redis_url) as redis:
+        worker.stop()
+        waiting = offer(stack, first=1)
+        worker.start()
+        until(
+            lambda: decided(redis) == waiting[200] and is_idle(redis),
+            what=f"{waiting[200]} decisions",
+            of=stack.programs,
+        )
+        working = offer(stack, first=1 + CALLBACKS)
+        stored = waiting[200] + working[200]
+        until(lambda: decided(redis) == stored and is_idle(redis), what=f"{stored} decisions", of=stack.programs)
+        used = redis.info("memory")["used_memory"]
+        dead = redis.zcard("faceid:dead")
+
+    log = worker.log_file.stat().st_size
+    print(f"{LIMIT_MB:g} MB, {2 * CALLBACKS} offered: {dict(waiting + working)}, used {used:,}, log {log:,} bytes")
+    assert set(waiting + working) == {200, 503}
+    assert used < LIMIT_MB * 1_000_000
+    assert dead == 0
