@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,18 +58,31 @@ class Account(BaseModel):
 
     @field_validator("base_url")
     @classmethod
-    def _http_url(cls, value: str) -> str:
+    def _url_that_keeps_the_secret(cls, value: str, info: ValidationInfo) -> str:
         if value:
-            _HTTP_URL.validate_python(value)
+            url = _HTTP_URL.validate_python(value)
+            if url.scheme == "http" and not _is_loopback(url.host or "") and not (info.context or {}).get("allow_http"):
+                raise ValueError(
+                    f"must be https://, since the API secret is sent in the URL; {ENV_PREFIX}ALLOW_HTTP=1 allows http://"
+                )
         return value
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a host of a parsed URL is this machine."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def load_accounts(settings: Settings) -> dict[str, Account]:
     """The accounts by name, with their secrets. For workers only. Raises `SettingsError` with all errors."""
     if settings.accounts is None:
         keys = ("api_key", "api_secrets", "base_url", "policy", "reconcile")
-        return _accounts({"default": {key: getattr(settings, key) for key in keys}}, ENV_PREFIX)
-    return _accounts(_tables(settings.accounts), "")
+        tables = {"default": {key: getattr(settings, key) for key in keys}}
+        return _accounts(tables, ENV_PREFIX, allow_http=settings.allow_http)
+    return _accounts(_tables(settings.accounts), "", allow_http=settings.allow_http)
 
 
 def account_names(settings: Settings) -> frozenset[str]:
@@ -89,12 +103,12 @@ def _tables(path: Path) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def _accounts(tables: dict[str, dict[str, Any]], prefix: str) -> dict[str, Account]:
+def _accounts(tables: dict[str, dict[str, Any]], prefix: str, *, allow_http: bool) -> dict[str, Account]:
     accounts: dict[str, Account] = {}
     faults: list[str] = []
     for name, table in tables.items():
         try:
-            accounts[name] = Account.model_validate({**table, "name": name})
+            accounts[name] = Account.model_validate({**table, "name": name}, context={"allow_http": allow_http})
         except ValidationError as error:
             faults += describe_errors(error, prefix or f"[{name}] ")
     if faults:

@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     """always: decide on GetResult's answer. never: trust the signed callback alone."""
     accounts: Path | None = None
     """TOML file with a [NAME] table for each FaceID account; it replaces the five settings above."""
+    allow_http: bool = False
+    """Whether a base URL may be http:// beyond this machine; GetResult's URL holds the API secret."""
 
     listen: str = "127.0.0.1:8028"
     """HOST:PORT on which the ingress receives callbacks."""

@@ -34,7 +34,7 @@ OWNED: Final = 2
 """The state that `lua/commit.lua` returns when another item owns the undecided case."""
 
 Verdict = Literal["decided", "joined", "own", "recheck", "rate_limited"]
-ReadEnd = Literal["answered", "refused", "given_back", "failed"]
+ReadEnd = Literal["answered", "refused", "unusable", "given_back", "failed"]
 
 
 class Arrival(NamedTuple):
@@ -54,8 +54,8 @@ class Arrival(NamedTuple):
 class ReadPermit(NamedTuple):
     """The result of `Ledger.reserve_read`: whether GetResult may be read now.
 
-    `go`: yes; this is read number `number`. `stored`: it was read already, `raw` is the answer. `refused`: FaceID has
-    permanently refused it with `code`. `wait`: not for `seconds`, because of `code`. `spent`: the budget of `number`
+    `go`: yes; this is read number `number`. `stored`: it was read already, `raw` is the answer. `refused`: no read will
+    bring a result, because of `code`. `wait`: not for `seconds`, because of `code`. `spent`: the budget of `number`
     reads is used up. `rate_limited`: unsigned returns have cost their number of reads this minute.
     """
 
@@ -179,6 +179,7 @@ class Ledger:
 
         Args:
             result: `answered`: store the raw answer. `refused`: store the refusal and do not count the read.
+                `unusable`: store the code as a refusal; the read stays counted.
                 `given_back`: do not count the read. `failed`: the read stays counted.
             value: The raw answer, or the error code.
             now: When the answer came, in Unix seconds.

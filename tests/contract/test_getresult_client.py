@@ -3,6 +3,8 @@
 import asyncio
 import io
 import logging
+import sys
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing
 from select import select
@@ -13,9 +15,20 @@ import pytest
 
 from shared.accounts import Account
 from shared.logs import configure
+from tests.support.paths import ROOT
 from tests.support.waiting import eventually
-from workers.faceid.getresult_client import Answer, Answered, Failed, GetResultClient, Refused, Unread
+from workers.faceid.getresult_client import (
+    MAX_ANSWER_BYTES,
+    Answer,
+    Answered,
+    Failed,
+    GetResultClient,
+    Refused,
+    Unread,
+    Unusable,
+)
 
+MIB = 1024 * 1024
 SECRET = "very-secret-indeed"
 BIZ_ID = "1462259748,52b13fb5 &=%+ü"
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -55,6 +68,24 @@ def says(status: int, body: bytes = b"", *headers: bytes, length: int | None = N
         await writer.drain()
 
     return talk
+
+
+def pours(*headers: bytes, piece: bytes, status: int = 200) -> Talk:
+    """Answer with `piece` again and again, until the client closes the connection."""
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\r\n".join([b"HTTP/1.1 %d x" % status, *headers, b"", b""]))
+        while not writer.is_closing():
+            writer.write(piece)
+            await writer.drain()
+
+    return talk
+
+
+def zipped(size: int) -> bytes:
+    """A gzip file of `size` zero bytes."""
+    packer = zlib.compressobj(level=1, wbits=31)
+    return b"".join(packer.compress(bytes(MIB)) for _ in range(size // MIB)) + packer.flush()
 
 
 async def hangs(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
@@ -124,15 +155,109 @@ async def test_a_read_sends_the_newest_secret_and_the_unchanged_biz_id() -> None
         (says(200, b'{"status": ', length=100), Failed("BROKEN_ANSWER")),
         (drops, Failed("BROKEN_ANSWER")),
         (babbles, Failed("BROKEN_ANSWER")),
+        (says(200, b"{}", b"content-encoding: gzip"), Failed("BROKEN_ANSWER")),
+        (says(200, zipped(MIB)[:-20], b"content-encoding: gzip"), Failed("BROKEN_ANSWER")),
+        (says(200), Answered(b"")),
         (says(302, b"", b"location: http://127.0.0.1:1/elsewhere"), Failed("HTTP_302")),
     ],
-    ids=["refused", "unread", "odd header", "error", "half", "dropped", "no HTTP", "redirect"],
+    ids=[
+        "refused",
+        "unread",
+        "odd header",
+        "error",
+        "half",
+        "dropped",
+        "no HTTP",
+        "no gzip",
+        "half of gzip",
+        "empty",
+        "redirect",
+    ],
 )
 async def test_each_kind_of_failure_has_its_own_answer_and_is_not_retried(talk: Talk, meaning: Answer) -> None:
     vendor = Vendor(talk)
     async with vendor.open():
         assert await read(vendor.port) == meaning
     assert len(vendor.requests) == 1
+
+
+OVERSIZED: dict[str, Talk] = {
+    "400 MB": pours(b"content-length: 400000000", piece=bytes(MIB)),
+    "no end": pours(piece=bytes(MIB)),
+    "chunks without end": pours(b"transfer-encoding: chunked", piece=b"10000\r\n" + bytes(65536) + b"\r\n"),
+    "gzip bomb": says(200, zipped(100 * MIB), b"content-encoding: gzip"),
+}
+READ_ONCE = """
+import asyncio, resource, sys
+from tests.contract.test_getresult_client import read
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+async def main():
+    await read(int(sys.argv[1]))
+    before = peak()
+    print(await read(int(sys.argv[1])), peak() - before)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("talk", OVERSIZED.values(), ids=OVERSIZED)
+async def test_an_oversized_answer_is_not_received_whole(talk: Talk) -> None:
+    """The client's process grows by a few times the limit at most."""
+    vendor = Vendor(says(200, b"{}"), talk)
+    async with vendor.open():
+        pipe = asyncio.subprocess.PIPE
+        client = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", READ_ONCE, str(vendor.port), cwd=ROOT, stdout=pipe
+        )
+        output, _ = await client.communicate()
+    answer, grown = output.decode().rsplit(maxsplit=1)
+    assert answer == str(Unusable("ANSWER_TOO_LARGE"))
+    assert int(grown) < 30, "MiB"
+    assert len(vendor.requests) == 2
+
+
+async def test_an_answer_of_the_largest_size_is_received_whole() -> None:
+    text = b'{"images": "' + b"x" * (MAX_ANSWER_BYTES - 14) + b'"}'
+    vendor = Vendor(says(200, text))
+    async with vendor.open():
+        assert await read(vendor.port) == Answered(text)
+
+
+async def test_an_answer_in_many_pieces_is_received_whole() -> None:
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n")
+        for letter in b'{"status": "OK"}':
+            writer.write(b"1\r\n%c\r\n" % letter)
+            await writer.drain()
+            await asyncio.sleep(0)
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+
+    vendor = Vendor(talk)
+    async with vendor.open():
+        assert await read(vendor.port) == Answered(b'{"status": "OK"}')
+
+
+async def test_an_oversized_error_is_judged_by_its_status() -> None:
+    vendor = Vendor(pours(status=500, piece=bytes(MIB)))
+    async with vendor.open():
+        assert await read(vendor.port) == Failed("HTTP_500")
+
+
+async def test_an_answer_that_comes_byte_by_byte_times_out() -> None:
+    async def trickles(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 x\r\ncontent-length: 1000000\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    vendor = Vendor(trickles)
+    async with vendor.open():
+        assert await read(vendor.port, patience=1.0) in (Failed("TIMEOUT"), Unread("NO_CONNECTION"))
 
 
 async def test_a_call_that_times_out_may_have_been_a_read() -> None:

@@ -227,7 +227,7 @@ async def test_the_count_of_reads_outlives_the_result_at_faceid(ledger: Ledger, 
     assert DAY - 10 < redis.ttl(KEY) <= DAY
 
 
-@pytest.mark.parametrize("how", ["answered", "refused", "given_back", "failed"])
+@pytest.mark.parametrize("how", ["answered", "refused", "unusable", "given_back", "failed"])
 async def test_a_read_that_finishes_after_its_case_expired_leaves_no_key_without_ttl(
     how: str, ledger: Ledger, redis: "Redis"
 ) -> None:
@@ -236,7 +236,7 @@ async def test_a_read_that_finishes_after_its_case_expired_leaves_no_key_without
     await finish_read(ledger, "late", how)
     keys = [key.decode() for key in cast("list[bytes]", redis.keys("p:*"))]
     kept = {key: redis.ttl(key) for key in keys if not key.startswith("p:outbox")}
-    assert set(kept) == ({KEY} if how in {"answered", "refused"} else {ACCOUNT})
+    assert set(kept) == ({KEY} if how in {"answered", "refused", "unusable"} else {ACCOUNT})
     assert all(seconds > 0 for seconds in kept.values())
 
 
@@ -298,7 +298,9 @@ async def test_a_read_asked_for_again_after_a_lost_reply_is_the_same_read(ledger
     assert redis.get("p:unsigned_reads:{default}") == b"1"
 
 
-@pytest.mark.parametrize(("how", "reads"), [("given_back", "0"), ("refused", "0"), ("failed", "1"), ("answered", "1")])
+@pytest.mark.parametrize(
+    ("how", "reads"), [("given_back", "0"), ("refused", "0"), ("unusable", "1"), ("failed", "1"), ("answered", "1")]
+)
 async def test_a_read_finished_again_after_a_lost_reply_counts_once(
     how: str, reads: str, ledger: Ledger, redis: "Redis"
 ) -> None:
@@ -307,6 +309,12 @@ async def test_a_read_finished_again_after_a_lost_reply_counts_once(
         await finish_read(ledger, "same", how, "x")
     assert case(redis)["reads"] == reads
     assert "read_id" not in case(redis)
+
+
+async def test_after_an_unusable_answer_nothing_is_read_again(ledger: Ledger) -> None:
+    await reserve_read(ledger, "f")
+    await finish_read(ledger, "f", "unusable", "ANSWER_TOO_LARGE")
+    assert await reserve_read(ledger) == ReadPermit("refused", code="ANSWER_TOO_LARGE")
 
 
 async def test_a_read_that_never_finishes_times_out_and_stays_counted(ledger: Ledger) -> None:
@@ -537,7 +545,7 @@ async def test_an_open_breaker_is_probed_by_one_call_at_a_time(ledgers: list[Led
     assert {probe.code for probe in probes if probe.verdict == "wait"} == {"breaker_open"}
 
 
-@pytest.mark.parametrize("how", ["answered", "refused"])
+@pytest.mark.parametrize("how", ["answered", "refused", "unusable"])
 async def test_an_answer_closes_the_breaker_and_raises_an_alert(how: str, ledger: Ledger, redis: "Redis") -> None:
     for number in range(3):
         await call(ledger, number, "given_back")

@@ -20,6 +20,7 @@ from pyreqwest.response import Response
 from tenacity import AsyncRetrying, RetryError, retry_if_result, stop_after_attempt, wait_random_exponential
 
 from shared.accounts import Account
+from workers.faceid import odd_json
 
 PERMANENT: Final = frozenset({"RESULT_NOT_FOUND", "DATA_DESTROYED", "MISSING_ARGUMENTS", "BAD_ARGUMENTS"})
 """Refusals that a later call would get again (GetResult's table)."""
@@ -39,7 +40,8 @@ _ERROR_KEY: Final = re.compile(rb'"(?:error|ERROR|error_message)"')
 """A 200 answer with one of these keys may be an error. `error_message` is also a field of `verify_result`, so the
 answer is parsed to find out."""
 
-MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
+MAX_ANSWER_BYTES: Final = odd_json.MAX_BYTES
+"""No more of an answer is read, after decompression."""
 MAX_RETRY_AFTER: Final = 3600.0
 """Seconds; a longer Retry-After is cut to this."""
 
@@ -59,6 +61,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Unusable:
+    """FaceID read the result, but its answer can't be used. The call counts, and another one would bring the same."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unread:
     """FaceID did not read the result, so the call does not count. Try again after `retry_after` seconds or later."""
 
@@ -73,7 +82,7 @@ class Failed:
     code: str
 
 
-Answer = Answered | Refused | Unread | Failed
+Answer = Answered | Refused | Unusable | Unread | Failed
 
 
 class GetResultClient:
@@ -131,8 +140,8 @@ class GetResultClient:
         key, secret = account.api_key.get_secret_value(), account.api_secrets[0].get_secret_value()
         url = _url_without_biz_id(account.base_url, key, secret) + quote(biz_id, safe="")
         try:
-            response = await self._client.get(url).build().send()
-            body = bytes(await response.bytes())
+            async with self._client.get(url).build_streamed() as response:
+                body = bytes(await response.body_reader.read(MAX_ANSWER_BYTES + 1) or b"")  # the rest is not received
         except PyreqwestError as error:
             return _interpret_error(error)
         return interpret(response.status, body, _retry_after(response))
@@ -161,10 +170,13 @@ def _retry_after(response: Response) -> str | None:
 def interpret(status: int, body: bytes, retry_after: str | None = None) -> Answer:
     """What an HTTP answer means: its `error_message` up to the colon decides, not its status (GetResult's table).
 
-    `retry_after`: the header's value; only whole seconds are understood.
+    `body` may end after `MAX_ANSWER_BYTES` + 1 bytes. `retry_after`: the header's value; only whole seconds are
+    understood.
     """
     if len(body) > MAX_ANSWER_BYTES:
-        return Failed("TOO_LARGE")
+        if status == 200:
+            return Unusable("ANSWER_TOO_LARGE")
+        body = b""
     code = _error_code(body) if status != 200 or _ERROR_KEY.search(body) else ""
     if status == 200 and not code:
         return Answered(body)

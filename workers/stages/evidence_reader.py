@@ -22,7 +22,7 @@ from shared.ledger.ledger import Ledger, ReadEnd, ReadPermit
 from workers.decisioning.decision_builder import BUDGET_SPENT
 from workers.decisioning.evidence import final_result
 from workers.faceid.concurrency_limiter import ConcurrencyLimiter
-from workers.faceid.getresult_client import CONCURRENCY_LIMIT, Answer, Answered, Failed, Refused, Unread
+from workers.faceid.getresult_client import CONCURRENCY_LIMIT, Answer, Answered, Failed, Refused, Unread, Unusable
 from workers.faceid.payload import Payload
 
 log = structlog.get_logger()
@@ -174,6 +174,10 @@ class EvidenceReader:
                     log.error("getresult.refused", code=code, account=account.name, biz_id=case.biz_id)
                 channels = await self._finish_read(case, read_id, "refused", code)
                 return READ_TAKEN_OVER if channels is None else EvidenceUnavailable(code, channels)
+            case Unusable(code):
+                log.warning("getresult.unusable", code=code, account=account.name, biz_id=case.biz_id)
+                channels = await self._finish_read(case, read_id, "unusable", code)
+                return READ_TAKEN_OVER if channels is None else EvidenceUnavailable(code, channels)
             case Unread(code, retry_after):
                 await self._finish_read(case, read_id, "given_back", code)
                 return RetryLater(max(retry_after, UNREAD_RETRY_SECONDS), code)
@@ -185,7 +189,7 @@ class EvidenceReader:
         limiter = self._limiters[account.name]
         if isinstance(answer, Unread) and answer.code == CONCURRENCY_LIMIT:
             limiter.on_limit_exceeded()
-        elif isinstance(answer, Answered | Refused):
+        elif isinstance(answer, Answered | Refused | Unusable):
             limiter.on_success()
 
     async def _parse_answer(self, case: CaseKey, raw: bytes, channels: tuple[str, ...] = ()) -> Reading:

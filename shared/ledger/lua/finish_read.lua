@@ -1,6 +1,6 @@
 -- End a read of GetResult.
 -- KEYS: 1 the case (hash)  2 the account (hash)  3 the outbox (sorted set)  4 its items (hash)
--- ARGV: 1 read id  2 result (answered|refused|given_back|failed)  3 the raw answer, or a code  4 unix seconds
+-- ARGV: 1 read id  2 result (answered|refused|unusable|given_back|failed)  3 the raw answer, or a code  4 unix seconds
 --       5 TTL of the case, ms  6 account  7 the circuit breaker's shortest pause, ms  8 biz_id
 -- An answer is stored even if its read was given up, since it has cost a read. If the case was decided without it, the outbox gets an
 -- item that has the case classified again. A read is given back once, and only by the read that holds it.
@@ -24,7 +24,7 @@ if result == 'answered' then
             put({id = id, stage = 'classify', reason = 'reclassify', biz_id = ARGV[8]})
         end
     end
-elseif result == 'refused' then
+elseif result == 'refused' or result == 'unusable' then
     redis.call('HSETNX', case, 'refused', ARGV[3])
 end
 if open_read then

@@ -206,6 +206,46 @@ def test_a_base_url_that_is_not_an_http_url_is_an_error(url: str, monkeypatch: p
     assert set(faults(error)) == {"FACEID_BASE_URL"}
 
 
+PLAIN = [
+    "http://api-idn.megvii.com/faceid/lite",
+    "http://10.0.0.1/x",
+    "http://[2001:db8::1]/x",
+    "HTTP://localhost.evil.com",
+]
+LOOPBACK = ["http://127.0.0.1:8029/faceid/lite", "http://127.9.9.9", "http://[::1]:1/x", "http://LocalHost/x"]
+
+
+def account_at(monkeypatch: pytest.MonkeyPatch, url: str, **more: str) -> Settings:
+    return given(monkeypatch, API_KEY="k", API_SECRETS=PASSWORD, BASE_URL=url, **more)
+
+
+@pytest.mark.parametrize("url", PLAIN)
+def test_a_base_url_that_would_send_the_secret_in_plain_text_is_an_error(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingsError, match="FACEID_ALLOW_HTTP") as error:
+        load_accounts(account_at(monkeypatch, url))
+    assert set(faults(error)) == {"FACEID_BASE_URL"}
+
+
+@pytest.mark.parametrize("url", LOOPBACK)
+def test_a_base_url_on_this_machine_may_be_http(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_accounts(account_at(monkeypatch, url))["default"].base_url == url
+
+
+@pytest.mark.parametrize("url", PLAIN)
+def test_http_may_be_allowed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_accounts(account_at(monkeypatch, url, ALLOW_HTTP="1"))["default"].base_url == url
+
+
+def test_an_accounts_file_needs_https_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = accounts_file(tmp_path, f"[a]\napi_key = 'k'\napi_secrets = 's'\nbase_url = '{PLAIN[0]}'")
+    with pytest.raises(SettingsError, match="FACEID_ALLOW_HTTP") as error:
+        load_accounts(given(monkeypatch, ACCOUNTS=str(path)))
+    assert set(faults(error)) == {"[a] base_url"}
+    assert set(load_accounts(given(monkeypatch, ACCOUNTS=str(path), ALLOW_HTTP="1"))) == {"a"}
+
+
 def test_a_base_url_is_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = given(monkeypatch, API_KEY="k", API_SECRETS="s", BASE_URL="https://API-idn.megvii.com:443/faceid/lite")
     assert load_accounts(settings)["default"].base_url == "https://API-idn.megvii.com:443/faceid/lite"

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.faceid.getresult_client import MAX_ANSWER_BYTES, Answer, Answered, Failed, Refused, Unread, interpret
+from workers.faceid.getresult_client import (
+    MAX_ANSWER_BYTES,
+    Answer,
+    Answered,
+    Failed,
+    Refused,
+    Unread,
+    Unusable,
+    interpret,
+)
 
 
 def answer(message: str, key: str = "error_message") -> bytes:
@@ -74,9 +83,15 @@ def test_a_200_whose_comparison_failed_is_a_result() -> None:
     assert interpret(200, result) == Answered(result)
 
 
-def test_an_answer_over_the_size_limit_is_a_failure() -> None:
-    assert interpret(200, b"x" * (MAX_ANSWER_BYTES + 1)) == Failed("TOO_LARGE")
+def test_a_result_over_the_size_limit_is_unusable() -> None:
+    assert interpret(200, b"x" * (MAX_ANSWER_BYTES + 1)) == Unusable("ANSWER_TOO_LARGE")
     assert isinstance(interpret(200, b"x" * MAX_ANSWER_BYTES), Answered)
+
+
+@pytest.mark.parametrize(("status", "meaning"), [(500, Failed("HTTP_500")), (404, Unread("API_NOT_FOUND"))])
+def test_an_error_over_the_size_limit_is_judged_by_its_status(status: int, meaning: Answer) -> None:
+    large = answer("DATA_DESTROYED").ljust(MAX_ANSWER_BYTES + 1)
+    assert interpret(status, large) == meaning
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from shared.ledger.ledger import Ledger
 from tests.support.cases import ACCOUNT, CASE, KEY, Vendor, answered, new_ledger, new_reader, new_redis
 from tests.support.payloads import REMOVED
 from tests.support.waiting import eventually
-from workers.faceid.getresult_client import Answer, Answered, Failed, Refused, Unread
+from workers.faceid.getresult_client import Answer, Answered, Failed, Refused, Unread, Unusable
 from workers.stages.evidence_reader import (
     READ_TAKEN_OVER,
     EvidenceFound,
@@ -73,6 +73,16 @@ async def test_a_permanent_refusal_is_stored_and_not_counted(code: str, redis: F
         assert await read(new_reader(ledger, vendor)) == EvidenceUnavailable(code)
     assert len(vendor.reads) == 1
     assert await reads_counted(redis) == 0
+
+
+async def test_an_answer_that_can_not_be_used_is_counted_and_not_read_again(
+    redis: FakeAsyncRedis, ledger: Ledger
+) -> None:
+    vendor = Vendor(Unusable("ANSWER_TOO_LARGE"), PASS)
+    for signed in (False, True):
+        assert await read(new_reader(ledger, vendor), signed=signed) == EvidenceUnavailable("ANSWER_TOO_LARGE")
+    assert len(vendor.reads) == 1
+    assert await reads_counted(redis) == 1
 
 
 @pytest.mark.parametrize("code", ["NO_CONNECTION", "CONCURRENCY_LIMIT_EXCEEDED", "AUTHENTICATION_ERROR"])
