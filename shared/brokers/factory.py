@@ -39,15 +39,18 @@ def open_publisher(
     prefix: str = "faceid",
     queues: Sequence[str] = ALL_QUEUES,
     retention_days: float = 30.0,
+    all_expire: bool = False,
 ) -> Publisher:
     """A publisher, not yet connected. `timeout`: seconds for each exchange with the broker.
 
     On RabbitMQ the publisher first creates `queues`, given by the short names of the topology. Results expire there
-    after `retention_days`, 49.7 at most.
+    after `retention_days`, 49.7 at most; with `all_expire` every message does.
     """
     if engine_of(url) == "rabbit":
         topology = rabbit_topology(prefix, queues)
-        return RabbitPublisher(dialer(url, timeout, HEARTBEAT), topology, timeout, retention_days * DAY)
+        return RabbitPublisher(
+            dialer(url, timeout, HEARTBEAT), topology, timeout, retention_days * DAY, all_expire=all_expire
+        )
     return KombuPublisher(open_connection(url, socket_timeout=timeout, socket_connect_timeout=timeout))
 
 

@@ -24,15 +24,18 @@ class RabbitPublisher:
     """A `Publisher` for RabbitMQ. A second connection asks for queue depths, since a blocked one answers nothing.
 
     A message with a topic goes to the exchange with its topic as routing key, and expires. Any other message goes
-    directly to its queue, and never expires.
+    directly to its queue, and expires only with `all_expire`.
     """
 
-    def __init__(self, dialer: Connection, topology: Topology, timeout: float, lifetime: float) -> None:
-        """`timeout`: seconds that a call may take; `lifetime` of messages with a topic: seconds, at most 49.7 days."""
+    def __init__(
+        self, dialer: Connection, topology: Topology, timeout: float, lifetime: float, *, all_expire: bool = False
+    ) -> None:
+        """`timeout`: seconds that a call may take; `lifetime` of messages that expire: seconds, at most 49.7 days."""
         self._dialer = dialer
         self._topology = topology
         self._timeout = timeout
         self._lifetime = min(int(lifetime * 1000), MAX_LIFETIME)
+        self._all_expire = all_expire
         self._link: Link | None = None
         self._confirms: Confirms | None = None
         self._query_link: Link | None = None
@@ -90,7 +93,7 @@ class RabbitPublisher:
     def _send(self, link: Link, confirms: Confirms, messages: Sequence[Message], deadline: float) -> None:
         for message in messages:
             _left(deadline)
-            lifetime = self._lifetime if message.topic else None
+            lifetime = self._lifetime if message.topic or self._all_expire else None
             exchange, key = (self._topology.exchange, message.topic) if message.topic else ("", message.queue)
             link.publish(exchange, key, to_amqp(link.channel, message, lifetime))
             confirms.sent()

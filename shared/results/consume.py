@@ -11,6 +11,7 @@ from shared.brokers.factory import open_publisher
 from shared.events.alert import Alert
 from shared.events.decision import Decision
 from shared.messaging.engine import engine_of
+from shared.messaging.publisher import Publisher
 from shared.messaging.topology import ALERTS, DECISIONS
 from shared.results.connection_thread import ConnectionThread
 from shared.results.message_handler import M, MessageHandler
@@ -22,6 +23,7 @@ from shared.results.subscription import Subscription
 ATTEMPTS: Final = 8
 PREFETCH: Final = 20
 LEASE_SECONDS: Final = 30.0
+RETENTION_DAYS: Final = 30.0
 PUBLISH_SECONDS: Final = 5.0
 """How long the broker may take to store a dead letter before it is tried again."""
 
@@ -35,6 +37,7 @@ def consume(  # noqa: PLR0913 - each is a keyword that a user may need
     attempts: int = ATTEMPTS,
     prefetch: int = PREFETCH,
     lease_seconds: float = LEASE_SECONDS,
+    retention_days: float = RETENTION_DAYS,
     prefix: str = "faceid",
     stop: threading.Event | None = None,
 ) -> None:
@@ -50,6 +53,8 @@ def consume(  # noqa: PLR0913 - each is a keyword that a user may need
     ... 60 s in between. After the last attempt the decision is a dead letter in `faceid.decisions.GROUP.dead`.
     `prefetch`: decisions held at once, handled one by one. Use 1 where one takes many seconds.
     `lease_seconds`: on Redis, how long the decisions of a killed process wait before another process gets them.
+    `retention_days`: on RabbitMQ, how long a dead letter is kept, 49.7 at most. On Redis the workers delete it after
+    FACEID_RETENTION_DAYS.
     `stop`: an event that ends it. Without one, SIGTERM and SIGINT end it in the main thread; a second signal has its
     usual effect. The decision in work is finished first, the others are handed back.
 
@@ -58,7 +63,7 @@ def consume(  # noqa: PLR0913 - each is a keyword that a user may need
     """
     queue = ResultQueue.of(prefix, DECISIONS, group)
     subscription = _subscribe(url, queue, topics, prefetch, lease_seconds)
-    _run(url, queue, subscription, Decision, handler, attempts, stop)
+    _run(_open_publisher(url, retention_days), queue, subscription, Decision, handler, attempts, stop)
 
 
 def consume_alerts(  # noqa: PLR0913 - each is a keyword that a user may need
@@ -70,13 +75,14 @@ def consume_alerts(  # noqa: PLR0913 - each is a keyword that a user may need
     attempts: int = ATTEMPTS,
     prefetch: int = PREFETCH,
     lease_seconds: float = LEASE_SECONDS,
+    retention_days: float = RETENTION_DAYS,
     prefix: str = "faceid",
     stop: threading.Event | None = None,
 ) -> None:
     """The same for alerts. Their queue is `faceid.alerts`."""
     queue = ResultQueue.of(prefix, ALERTS, group)
     subscription = _subscribe(url, queue, topics, prefetch, lease_seconds)
-    _run(url, queue, subscription, Alert, handler, attempts, stop)
+    _run(_open_publisher(url, retention_days), queue, subscription, Alert, handler, attempts, stop)
 
 
 def _subscribe(
@@ -98,8 +104,13 @@ def _subscribe(
     return StreamsSubscription(url, queue, prefetch, lease_seconds)
 
 
+def _open_publisher(url: str, retention_days: float) -> Publisher:
+    """The publisher of dead letters, not yet connected."""
+    return open_publisher(url, PUBLISH_SECONDS, queues=(), retention_days=retention_days, all_expire=True)
+
+
 def _run(
-    url: str,
+    publisher: Publisher,
     queue: ResultQueue,
     subscription: Subscription,
     kind: type[M],
@@ -109,7 +120,7 @@ def _run(
 ) -> None:
     if attempts < 1:
         raise ValueError("attempts must be 1 or more")
-    with closing(open_publisher(url, PUBLISH_SECONDS, queues=())) as publisher, _stopped_by_signals(stop) as stopping:
+    with closing(publisher), _stopped_by_signals(stop) as stopping:
         message_handler = MessageHandler(kind, handler, attempts, queue, publisher, stopping)
         connection_thread = ConnectionThread(subscription, stopping)
         connection_thread.start()

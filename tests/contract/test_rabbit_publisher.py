@@ -120,6 +120,12 @@ def test_results_carry_the_retention_as_expiration_up_to_the_protocols_limit(
     assert ["expiration" in m.properties for m in messages_of_rabbit(url, CALLBACKS)] == [False]
 
 
+def test_a_publisher_of_dead_letters_has_every_message_expire(url: str) -> None:
+    with closing(open_publisher(url, PATIENCE, retention_days=2, all_expire=True)) as publisher:
+        publisher.publish(messages(b"x"))
+    assert [m.properties["expiration"] for m in messages_of_rabbit(url, CALLBACKS)] == [str(2 * DAY_MS)]
+
+
 def test_a_result_is_removed_when_it_expires(url: str) -> None:
     with closing(open_publisher(url, PATIENCE, retention_days=0.1 / 86_400)) as publisher:
         publisher.publish([decision()])

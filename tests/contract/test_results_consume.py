@@ -14,6 +14,7 @@ from shared.rabbit import Link
 from shared.results import Alert, Decision, consume, consume_alerts
 from shared.results.rabbit_subscription import HEARTBEAT_SECONDS, RabbitSubscription
 from tests.support.heartbeats import bytes_sent, move_clock
+from tests.support.places import messages_of_rabbit
 from tests.support.redis_clients import open_redis
 from tests.support.result_makers import DECISIONS, PREFIX, alert, decision, publish, publish_messages
 from tests.support.result_readers import consuming, dead_letters, number_of, reads, waiting
@@ -173,6 +174,14 @@ def test_a_decision_whose_attempts_all_fail_becomes_a_dead_letter_and_delays_no_
     assert headers["dead-detail"].startswith("LookupError at test_results_consume.py:")
     assert headers["ce-id"] == decision(1).id
     assert "person" not in json.dumps(headers)
+
+
+def test_on_rabbitmq_a_dead_letter_expires_after_the_retention(rabbit_url: str) -> None:
+    publish(rabbit_url, decision(1))
+    with consuming(rabbit_url, Failing(1, times=9), attempts=1, retention_days=2) as consumer:
+        until(lambda: consumer.numbers == [1])
+    (dead,) = messages_of_rabbit(rabbit_url, f"{DECISIONS}.dead")
+    assert dead.properties["expiration"] == str(2 * 86_400_000)
 
 
 def test_the_dead_letters_of_a_group_are_its_own(url: str) -> None:

@@ -1,8 +1,9 @@
 """What stays in a result stream, and for how long."""
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis import Redis
@@ -13,6 +14,8 @@ from shared.events.cloudevent import to_message
 from shared.messaging.topology import INNER_QUEUES, queue_name
 from tests.support.redis_clients import open_redis, unreachable_redis
 from tests.support.result_makers import decision
+from workers.maintenance import consumer_dead_letters
+from workers.maintenance.consumer_dead_letters import ConsumerDeadLetters
 from workers.maintenance.retention import DAY_MS, Retention
 
 STREAM = "faceid.decisions"
@@ -110,6 +113,69 @@ def test_publishing_and_counting_create_no_group(any_redis_url: str, redis: Redi
         publisher.publish([to_message(decision(1), "faceid")])
         publisher.depths([queue_name("faceid", queue) for queue in INNER_QUEUES])
     assert redis.xinfo_groups(STREAM) == []
+
+
+DEAD = ("faceid.decisions.dead", "faceid.decisions.billing.dead", "faceid.alerts.mail.dead")
+
+
+def put_dead_letters(redis: Redis, stream: str, *days: float) -> None:
+    """Entries so many days old by Redis's clock, the oldest first."""
+    seconds, _ = redis.time()
+    for number, age in enumerate(days):
+        redis.xadd(stream, {"body": number}, id=f"{int(int(seconds) * 1000 - age * DAY_MS)}-{number}")
+
+
+def trim_dead_letters(redis: Redis, times: int = 1) -> list[Any]:
+    """Trim so often; returns the log lines."""
+    dead_letters = ConsumerDeadLetters(redis, [STREAM, "faceid.alerts"], DAYS * DAY_MS)
+    with capture_logs() as lines:
+        for _ in range(times):
+            dead_letters.trim()
+    return lines
+
+
+def test_the_old_dead_letters_of_every_consumer_are_deleted(redis: Redis) -> None:
+    for stream in DEAD:
+        put_dead_letters(redis, stream, 40, 2.1, 1.9, 0)
+    lines = trim_dead_letters(redis)
+    assert [[int(fields[b"body"]) for _, fields in cast("Any", redis.xrange(stream))] for stream in DEAD] == [
+        [2, 3]
+    ] * 3
+    assert {(line["event"], line["queue"], line["count"]) for line in lines} == {
+        ("consumer_dead_letters.expired", stream, 2) for stream in DEAD
+    }
+
+
+def test_streams_of_others_are_left_alone(redis: Redis) -> None:
+    others = ("faceid.decisions", "other.decisions.dead", "faceid.callbacks.dead", "faceid.decisions.deadline")
+    for stream in others:
+        put_dead_letters(redis, stream, 40)
+    redis.rpush("faceid.alerts.dead", "no stream")
+    assert trim_dead_letters(redis) == []
+    assert [redis.xlen(stream) for stream in others] == [1] * len(others)
+
+
+def test_many_dead_letters_are_deleted_in_several_steps(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer_dead_letters, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(consumer_dead_letters, "STEPS", 2)
+    put_dead_letters(redis, DEAD[0], *(9 - number / 100 for number in range(7)), 1)
+    assert [line["count"] for line in trim_dead_letters(redis, times=50)] == [6, 1]
+    assert redis.xlen(DEAD[0]) == 1
+
+
+def test_dead_letters_are_found_among_many_keys(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer_dead_letters, "KEYS_AT_ONCE", 10)
+    monkeypatch.setattr(consumer_dead_letters, "STEPS", 1)
+    redis.mset({f"key-{number}": 1 for number in range(500)})
+    put_dead_letters(redis, DEAD[1], 40)
+    trim_dead_letters(redis, times=200)
+    assert redis.xlen(DEAD[1]) == 0
+
+
+def test_a_worker_deletes_the_old_dead_letters_of_consumers(redis: Redis) -> None:
+    put_dead_letters(redis, DEAD[0], 40, 1)
+    Retention(redis, [STREAM], DAYS, time.time).run()
+    assert redis.xlen(DEAD[0]) == 1
 
 
 def test_a_redis_that_is_away_is_logged_once() -> None:

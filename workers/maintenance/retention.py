@@ -1,4 +1,8 @@
-"""Trim the result streams: results that every group has acknowledged, and results older than the retention."""
+"""Trim the result streams and what consumers store beside them.
+
+Results are deleted when every group has acknowledged them, or when they are older than the retention. Dead letters of
+consumers are deleted when they are older than the retention.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Self
@@ -10,6 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 from shared.messaging.engine import engine_of
 from shared.messaging.topology import RESULT_QUEUES, queue_name
 from shared.redis_servers.clients import open_client
+from workers.maintenance.consumer_dead_letters import ConsumerDeadLetters
 
 INTERVAL: Final = 30.0
 """Seconds between two trims by one worker."""
@@ -49,6 +54,7 @@ class Retention:
         self._redis = redis
         self._streams = streams
         self._keep_ms = days * DAY_MS
+        self._dead_letters = ConsumerDeadLetters(redis, streams, self._keep_ms)
         self._clock = clock
         self._due_at = 0.0
         self._unreachable = False
@@ -68,6 +74,7 @@ class Retention:
         self._due_at = now + INTERVAL
         try:
             self.trim()
+            self._dead_letters.trim()
         except RedisError as error:
             if not self._unreachable:
                 log.warning("retention.failed", error=type(error).__name__)
