@@ -19,13 +19,21 @@ class PumpState(Protocol):
         """Whether its thread runs."""
 
 
+class LedgerState(Protocol):
+    """What is asked of the ledger's Redis."""
+
+    reached: bool
+    """Whether it answered last."""
+
+
 class Health:
     """The health of one worker process. Any thread may ask for it."""
 
-    def __init__(self, pump: PumpState, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, pump: PumpState, ledger: LedgerState, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock`: the one of `pump.turned_at`, in seconds."""
         self.loop = LoopWatch(clock)
         self._pump = pump
+        self._ledger = ledger
         self._clock = clock
 
     def fault(self) -> str:
@@ -41,4 +49,6 @@ class Health:
         """What the worker needs and does not have; empty when it is ready."""
         if not self._pump.is_alive():
             return "stopping"
-        return "" if self._pump.connected else "the broker does not answer"
+        if not self._pump.connected:
+            return "the broker does not answer"
+        return "" if self._ledger.reached else "the ledger's Redis does not answer"

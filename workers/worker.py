@@ -21,6 +21,7 @@ from shared.admin.listener import WORKER_ADDRESS, AdminListener
 from shared.admin.pages import routes
 from shared.brokers.servers import wait_for_servers
 from shared.ledger.redis_client import open_redis
+from shared.logs import process_name
 from shared.messaging.delivery import Delivery
 from shared.messaging.topology import STAGES, Stage
 from shared.redis_servers.clients import open_client
@@ -31,10 +32,11 @@ from workers.faceid.getresult_client import GetResultClient
 from workers.health import Health
 from workers.maintenance.alert_monitor import AlertMonitor
 from workers.maintenance.delayed_scheduler import DelayedScheduler
+from workers.maintenance.heartbeat_writer import HeartbeatWriter, Identity
 from workers.maintenance.message_set_trimmer import MessageSetTrimmer
 from workers.maintenance.outbox_relay import OutboxRelay
 from workers.maintenance.retention import Retention
-from workers.parent import Parent
+from workers.parent import Parent, worker_name
 from workers.reporter import Reporter
 from workers.runtime.pump import Pump
 from workers.runtime.runner import Runner
@@ -92,12 +94,12 @@ class Worker:
             stages = make_stages(settings, self._stages, self._accounts, self._policies, ledger, client.read)
             runner = Runner(stages, Settler(settings.prefix, settings.max_attempts, time.time), SystemRandom())
             stopped = asyncio.Event()
-            pump = self._make_pump(runner, loop, stopped)
+            pump, heartbeat = self._make_pump(runner, loop, stopped)
             for signal_number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(signal_number, pump.stop)
             log.info("worker.started", stages=list(self._stages), accounts=sorted(self._accounts))
             pump.start()
-            with self._watched(Health(pump)):
+            with self._watched(Health(pump, heartbeat)):
                 await stopped.wait()
                 await self._cancel_tasks()
             return 0 if pump.failure is None else 1
@@ -123,10 +125,13 @@ class Worker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _make_pump(self, runner: Runner, loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> Pump:
+    def _make_pump(
+        self, runner: Runner, loop: asyncio.AbstractEventLoop, stopped: asyncio.Event
+    ) -> tuple[Pump, HeartbeatWriter]:
         settings = self._settings
         redis = open_client(settings.redis_url, 5.0, 2.0)
         source = open_source(settings, self._stages, redis)
+        heartbeat = HeartbeatWriter(redis, settings.prefix, self._identity())
         tasks = self._maintenance_tasks(source, redis)
 
         def start(batch: Sequence[Delivery]) -> None:
@@ -137,15 +142,24 @@ class Worker:
             loop.call_soon_threadsafe(start, batch)
 
         def on_stopped() -> None:
+            heartbeat.end()
             loop.call_soon_threadsafe(stopped.set)
 
         def maintenance() -> None:
+            heartbeat.run(pump)
+            pump.turned()
             for task in tasks:
                 task()
                 pump.turned()
 
         pump = Pump(source, deliver, maintenance, on_stopped, settings.grace_seconds)
-        return pump
+        return pump, heartbeat
+
+    def _identity(self) -> Identity:
+        """What this worker says of itself in its heartbeats."""
+        name = process_name(worker_name(self._parent.slot) if self._parent else "worker")
+        digests = [policy.digest for policy in self._policies.values()]
+        return Identity(name, self._stages, list(self._accounts), digests)
 
     def _maintenance_tasks(self, source: Source, redis: "Redis") -> list[Callable[[], None]]:
         """What every worker does beside its stages, in this order. Each raises `BrokerUnavailable`."""

@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.live import Live
 
 from console.status.brokers import open_queue_stats
+from console.status.faults import Limits, faults
 from console.status.rendering import as_record, view
 from console.status.snapshot import Status, read_status
 from console.terminal.errors import CommandError
@@ -28,15 +29,17 @@ def status(watch: Watch = False, json: Json = False) -> None:
     """Show queues, message sets, workers and results.
 
     For each stage: messages that wait and that are in work, the age of the oldest, and how many are delayed, dead or
-    unverified for which reason. Numbers with ~ are estimated from a sample.
+    unverified for which reason. Numbers with ~ are estimated from a sample. Exits with 1 when no worker is alive, no
+    worker runs one of the stages, a worker sends no heartbeats or finishes nothing, or a message is older than
+    FACEID_ALERT_BACKLOG_SECONDS.
 
     Example: [cyan]faceid status --watch[/]
     """
     settings = load_settings()
     try:
         if not watch:
-            _print(settings, json=json)
-        elif json:
+            raise typer.Exit(1 if faults(_print(settings, json=json), Limits.of(settings)) else 0)
+        if json:
             _repeat(settings)
         else:
             _watch(settings)
@@ -44,15 +47,16 @@ def status(watch: Watch = False, json: Json = False) -> None:
         return
 
 
-def _print(settings: Settings, *, json: bool) -> None:
-    found = _read(settings)
+def _print(settings: Settings, *, json: bool) -> Status:
+    found, limits = _read(settings), Limits.of(settings)
     if json:
-        print_json(as_record(found, settings.prefix))
-        return
-    table, lines = view(found, settings.prefix, settings.lease_seconds)
+        print_json(as_record(found, settings.prefix, limits))
+        return found
+    table, lines = view(found, settings.prefix, limits)
     print_table(table)
     for line in lines:
         print_line(line)
+    return found
 
 
 def _repeat(settings: Settings) -> None:
@@ -66,7 +70,7 @@ def _watch(settings: Settings) -> None:
     with Live(console=out, auto_refresh=False, screen=out.is_terminal) as live:
         while True:
             try:
-                table, lines = view(_read(settings), settings.prefix, settings.lease_seconds)
+                table, lines = view(_read(settings), settings.prefix, Limits.of(settings))
                 live.update(Group(table, *lines), refresh=True)
             except CommandError as error:
                 live.update(plain(error.headline, "bold red"), refresh=True)

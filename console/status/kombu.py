@@ -1,11 +1,10 @@
 """Queue statistics through kombu: how many messages wait and, on RabbitMQ, how many consumers there are."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from kombu.connection import Connection
 
-from console.status.snapshot import Depth, Reader, Results, Worker
+from console.status.snapshot import Depth, Reader, Results
 
 
 class KombuStats:
@@ -20,14 +19,6 @@ class KombuStats:
         """The depth of a queue that the workers read."""
         waiting, consumers = self._declared(queue)
         return Depth(waiting, None, None, consumers if self._counts_consumers else None)
-
-    def workers(self, _: Iterable[str]) -> tuple[Worker, ...] | None:
-        """None: the broker does not name them."""
-        return None
-
-    def connections(self) -> int | None:
-        """None: not needed here."""
-        return None
 
     def results(self, name: str, queue: str) -> Results:
         """A results queue. All its consumers are one group of readers: they share its messages."""

@@ -1,19 +1,13 @@
 """Queue statistics of Redis Streams."""
 
-from collections.abc import Iterable
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from console.status.snapshot import Depth, Reader, Results, Worker, server_time
+from console.status.snapshot import Depth, Reader, Results, server_time
 from shared.messaging.topology import GROUP
 from shared.streams.scripts import HANDED_BACK
-
-NOTES_IDLE: Final = (7, 2)
-"""The first version of Redis that also updates the idle time of a consumer that was given no message."""
-READING: Final = 2
-"""A connection that reads a queue is alive when its last command is at most so many seconds old."""
 
 
 class RedisStreamsStats:
@@ -29,25 +23,6 @@ class RedisStreamsStats:
         consumers = _consumers(self._redis, queue, GROUP)
         in_work = sum(consumer["pending"] for consumer in consumers if consumer["name"] != HANDED_BACK.encode())
         return Depth(max(0, length - in_work), in_work, self._age(self._first(queue, "-")), readers=None)
-
-    def workers(self, queues: Iterable[str]) -> tuple[Worker, ...]:
-        """The consumers of these queues. A consumer of several queues is one worker."""
-        known: dict[str, list[dict[str, Any]]] = {}
-        for queue in queues:
-            for consumer in _consumers(self._redis, queue, GROUP):
-                known.setdefault(consumer["name"].decode(), []).append(consumer)
-        known.pop(HANDED_BACK, None)
-        return tuple(
-            Worker(name, sum(row["pending"] for row in rows), min(row["idle"] for row in rows) / 1000)
-            for name, rows in sorted(known.items())
-        )
-
-    def connections(self) -> int | None:
-        """Connections that are reading. None when Redis updates the idle time of idle consumers: count workers then."""
-        if version(self._redis) >= NOTES_IDLE:
-            return None
-        clients = self._redis.client_list()
-        return sum(client["cmd"] == "xreadgroup" and int(client["idle"]) <= READING for client in clients)
 
     def results(self, name: str, queue: str) -> Results:
         """A results queue and its consumer groups."""
@@ -82,11 +57,6 @@ class RedisStreamsStats:
     def _age(self, entry: bytes | None) -> float:
         """Seconds since an entry was added; 0 without an entry."""
         return max(0.0, self._now - int(entry.partition(b"-")[0]) / 1000) if entry else 0.0
-
-
-def version(redis: Redis) -> tuple[int, ...]:
-    """The version of Redis; for Valkey, the version of Redis that it is compatible with."""
-    return tuple(int(part) for part in str(redis.info("server")["redis_version"]).split(".")[:3])
 
 
 def _consumers(redis: Redis, queue: str, group: str) -> list[dict[str, Any]]:

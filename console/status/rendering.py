@@ -1,6 +1,6 @@
 """The status as JSON, and as a table with lines for people."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from console.status.consumer_lag import describe, warnings
-from console.status.snapshot import SAMPLE, Queue, SetCounts, Status
+from console.status.faults import Limits, faults
+from console.status.snapshot import SAMPLE, Queue, SetCounts, Status, Worker
 from console.terminal.output import plain, plural
 from console.terminal.time_format import format_duration, rfc3339
 from shared.messaging.topology import STAGES, Stage
@@ -17,15 +18,16 @@ FULL: Final = 0.8
 """The backlog is shown in red from this share of its limit."""
 
 
-def as_record(status: Status, prefix: str) -> dict[str, Any]:
-    """For JSON. `warnings` has what the view shows in red about the results."""
-    found = [warning for results in status.results for warning in warnings(results, prefix)]
-    return asdict(status) | {"at": rfc3339(status.at), "warnings": found}
+def as_record(status: Status, prefix: str, limits: Limits) -> dict[str, Any]:
+    """For JSON. `warnings` has what the view shows in red about workers, queues and results."""
+    late = [warning for results in status.results for warning in warnings(results, prefix)]
+    return asdict(status) | {"at": rfc3339(status.at), "warnings": faults(status, limits) + late}
 
 
-def view(status: Status, prefix: str, lease: float) -> tuple[Table, list[Text]]:
-    """For people: a table of the stages, and lines about the rest. A worker idle for `lease` seconds is in red."""
-    lines = [_line("backlog", *_backlog(status)), _line("workers", *_workers(status, lease))]
+def view(status: Status, prefix: str, limits: Limits) -> tuple[Table, list[Text]]:
+    """For people: a table of the stages, and lines about the rest."""
+    lines = [_line("backlog", *_backlog(status)), _line("workers", _workers(status.workers))]
+    lines += [_line("", fault, "bold red") for fault in faults(status, limits)]
     for breaker in status.breakers:
         wait = breaker.retry_in_seconds
         retry = f"next try in {format_duration(wait)}" if wait else "the next try is due"
@@ -87,26 +89,8 @@ def _backlog(status: Status) -> tuple[str, str]:
     return f"{status.backlog:,} of {limit:,}", "bold red" if status.backlog >= FULL * limit else ""
 
 
-def _workers(status: Status, lease: float) -> tuple[str, str]:
-    if status.workers is None:
-        return _subscribed(status.queues)
-    idle = [worker for worker in status.workers if worker.idle_seconds > lease]
-    if status.readers is None:
-        alive = len(status.workers) - len(idle)
-        text = f"{alive} alive"
-    else:
-        alive, text = status.readers, f"{plural(status.readers, 'connection')} reading queues"
-        idle = [worker for worker in idle if worker.in_work]  # without work its idle time says nothing
-    if idle:
-        names = ", ".join(f"{worker.name} ({format_duration(worker.idle_seconds)})" for worker in idle)
-        return f"{text}, {len(idle)} not responding: {names}", "bold red"
-    return text, "" if alive else "bold red"
-
-
-def _subscribed(queues: Iterable[Queue]) -> tuple[str, str]:
-    """How many read the queue of each stage, on a broker that does not name the workers."""
-    known = {queue.stage: queue.readers for queue in queues if queue.readers is not None}
-    if not known:
-        return "unknown: the broker does not say", "dim"
-    text = ", ".join(f"{readers:,} on {stage}" for stage, readers in known.items())
-    return text, "" if all(known.values()) else "bold red"
+def _workers(workers: Sequence[Worker]) -> str:
+    """How many there are, of which versions, and what they work on."""
+    versions = " and ".join(sorted({worker.version for worker in workers}))
+    in_work = sum(worker.in_work for worker in workers)
+    return f"{len(workers)} alive" + (f" (version {versions}), {plural(in_work, 'message')} in work" if workers else "")

@@ -7,7 +7,9 @@ from typing import Final, Protocol, cast
 
 from redis import Redis
 
+from console.terminal.time_format import rfc3339
 from shared.ledger.case_key import account_key
+from shared.ledger.heartbeats import Heartbeats, Seen
 from shared.ledger.message_set import MessageSet, SetName
 from shared.messaging.topology import RESULT_QUEUES, TOPOLOGY, Stage, queue_name
 from shared.settings import Settings
@@ -38,12 +40,24 @@ class Queue(Depth):
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A consumer of the stages' queues."""
+    """A worker process, as its last heartbeat says."""
 
     name: str
+    """`NAME@HOST`, as in its log lines."""
+    host: str
+    pid: int
+    version: str
+    stages: tuple[str, ...]
+    accounts: tuple[str, ...]
+    policies: tuple[str, ...]
+    """The digests of the policies of these accounts."""
     in_work: int
-    idle_seconds: float
-    """Seconds since it last used any of its queues."""
+    progress_seconds: float
+    """Seconds since it last finished a message; 0 while it works on none."""
+    seen_seconds: float
+    """Seconds since its last heartbeat."""
+    started_at: str
+    """RFC 3339."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +120,7 @@ class Status:
     """Messages in the queues of all stages."""
     max_backlog: int
     message_sets: dict[str, SetCounts]
-    workers: tuple[Worker, ...] | None
-    readers: int | None
-    """Connections that are reading queues, when the idle time of `workers` does not show who is alive."""
+    workers: tuple[Worker, ...]
     breakers: tuple[Breaker, ...]
     results: tuple[Results, ...]
 
@@ -118,12 +130,6 @@ class QueueStats(Protocol):
 
     def depth(self, queue: str) -> Depth:
         """The depth of a queue that the workers read, by its full name. A missing queue is empty."""
-
-    def workers(self, queues: Iterable[str]) -> tuple[Worker, ...] | None:
-        """The consumers of these queues; None when the broker does not name them."""
-
-    def connections(self) -> int | None:
-        """Connections that are reading queues; None when the workers' idle times show who is alive."""
 
     def results(self, name: str, queue: str) -> Results:
         """A results queue, by its short name and its full name."""
@@ -145,10 +151,26 @@ def read_status(
         backlog=_backlog(queues),
         max_backlog=settings.max_backlog,
         message_sets={name: count_items(MessageSet(ledger, prefix, name)) for name in MESSAGE_SETS},
-        workers=broker.workers(queue_name(prefix, row.reads) for row in TOPOLOGY),
-        readers=broker.connections(),
+        workers=tuple(_worker(seen, now) for seen in Heartbeats(ledger, prefix).read()),
         breakers=tuple(_breakers(ledger, prefix, accounts, now)),
         results=tuple(results.results(name, queue_name(prefix, name)) for name in RESULT_QUEUES),
+    )
+
+
+def _worker(seen: Seen, now: float) -> Worker:
+    heartbeat, age = seen.heartbeat, max(0.0, now - seen.at)
+    return Worker(
+        name=heartbeat.name,
+        host=heartbeat.host,
+        pid=heartbeat.pid,
+        version=heartbeat.version,
+        stages=tuple(heartbeat.stages),
+        accounts=tuple(heartbeat.accounts),
+        policies=tuple(heartbeat.policies),
+        in_work=heartbeat.in_work,
+        progress_seconds=heartbeat.progress_seconds + age if heartbeat.in_work else 0.0,
+        seen_seconds=age,
+        started_at=rfc3339(seen.at - heartbeat.uptime_seconds),
     )
 
 

@@ -61,6 +61,8 @@ class BrokerThread(threading.Thread, ABC, Generic[S]):
         """The exception that ended the thread; None while it runs, and after a normal end."""
         self.turned_at = time.monotonic()
         """When the thread last got on: each exchange with the broker has a time limit."""
+        self.progressed_at = self.turned_at
+        """When messages were settled last, or the first one came."""
         self.connected = False
         """Whether the last exchange with the broker succeeded."""
 
@@ -71,6 +73,11 @@ class BrokerThread(threading.Thread, ABC, Generic[S]):
     def wake(self) -> None:
         """Settle now what is finished. Callable from any thread; once for many messages is best."""
         self._woken.set()
+
+    @property
+    def in_work(self) -> int:
+        """Messages that were read and are not settled."""
+        return self._in_work
 
     def turned(self) -> None:
         """Note that the thread gets on. For what it calls."""
@@ -137,10 +144,13 @@ class BrokerThread(threading.Thread, ABC, Generic[S]):
             for _ in range(count):
                 self._finished.popleft()
             self._in_work -= count
+            self.progressed_at = time.monotonic()
 
     def _read(self) -> bool:
         batch = self._source.receive(0.0 if self._in_work else IDLE_WAIT)
         if batch:
+            if not self._in_work:
+                self.progressed_at = time.monotonic()
             self._in_work += len(batch)
             self._deliver(batch)
         return bool(batch)

@@ -249,6 +249,7 @@ def test_the_status_counts_stored_messages_and_results(stack: Stack, redis: "Red
         "total": 1,
         "reasons": {"verify": {"unknown_account": 1}},
         "estimated": False,
+        "deleted": 0,
     }
     assert [queue["stage"] for queue in status["queues"]] == ["verify", "reconcile", "classify", "publish"]
     assert (status["backlog"], status["results"][0]["count"]) == (0, len(decisions(redis)))
@@ -257,24 +258,37 @@ def test_the_status_counts_stored_messages_and_results(stack: Stack, redis: "Red
     assert faceid("dead", "drop", "--all", "--yes").code == 0
 
 
-def test_the_status_shows_live_workers_and_messages_that_nobody_reads(
-    stack: Stack, redis: "Redis", faceid: Faceid
-) -> None:
-    (idle,) = faceid("status", "--json").records
-    assert (idle["readers"] or len(idle["workers"])) >= 2
+def test_the_status_shows_live_workers_and_fails_without_them(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
+    until(lambda: faceid("status").code == 0, what="the heartbeats", of=stack.programs)
+    (alive,) = faceid("status", "--json").records
+    assert {worker["pid"] for worker in alive["workers"]} == {worker.pid for worker in stack.workers}
+    assert {tuple(worker["stages"]) for worker in alive["workers"]} == {("verify", "reconcile", "classify", "publish")}
+    assert {tuple(worker["accounts"]) for worker in alive["workers"]} == {("default",)}
 
     for worker in stack.workers:
         worker.stop()
     try:
         asyncio.run(post_all(stack.notify_url, bodies(3, first=500)))
-        (stopped,) = faceid("status", "--json").records
+        ran = faceid("status", "--json")
+        (stopped,) = ran.records
         assert stopped["queues"][0]["waiting"] == 3
         assert stopped["queues"][0]["oldest_seconds"] < 60
-        assert (stopped["readers"], stopped["workers"]) in [(0, []), (None, [])]
+        assert (ran.code, stopped["workers"]) == (1, [])
+        assert "no worker is alive; start one: faceid worker" in stopped["warnings"]
     finally:
         for worker in stack.workers:
             worker.start()
         until(lambda: redis.xlen("faceid.callbacks") == 0, what="the queue's end", of=stack.programs)
+
+
+def test_the_status_fails_for_a_killed_worker_until_its_heartbeat_expires(stack: Stack, faceid: Faceid) -> None:
+    until(lambda: faceid("status").code == 0, what="the heartbeats", of=stack.programs)
+    stack.workers[0].kill()
+    try:
+        until(lambda: faceid("status").code == 1, what="a missing heartbeat", of=stack.workers[1:])
+        until(lambda: faceid("status").code == 0, what="its end", of=stack.workers[1:])
+    finally:
+        stack.workers[0].start()
 
 
 def test_watching_the_status_prints_it_again_and_again(faceid: Faceid) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.admin.loop_watch import STUCK_SECONDS
+from shared.admin.loop_watch import STUCK_SECONDS, LoopWatch
 from workers.health import Health
 
 
@@ -18,13 +18,21 @@ class FakePump:
         return self.alive
 
 
+class FakeLedger:
+    """The ledger, as far as it is asked for."""
+
+    def __init__(self) -> None:
+        self.reached = True
+
+
 class Case:
     """A worker at a time."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self.pump = FakePump()
-        self.health = Health(self.pump, lambda: self.now)
+        self.ledger = FakeLedger()
+        self.health = Health(self.pump, self.ledger, lambda: self.now)
 
 
 @pytest.fixture
@@ -35,7 +43,7 @@ def case() -> Case:
 def test_a_pump_that_has_not_turned_for_ten_seconds_is_stuck(case: Case) -> None:
     case.now = STUCK_SECONDS
     assert case.health.fault() == ""
-    case.health.loop = Health(case.pump, lambda: case.now).loop  # it has turned
+    case.health.loop = LoopWatch(lambda: case.now)  # it has turned
     case.now += 2.4
     assert case.health.fault() == "the pump has not turned for 12 s"
 
@@ -46,12 +54,14 @@ def test_a_loop_that_has_not_turned_is_stuck_whatever_the_pump_does(case: Case) 
 
 
 def test_a_pump_that_has_ended_is_not_stuck_and_not_ready(case: Case) -> None:
-    case.health.loop = Health(case.pump, lambda: 99.0).loop
+    case.health.loop = LoopWatch(lambda: 99.0)
     case.now, case.pump.alive, case.pump.connected = 99.0, False, True
     assert (case.health.fault(), case.health.missing()) == ("", "stopping")
 
 
-def test_a_worker_is_ready_while_its_broker_answers(case: Case) -> None:
+def test_a_worker_is_ready_while_its_broker_and_its_ledger_answer(case: Case) -> None:
     assert case.health.missing() == "the broker does not answer"
     case.pump.connected = True
     assert case.health.missing() == ""
+    case.ledger.reached = False
+    assert case.health.missing() == "the ledger's Redis does not answer"

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import fakeredis
 import pytest
 from redis import Redis
 from rich.console import Console
 
 from console.status.consumer_lag import describe, warnings
+from console.status.faults import Limits, faults
 from console.status.rendering import as_record, view
 from console.status.snapshot import SAMPLE, Breaker, Queue, Reader, Results, SetCounts, Status, Worker, count_items
 from shared.ledger.message_set import MessageSet, put_commands
@@ -11,6 +14,9 @@ from tests.support.stored_messages import NOW, dead_letter
 
 BILLING = Reader("billing", 2, 1, 0, 0.3, 0.1)
 EMPTY = SetCounts(0, {}, estimated=False)
+LIMITS = Limits(oldest=300.0, progress=60.0)
+ALL = ("verify", "reconcile", "classify", "publish")
+WORKER = Worker("worker-1@a", "a", 7, "1.0", ALL, ("default",), ("d1",), 5, 0.4, 0.2, "2026-11-22T07:00:00.000Z")
 
 
 def status(**fields: object) -> Status:
@@ -20,8 +26,7 @@ def status(**fields: object) -> Status:
         "backlog": 1205,
         "max_backlog": 1_000_000,
         "message_sets": {"delayed": EMPTY, "dead": EMPTY, "unverified": EMPTY},
-        "workers": (Worker("worker-1-aa", 5, 0.2),),
-        "readers": None,
+        "workers": (WORKER,),
         "breakers": (),
         "results": (Results("decisions", 3, (BILLING,)), Results("alerts", 0, ())),
     }
@@ -30,7 +35,7 @@ def status(**fields: object) -> Status:
 
 def text(state: Status) -> str:
     console = Console(width=200)
-    table, lines = view(state, "faceid", lease=30)
+    table, lines = view(state, "faceid", LIMITS)
     with console.capture() as captured:
         console.print(table, *lines, sep="\n")
     return captured.get()
@@ -64,19 +69,44 @@ def test_estimates_are_marked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("workers", "readers", "expected"),
+    ("workers", "expected"),
     [
-        ([], None, "0 alive"),
-        ([Worker("w1", 0, 0.1), Worker("w2", 3, 1.0)], None, "2 alive"),
-        ([Worker("w1", 0, 0.1), Worker("w2", 0, 31.0)], None, "1 alive, 1 not responding: w2 (31s)"),
-        ([Worker("w1", 0, 31.0)], 2, "2 connections reading queues"),
-        ([Worker("w1", 4, 31.0)], 2, "2 connections reading queues, 1 not responding: w1 (31s)"),
+        ([], "0 alive"),
+        ([WORKER], "1 alive (version 1.0), 5 messages in work"),
+        ([WORKER, replace(WORKER, version="1.1", in_work=1)], "2 alive (version 1.0 and 1.1), 6 messages in work"),
     ],
 )
-def test_a_worker_that_is_idle_for_a_lease_does_not_respond(
-    workers: list[Worker], readers: int | None, expected: str
-) -> None:
-    assert " ".join(row(status(workers=tuple(workers), readers=readers), "workers")[1:]) == expected
+def test_workers_are_counted_by_their_heartbeats(workers: list[Worker], expected: str) -> None:
+    assert " ".join(row(status(workers=tuple(workers)), "workers")[1:]) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({}, ""),
+        ({"workers": ()}, "no worker is alive; start one: faceid worker"),
+        ({"workers": (replace(WORKER, stages=ALL[1:]),)}, "no worker runs verify, 1,200 messages waiting; start one"),
+        ({"workers": (replace(WORKER, stages=ALL[:3]),)}, "no worker runs publish; start one: faceid worker publish"),
+        ({"workers": (replace(WORKER, stages=ALL[:2]), replace(WORKER, stages=ALL[2:]))}, ""),
+        (
+            {"queues": (Queue(1, 0, 301.0, None, "verify"),)},
+            "verify: the oldest message is 5m 1s old, the limit is 5m; start more workers",
+        ),
+        ({"queues": (Queue(1, None, None, None, "verify"),)}, ""),
+        (
+            {"workers": (replace(WORKER, progress_seconds=61.0),)},
+            "worker-1@a, pid 7: 5 messages in work, none finished for 1m 1s; read its log",
+        ),
+        ({"workers": (replace(WORKER, seen_seconds=12.0),)}, "worker-1@a, pid 7: no heartbeat for 12s; restart it"),
+    ],
+)
+def test_what_is_wrong_with_workers_and_queues_is_a_fault_and_a_warning(fields: dict[str, object], fault: str) -> None:
+    state = status(**fields)
+    found = faults(state, LIMITS)
+
+    assert (len(found) == 1 and fault in found[0]) if fault else (found == [])
+    assert as_record(state, "faceid", LIMITS)["warnings"] == found
+    assert all(line in text(state) for line in found)
 
 
 def test_an_open_breaker_is_shown_with_its_cause() -> None:
@@ -87,20 +117,11 @@ def test_an_open_breaker_is_shown_with_its_cause() -> None:
 
 def test_what_the_broker_does_not_say_is_shown_as_unknown() -> None:
     untold = tuple(Queue(None, None, None, None, stage) for stage in ("verify", "publish"))
-    shown = text(status(queues=(), backlog=None, workers=None, results=(Results("decisions", 3, None),)))
+    shown = text(status(queues=(), backlog=None, results=(Results("decisions", 3, None),)))
 
-    assert (shown.count("unknown"), shown.count("does not say who reads")) == (2, 1)
+    assert (shown.count("unknown"), shown.count("does not say who reads")) == (1, 1)
     assert row(status(queues=()), "verify")[1:4] == ["?", "?", "?"]
     assert row(status(queues=untold), "verify")[1:4] == ["?", "?", "-"]
-
-
-@pytest.mark.parametrize(("readers", "expected"), [(2, "3 on verify, 2 on publish"), (0, "3 on verify, 0 on publish")])
-def test_without_names_of_workers_the_readers_of_each_stage_are_shown(readers: int, expected: str) -> None:
-    queues = (Queue(7, None, None, 3, "verify"), Queue(0, None, None, readers, "publish"))
-    state = status(queues=queues, workers=None)
-
-    assert " ".join(row(state, "workers")[1:]) == expected
-    assert row(state, "verify")[1:4] == ["7", "?", "?"]
 
 
 @pytest.mark.parametrize(
@@ -131,12 +152,12 @@ def test_results_without_timely_readers_are_warned_about(results: Results, fault
     found = list(warnings(results, "faceid"))
 
     assert (fault in found[0]) if fault else (found == [])
-    assert as_record(status(results=(results,)), "faceid")["warnings"] == found
+    assert as_record(status(results=(results,)), "faceid", LIMITS)["warnings"] == found
     assert all(line in text(status(results=(results,))) for line in found)
 
 
 def test_a_warning_is_red() -> None:
-    _, lines = view(status(results=(Results("alerts", 1, ()),)), "faceid", lease=30)
+    _, lines = view(status(results=(Results("alerts", 1, ()),)), "faceid", LIMITS)
 
     assert [str(span.style) for span in lines[-1].spans] == ["bold", "bold red"]
 
@@ -151,7 +172,7 @@ def test_results_are_shown_with_their_readers() -> None:
 
 
 def test_a_record_is_plain_data() -> None:
-    record = as_record(status(), "faceid")
+    record = as_record(status(), "faceid", LIMITS)
 
     assert record["at"] == "2026-11-22T08:00:00.000Z"
     assert record["queues"][0] == {
