@@ -1,21 +1,35 @@
-"""Read everything that Redis holds about a case, except its raw evidence."""
+"""Read everything that Redis holds about a case."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, cast
 
 from redis import Redis
 
+from console.terminal.errors import CommandError
+from shared.compression import UnreadableText
 from shared.events.decision import Decision
-from shared.ledger.case_key import CaseKey, biz_no_key, case_key
+from shared.ledger.case_fields import read_decisions, read_signed_texts, read_text, read_values
+from shared.ledger.case_key import CaseKey, biz_no_key
+from shared.ledger.case_reader import read_fields
 from shared.ledger.message_set import MessageSet, SetName
 from shared.ledger.superseding import outbox_item_id
 from shared.messaging.stored_message import StoredMessage
 
-EVIDENCE: Final = ("callback", "raw", "set_aside")
-"""Fields with what FaceID posted and what GetResult answered. Only their lengths are read."""
 MESSAGE_SETS: Final[tuple[SetName, ...]] = ("delayed", "dead", "unverified")
 _ITEM_FIELDS: Final = ("owner", "signed_recheck", "unsigned_recheck")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTexts:
+    """What FaceID has sent about a case, as far as it is stored."""
+
+    callbacks: tuple[str, ...] = field(default=(), repr=False)
+    """The signed texts that differ, oldest first."""
+    get_result: str | None = field(default=None, repr=False)
+    """GetResult's answer."""
+    set_aside: str | None = field(default=None, repr=False)
+    """An earlier answer that was no final result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +38,8 @@ class CaseRecord:
 
     case: CaseKey
     fields: dict[str, str]
-    evidence_bytes: dict[str, int]
-    """Lengths of the fields that are not read."""
+    """Without the texts in `texts`."""
+    texts: StoredTexts = StoredTexts()
     stored: tuple[tuple[SetName, StoredMessage], ...] = ()
     in_outbox: bool = False
     """Whether the current decision is in the outbox, so that a worker has still to publish it."""
@@ -54,17 +68,25 @@ def _by_biz_no(redis: Redis, prefix: str, account: str, biz_no: str) -> str:
 
 
 def _read(redis: Redis, prefix: str, case: CaseKey) -> CaseRecord | None:
-    key = case_key(prefix, case)
-    names = [name for raw in cast("list[bytes]", redis.hkeys(key)) if (name := raw.decode()) not in EVIDENCE]
-    if not names:
+    found = read_fields(redis, prefix, case)
+    if not found:
         return None
-    values = cast("list[bytes | None]", redis.hmget(key, names))
-    fields = {name: value.decode() for name, value in zip(names, values, strict=True) if value is not None}
-    lengths = {name: redis.hstrlen(key, name) for name in EVIDENCE}
+    try:
+        fields, texts = read_values(found) | read_decisions(found), _texts(found)
+    except UnreadableText as error:
+        raise CommandError(f"A stored text can't be read: {error}.", "Use the version of the workers.") from None
     ids = item_ids(fields, fields)
     stored = tuple((name, item) for name in MESSAGE_SETS for item in MessageSet(redis, prefix, name).get(ids))
-    evidence_bytes = {name: length for name, length in lengths.items() if length}
-    return CaseRecord(case, fields, evidence_bytes, stored, _is_in_outbox(redis, prefix, fields))
+    return CaseRecord(case, fields, texts, stored, _is_in_outbox(redis, prefix, fields))
+
+
+def _texts(found: dict[str, bytes]) -> StoredTexts:
+    answer, set_aside = (read_text(found, name) for name in ("raw", "set_aside"))
+    return StoredTexts(read_signed_texts(found), _decoded(answer), _decoded(set_aside))
+
+
+def _decoded(text: bytes | None) -> str | None:
+    return None if text is None else text.decode(errors="replace")
 
 
 def _is_in_outbox(redis: Redis, prefix: str, fields: dict[str, str]) -> bool:

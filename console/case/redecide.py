@@ -1,7 +1,7 @@
 """`faceid case redecide`: decide a case again on its stored evidence."""
 
 import time
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final
 
 import typer
 from redis import Redis
@@ -18,12 +18,13 @@ from console.terminal.redis_connection import open_redis
 from shared.accounts import account_names
 from shared.events.decision import Decision
 from shared.ledger.case_key import CaseKey, case_key, message_set_keys
+from shared.ledger.case_reader import read_fields
 from shared.ledger.superseding import SCRIPT, Superseding
 from shared.settings import Settings, load_settings
 from workers.decisioning.classifier import classify
 from workers.decisioning.decision_builder import decide, is_different, supersede
 from workers.decisioning.policy import DEFAULT, Policy
-from workers.decisioning.stored_evidence import FIELDS, StoredEvidence, load_stored_evidence
+from workers.decisioning.stored_evidence import StoredEvidence, load_stored_evidence
 
 DIGEST: Final = 12
 """Characters of a policy's digest that are shown."""
@@ -84,10 +85,7 @@ def _find(redis: Redis, settings: Settings, name: str, account: str | None) -> C
 
 
 def _read_evidence(redis: Redis, settings: Settings, case: CaseKey) -> StoredEvidence:
-    values = cast("list[bytes | None]", redis.hmget(case_key(settings.prefix, case), FIELDS))
-    evidence = load_stored_evidence(
-        case, {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
-    )
+    evidence = load_stored_evidence(case, read_fields(redis, settings.prefix, case))
     if evidence is None:
         raise CommandError(f"{case.biz_id} is not decided yet.", f"See its state: faceid case {case.biz_id}")
     if not evidence.has_evidence:
@@ -108,7 +106,7 @@ def _decide_again(settings: Settings, case: CaseKey, evidence: StoredEvidence, n
 def _commit(redis: Redis, settings: Settings, case: CaseKey, superseding: Superseding) -> None:
     keys = (case_key(settings.prefix, case), *message_set_keys(settings.prefix, "outbox"))
     arguments = superseding.arguments(settings.prefix, int(settings.retention_days * DAY_MS))
-    if not redis.register_script(SCRIPT.read_text())(keys=keys, args=arguments):
+    if not redis.register_script(SCRIPT)(keys=keys, args=arguments):
         raise CommandError(
             "The case was decided again by somebody else meanwhile; nothing was changed.",
             f"See the new decision: faceid case {case.biz_id}",

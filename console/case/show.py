@@ -28,7 +28,8 @@ OneJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 def show(name: CaseName, account: InAccount = None, json: OneJson = False, reveal: Reveal = False) -> None:
     """Show a case: arrivals, GetResult calls, decisions with their reasons, dead letters and replays.
 
-    Exits with 1 when the ledger has no such case. GetResult's answer itself is never shown.
+    Exits with 1 when the ledger has no such case. FaceID's own texts are shown
+    with [cyan]--json --reveal[/] only.
 
     Example: [cyan]faceid case show 1462259748,7ab2dd0e-7d1e-4a2b-9f0c-2f6d2f8d7c11[/], or without [cyan]show[/]
     """

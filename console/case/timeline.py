@@ -1,15 +1,16 @@
 """The timeline of a case: what happened when, its state, and its GetResult calls. No I/O."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from console.case.record import CaseRecord
+from console.case.record import CaseRecord, StoredTexts
 from console.terminal.output import plural
 from console.terminal.time_format import format_duration, rfc3339
 from shared.events.decision import Decision, describe
+from shared.ledger.case_fields import DROPPED_AT
 from shared.ledger.message_set import SetName
 from shared.messaging.stored_message import StoredMessage
 
@@ -79,13 +80,17 @@ class CaseTimeline:
     """Superseded decisions, the first one first."""
     published: str | None
     """The id of the published event; None when it is not published."""
+    evidence: StoredTexts
+    evidence_dropped_at: str | None
+    """When the evidence was deleted to free memory, in RFC 3339; None when it was not."""
 
     def as_json(self, *, reveal: bool) -> dict[str, Any]:
         """For JSON; personal data only with `reveal`."""
-        names = ("account", "biz_id", "biz_no", "state", "arrivals", "published")
+        names = ("account", "biz_id", "biz_no", "state", "arrivals", "published", "evidence_dropped_at")
         record = {name: getattr(self, name) for name in names}
         record |= {"reads": asdict(self.reads), "events": [event.as_json() for event in self.events]}
         record |= {"decision": as_json(self.decision, reveal=reveal) if self.decision else None}
+        record |= {"evidence": _texts_as_json(self.evidence, reveal=reveal)}
         return record | {"earlier": [revision.as_json(reveal=reveal) for revision in self.earlier]}
 
 
@@ -109,6 +114,8 @@ def build_timeline(record: CaseRecord, budget: int, now: float) -> CaseTimeline:
         decision=decision,
         earlier=earlier,
         published=None if record.in_outbox else fields.get("published"),
+        evidence=record.texts,
+        evidence_dropped_at=rfc3339(float(fields[DROPPED_AT])) if DROPPED_AT in fields else None,
     )
 
 
@@ -116,8 +123,19 @@ def as_json(decision: Decision, *, reveal: bool) -> dict[str, Any]:
     """A decision for JSON; the customer's biz_extra_data only with `reveal`."""
     record = decision.model_dump(mode="json")
     if decision.biz_extra_data and not reveal:
-        record["biz_extra_data"] = f"[hidden, {plural(len(decision.biz_extra_data), 'character')}]"
+        record["biz_extra_data"] = _hidden(decision.biz_extra_data)
     return record
+
+
+def _texts_as_json(texts: StoredTexts, *, reveal: bool) -> dict[str, Any]:
+    shown: Callable[[str], str] = str if reveal else _hidden
+    answers = {name: getattr(texts, name) for name in ("get_result", "set_aside")}
+    record: dict[str, Any] = {name: text if text is None else shown(text) for name, text in answers.items()}
+    return {"callbacks": [*map(shown, texts.callbacks)], **record}
+
+
+def _hidden(text: str) -> str:
+    return f"[hidden, {plural(len(text), 'character')}]"
 
 
 def explain_reasons(decision: Decision) -> list[str]:
@@ -152,13 +170,19 @@ def _role(fields: dict[str, str], item: str) -> str:
 
 def _arrived_at(fields: dict[str, str], item: str) -> float:
     arrival = fields.get(f"arrival:{item}", "").split("|")
-    return float(arrival[1]) if len(arrival) == 3 else float(fields.get("opened_at", 0))
+    return float(arrival[1]) if len(arrival) == 3 else 0.0
 
 
 def _answers(record: CaseRecord) -> Iterator[Event]:
     if "raw_at" in record.fields:
-        size = record.evidence_bytes.get("raw", 0)
-        yield Event(float(record.fields["raw_at"]), "get_result", f"GetResult answered; {plural(size, 'byte')} stored")
+        text = f"GetResult answered; {plural(_size(record.texts.get_result), 'byte')} stored"
+        yield Event(float(record.fields["raw_at"]), "get_result", text)
+    if DROPPED_AT in record.fields:
+        yield Event(float(record.fields[DROPPED_AT]), "evidence", "the stored evidence was deleted to free memory")
+
+
+def _size(text: str | None) -> int:
+    return len((text or "").encode())
 
 
 def _moves(fields: dict[str, str]) -> Iterator[Event]:
@@ -209,10 +233,10 @@ def _reads(record: CaseRecord, budget: int, now: float) -> Reads:
         used=used,
         left=max(0, budget - used),
         under_way=int(fields.get("read_until", 0)) / 1000 > now,
-        retry_in_seconds=0.0 if "raw" in record.evidence_bytes else retry_in_seconds,
+        retry_in_seconds=0.0 if record.texts.get_result is not None else retry_in_seconds,
         refused=fields.get("refused"),
-        stored_bytes=record.evidence_bytes.get("raw", 0),
-        set_aside_bytes=record.evidence_bytes.get("set_aside", 0),
+        stored_bytes=_size(record.texts.get_result),
+        set_aside_bytes=_size(record.texts.set_aside),
     )
 
 

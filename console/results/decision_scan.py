@@ -11,10 +11,12 @@ from typing import Final, cast
 from redis import Redis
 
 from shared.events.decision import Decision
+from shared.ledger.case_fields import read_text, text_fields
 from shared.ledger.case_key import CaseKey, case_key
 
 PAGE: Final = 500
 """Cases in a page: a few megabytes at most."""
+FIELDS: Final = ("published", *text_fields("decision"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,9 @@ def _read(redis: Redis, keys: Iterable[str | bytes]) -> Iterator[tuple[Decision,
     """The decisions of these cases, each with whether it is published."""
     with redis.pipeline(transaction=False) as pipe:
         for key in keys:
-            pipe.hmget(key, ["decision", "published"])
+            pipe.hmget(key, FIELDS)
         rows = cast("list[list[bytes | None]]", pipe.execute())
-    for decision, published in rows:
-        if decision is not None:
-            yield Decision.model_validate_json(decision), published is not None
+    for row in rows:
+        fields = {name: value for name, value in zip(FIELDS, row, strict=True) if value is not None}
+        if decision := read_text(fields, "decision"):
+            yield Decision.model_validate_json(decision), "published" in fields

@@ -18,11 +18,6 @@ def case_key(prefix: str, case: CaseKey) -> str:
     return f"{prefix}:case:{{{case.account}}}:{case.biz_id}"
 
 
-def split_texts(stored: bytes) -> tuple[str, ...]:
-    """The signed texts in the field `callback`. A record separator is between them."""
-    return tuple(stored.decode().split("\x1e")) if stored else ()
-
-
 def message_set_keys(prefix: str, name: str) -> tuple[str, str]:
     """The keys of a message set: the sorted set of item ids, and the hash of the items."""
     return f"{prefix}:{name}", f"{prefix}:{name}:items"

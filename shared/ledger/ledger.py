@@ -7,28 +7,25 @@ crash between any two calls. Calls that are made at the same time share a round 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from redis.asyncio import Redis
 
+from shared.compression import compress, decompress
 from shared.group_commit import GroupCommit
-from shared.ledger.case_key import (
-    CaseKey,
-    account_key,
-    biz_no_key,
-    case_key,
-    counter_key,
-    message_set_keys,
-    split_texts,
-)
+from shared.ledger.case_fields import split_texts
+from shared.ledger.case_key import CaseKey, account_key, biz_no_key, case_key, counter_key, message_set_keys
 from shared.ledger.counters import Counted
 from shared.ledger.script_batcher import Call, ScriptBatcher
+from shared.ledger.scripts import FOLDER, SHARED_FUNCTIONS
 from shared.ledger.superseding import Superseding
 
-SCRIPTS = Path(__file__).parent / "lua"
 MAX_RECORDED_ARRIVALS = 64
 """Arrivals recorded one by one on a case. Further ones are only counted."""
+MAX_SIGNED_TEXTS = 16
+MAX_SIGNED_BYTES = 262_144
+"""Signed texts that are stored for a case, in number and in bytes as stored. Of further ones only the fact is stored
+that they exist. A case that has some is never approved."""
 
 OWNED: Final = 2
 """The state that `lua/commit.lua` returns when another item owns the undecided case."""
@@ -49,6 +46,8 @@ class Arrival(NamedTuple):
     channels: tuple[str, ...]
     texts: tuple[str, ...] = ()
     """For the owner: the different signed texts of the case, oldest first. Empty when its own is the only one."""
+    unseen: bool = False
+    """For the owner: whether other signed evidence of the case differs and is not stored."""
 
 
 class ReadPermit(NamedTuple):
@@ -64,6 +63,16 @@ class ReadPermit(NamedTuple):
     code: str = ""
     seconds: float = 0.0
     number: int = 0
+
+
+class Committed(NamedTuple):
+    """The result of `Ledger.commit`: the decision in force."""
+
+    decision: bytes
+    """JSON."""
+    published: bool
+    stored: bytes
+    """`decision` as it is stored in the ledger, byte for byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +102,7 @@ class Ledger:
         self._clock = clock
         self._ttl = int(limits.retention * 1000)
         self._outbox = message_set_keys(prefix, "outbox")
-        self._calls: GroupCommit[Call, Any] = GroupCommit(ScriptBatcher(redis, SCRIPTS).run)
+        self._calls: GroupCommit[Call, Any] = GroupCommit(ScriptBatcher(redis, FOLDER, SHARED_FUNCTIONS).run)
 
     def key(self, case: CaseKey) -> str:
         """The case's key in Redis."""
@@ -128,9 +137,11 @@ class Ledger:
         keys = (self.key(case), index, *self._outbox, unsigned_cases, self._counter_key(case))
         arrival = (item, channel, int(bool(fingerprint)), case.biz_id, biz_no, received_at, secret)
         limits = (int(self._limits.unsigned_ttl * 1000), self._limits.unsigned_cases)
-        arguments = (*arrival, self._ttl, MAX_RECORDED_ARRIVALS, fingerprint, case.account, *limits, data)
-        verdict, notify, returned, texts = await self._calls.submit(("arrive", keys, arguments))
-        return Arrival(verdict.decode(), _channels(notify, returned), split_texts(texts))
+        text = (compress(data.encode()), MAX_SIGNED_TEXTS, MAX_SIGNED_BYTES)
+        arguments = (*arrival, self._ttl, MAX_RECORDED_ARRIVALS, fingerprint, case.account, *limits, *text)
+        verdict, notify, returned, stored, unseen = await self._calls.submit(("arrive", keys, arguments))
+        texts = tuple(text for each in stored for text in split_texts(each))
+        return Arrival(verdict.decode(), _channels(notify, returned), texts, bool(unseen))
 
     async def reserve_read(
         self,
@@ -160,7 +171,7 @@ class Ledger:
             case b"rate_limited":
                 return ReadPermit("rate_limited")
             case b"stored":
-                return ReadPermit("stored", raw=value)
+                return ReadPermit("stored", raw=decompress(value))
             case b"refused":
                 return ReadPermit("refused", code=value.decode())
             case b"wait":
@@ -184,6 +195,8 @@ class Ledger:
             value: The raw answer, or the error code.
             now: When the answer came, in Unix seconds.
         """
+        if result == "answered":
+            value = compress(value.encode() if isinstance(value, str) else value)
         keys = (self.key(case), account_key(self._prefix, case.account), *self._outbox)
         pause_ms = int(self._limits.breaker_pause * 1000)
         arguments = (read_id, result, value, now, self._ttl, case.account, pause_ms, case.biz_id)
@@ -192,12 +205,15 @@ class Ledger:
 
     async def set_aside(self, case: CaseKey, raw: bytes) -> None:
         """Set the stored answer `raw` aside because it decides nothing, so that GetResult may be read again."""
-        await self._calls.submit(("set_aside", (self.key(case),), (raw,)))
+        key = (self.key(case),)
+        stored = await self._calls.submit(("read_text", key, ("raw",)))
+        if stored is not None and decompress(stored) == raw:
+            await self._calls.submit(("set_aside", key, (stored,)))
 
     async def commit(
         self, case: CaseKey, decision: bytes, *, item: str, attacked: bool = False, provisional: bool = False
-    ) -> tuple[bytes, bool] | None:
-        """Store the decision of a case, unless it has one. Returns the decision in force, and whether it is published.
+    ) -> Committed | None:
+        """Store the decision of a case, unless it has one. Returns the decision in force.
 
         Returns None when another item owns the undecided case: it has evidence that this decision does not consider.
 
@@ -210,11 +226,14 @@ class Ledger:
         """
         counted: Counted = "attacked" if attacked else "clean"
         keys: Sequence[str] = (self.key(case), self._counter_key(case))
-        arguments: Sequence[bytes | str | int] = (decision, self._ttl, counted, item)
+        stored = compress(decision)
+        arguments: Sequence[bytes | str | int] = (stored, self._ttl, counted, item)
         if provisional:
             keys, arguments = (*keys, *self._outbox), (*arguments, *case)
         current, state = await self._calls.submit(("commit", keys, arguments))
-        return None if state == OWNED else (current or decision, bool(state))
+        if state == OWNED:
+            return None
+        return Committed(decompress(current), bool(state), current) if current else Committed(decision, False, stored)
 
     async def raise_conflict(self, case: CaseKey, item: str, channel: str) -> None:
         """Raise an `evidence_conflict` alert, once: the case's first signed evidence contradicts its decision."""

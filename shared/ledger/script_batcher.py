@@ -37,9 +37,12 @@ return answers
 class ScriptBatcher:
     """Runs the `.lua` scripts of a folder. A script's name is its file name without `.lua`."""
 
-    def __init__(self, redis: "Redis", folder: Path) -> None:
+    def __init__(self, redis: "Redis", folder: Path, functions: str = "") -> None:
+        """`functions`: Lua functions that all scripts of the folder may call."""
         self._redis = redis
-        self._texts: Mapping[str, str] = {path.stem: _LOOP % path.read_text() for path in folder.glob("*.lua")}
+        self._texts: Mapping[str, str] = {
+            path.stem: functions + _LOOP % path.read_text() for path in folder.glob("*.lua")
+        }
         self._shas: dict[str, str] = {}
 
     async def run(self, calls: Sequence[Call]) -> Sequence[Any]:

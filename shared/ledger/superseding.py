@@ -4,16 +4,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
+from shared.compression import compress
 from shared.events.alert import Alert
 from shared.events.cloudevent import to_message
 from shared.events.decision import Decision
+from shared.ledger.scripts import load_script
 from shared.messaging.stored_message import StoredMessage
 
-SCRIPT: Final = Path(__file__).parent / "lua" / "supersede.lua"
-"""Its keys are the case, the outbox and the outbox's items; `Superseding.arguments` makes its arguments."""
+SCRIPT: Final = load_script("supersede")
+"""Lua. Its keys are the case, the outbox and the outbox's items; `Superseding.arguments` makes its arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Superseding:
     """Replace the decision `old` by `new`, if `old` is still in force."""
 
     current: bytes = field(repr=False)
-    """`old` as the ledger holds it, byte for byte."""
+    """`old` as it is stored in the ledger, byte for byte."""
     old: Decision
     new: Decision
     provisional: bool
@@ -47,7 +48,7 @@ class Superseding:
         return [
             self.current,
             self.old.revision,
-            self.new.model_dump_json(),
+            compress(self.new.model_dump_json().encode()),
             self.new.id,
             "1" if self.provisional else "",
             json.dumps({"by": self.by, "note": self.note}, ensure_ascii=False),

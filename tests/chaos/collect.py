@@ -3,13 +3,15 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 from redis import Redis
 
 from shared.events.decision import Decision
+from shared.ledger.case_fields import read_text
 from shared.ledger.case_key import CaseKey, account_key, case_key
+from shared.ledger.case_reader import read_fields
 from shared.ledger.message_set import MessageSet
 from shared.messaging.message import Message
 from shared.messaging.stored_message import StoredMessage
@@ -87,19 +89,18 @@ def _vendor_sessions(sessions: Iterable[Mapping[str, Any]], users: Mapping[str, 
 
 def _cases(ledger: "Redis") -> Iterator[Case]:
     key = case_key(PREFIX, CaseKey(ACCOUNT, ""))
-    names = ("count:notify", "count:return", "reads", "owner", "decision", "published", "raw")
     for found in ledger.scan_iter(f"{key}*", count=1000):
         biz_id = found.decode().removeprefix(key)
-        fields = cast("list[bytes | None]", ledger.hmget(found, names))
-        notified, returned, reads, owner, decision, published, raw = fields
+        fields = read_fields(ledger, PREFIX, CaseKey(ACCOUNT, biz_id))
+        decision, raw = read_text(fields, "decision"), read_text(fields, "raw")
         yield Case(
             biz_id=biz_id,
-            notified=int(notified or 0),
-            returned=int(returned or 0),
-            reads=int(reads or 0),
-            owned=owner is not None,
+            notified=int(fields.get("count:notify", 0)),
+            returned=int(fields.get("count:return", 0)),
+            reads=int(fields.get("reads", 0)),
+            owned="owner" in fields,
             decision=Decision.model_validate_json(decision).id if decision else "",
-            published=(published or b"").decode(),
+            published=fields.get("published", b"").decode(),
             answered=raw is not None and final_result(raw, biz_id) is not None,
         )
 

@@ -8,11 +8,13 @@ from typing import cast
 import pytest
 from redis import Redis
 
+from shared.compression import compress
 from shared.events.cloudevent import to_event
 from shared.ledger.case_key import CaseKey
 from shared.ledger.ledger import Ledger, Limits
 from shared.ledger.message_set import MessageSet
 from shared.messaging.stored_message import StoredMessage
+from tests.support.case_texts import signed_texts, text
 from tests.support.decisions import dumped, made_on, on_answer, on_callback
 from tests.support.payloads import BIZ_ID, ISSUED_AT
 from tests.support.redis_clients import open_async_redis, open_redis
@@ -23,7 +25,9 @@ KEY = f"p:case:{{default}}:{BIZ_ID}"
 WORKERS = 5
 OLD = made_on(on_callback())
 STANDING = dumped(OLD)
-SUPERSEDING = supersede(STANDING, OLD, made_on(on_answer(), now=ISSUED_AT + 60), by="faceid", note="it came")
+STORED = compress(STANDING)
+"""As the ledger stores it."""
+SUPERSEDING = supersede(STORED, OLD, made_on(on_answer(), now=ISSUED_AT + 60), by="faceid", note="it came")
 
 
 @pytest.fixture
@@ -76,12 +80,12 @@ async def late_answer(ledger: Ledger, read_id: str = "late", raw: bytes = b"{}")
 
 async def test_of_many_that_supersede_at_once_one_succeeds(ledgers: list[Ledger], redis: "Redis") -> None:
     await decide(ledgers[0], redis)
-    rivals = [supersede(STANDING, OLD, made_on(on_answer(), now=ISSUED_AT + n), by=f"w{n}", note="") for n in range(50)]
+    rivals = [supersede(STORED, OLD, made_on(on_answer(), now=ISSUED_AT + n), by=f"w{n}", note="") for n in range(50)]
     done = await asyncio.gather(
         *(ledgers[n % WORKERS].supersede(CASE, rival) for n, rival in enumerate(rivals)), return_exceptions=True
     )
     (winner,) = (rival for rival, stands in zip(rivals, done, strict=True) if stands is True)
-    assert field(redis, "decision") == dumped(winner.new)
+    assert text(redis.hgetall(KEY), "decision") == dumped(winner.new)
     assert json.loads(field(redis, "superseded:1") or b"")["by"] == winner.by
     assert reasons(redis) == ["superseding", "alert"]
 
@@ -89,10 +93,12 @@ async def test_of_many_that_supersede_at_once_one_succeeds(ledgers: list[Ledger]
 async def test_the_old_decision_is_kept_byte_for_byte_with_who_and_why(ledger: Ledger, redis: "Redis") -> None:
     await decide(ledger, redis)
     assert await ledger.supersede(CASE, SUPERSEDING)
-    assert field(redis, "revision:1") == STANDING
+    assert text(redis.hgetall(KEY), "revision:1") == STANDING
     assert json.loads(field(redis, "superseded:1") or b"") == {"by": "faceid", "note": "it came"}
     assert (field(redis, "published") or b"").decode() == SUPERSEDING.new.id
-    assert await ledger.commit(CASE, STANDING, item="i1", provisional=True) == (dumped(SUPERSEDING.new), True)
+    committed = await ledger.commit(CASE, STANDING, item="i1", provisional=True)
+    assert committed is not None
+    assert committed[:2] == (dumped(SUPERSEDING.new), True)
 
 
 async def test_a_decision_that_is_not_in_force_can_not_be_superseded(ledger: Ledger, redis: "Redis") -> None:
@@ -193,7 +199,7 @@ async def test_a_decision_based_on_getresult_is_never_reloaded(
 async def test_a_provisional_revision_is_reloaded_again(ledger: Ledger, redis: "Redis") -> None:
     await decide(ledger, redis)
     by_hand = made_on(on_callback("liveness-fail"), now=ISSUED_AT + 60)
-    await ledger.supersede(CASE, supersede(STANDING, OLD, by_hand, by="alice", note="a stricter policy"))
+    await ledger.supersede(CASE, supersede(STORED, OLD, by_hand, by="alice", note="a stricter policy"))
     await late_answer(ledger)
     assert reasons(redis)[-1] == "reclassify"
 
@@ -210,14 +216,14 @@ async def test_a_read_without_an_answer_reloads_nothing(how: str, ledger: Ledger
 
 async def test_each_different_signed_text_is_kept_once(ledger: Ledger, redis: "Redis") -> None:
     facts = {"fingerprint": "g", "biz_no": "", "received_at": 1.5, "secret": "0"}
-    for number, text in enumerate(("first", "second")):
-        await ledger.arrive(CASE, f"item-{number}", "notify", data=text, **facts)  # type: ignore[arg-type]  # as named
-    assert field(redis, "callback") == b"first"
+    for number, data in enumerate(("first", "second")):
+        await ledger.arrive(CASE, f"item-{number}", "notify", data=data, **facts)  # type: ignore[arg-type]  # as named
+    assert signed_texts(redis.hgetall(KEY)) == ("first",)
     redis.hdel(KEY, "owner")  # it ended among the dead letters
     again = await ledger.arrive(CASE, "item-1", "notify", data="second", **facts)  # type: ignore[arg-type]
-    assert (field(redis, "callback"), again.texts) == (b"first", ("first",))
+    assert (signed_texts(redis.hgetall(KEY)), again.texts) == (("first",), ("first",))
     other = await ledger.arrive(CASE, "item-2", "notify", data="third", **{**facts, "fingerprint": "h"})  # type: ignore[arg-type]
-    assert (field(redis, "callback"), other.texts) == (b"first\x1ethird", ("first", "third"))
+    assert (signed_texts(redis.hgetall(KEY)), other.texts) == (("first", "third"),) * 2
 
 
 async def test_text_without_final_evidence_is_not_kept(ledger: Ledger, redis: "Redis") -> None:

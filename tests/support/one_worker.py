@@ -19,6 +19,7 @@ from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
 from shared.messaging.topology import BY_QUEUE
 from shared.settings import Reconcile
+from tests.support.case_texts import text
 from tests.support.payloads import SECRET
 from workers.decisioning.policy import Policy
 from workers.faceid.concurrency_limiter import ConcurrencyLimiter
@@ -118,7 +119,7 @@ class OneWorker:
 
     def committed(self, biz_id: str) -> list[dict[str, Any]]:
         """The decision that the ledger holds for a case, or nothing."""
-        decision = self.redis.hget(case_key(PREFIX, CaseKey("default", biz_id)), "decision")
+        decision = text(self.redis.hgetall(case_key(PREFIX, CaseKey("default", biz_id))), "decision")
         return [json.loads(decision)] if decision else []
 
     def published(self) -> list[dict[str, Any]]:

@@ -9,6 +9,9 @@ from workers.decisioning.policy import Policy
 from workers.decisioning.rules import Finding, findings
 from workers.faceid.payload import BizInfo, Payload, ResultRef, is_final
 
+NOT_STORED: Final = "callbacks_not_stored"
+"""What a finding names when signed callbacks differ that are not stored."""
+
 
 class Verdict(NamedTuple):
     """The outcome, its reasons, and the parts of the evidence that a decision shows."""
@@ -33,7 +36,7 @@ def classify(evidence: Evidence, policy: Policy) -> Verdict:
     evidence is compared with it. The outcome follows from the strongest effect among the reasons.
     """
     payload, reconciled = _select_payload(evidence)
-    found = [*findings(payload, policy)] if payload else [_missing_evidence(evidence.refusal)]
+    found = [*_findings(payload, evidence, policy)] if payload else [_missing_evidence(evidence.refusal)]
     if payload:
         found += [*_mismatch(payload, evidence, found, policy), *_not_reconciled(evidence, reconciled)]
     reasons = _reasons(found, policy)
@@ -59,11 +62,18 @@ def _select_payload(evidence: Evidence) -> tuple[Payload | None, bool]:
     return callback, False
 
 
+def _findings(payload: Payload, evidence: Evidence, policy: Policy) -> Iterator[Finding]:
+    """The findings in the payload. Without GetResult's answer, a part of what was signed decides nothing."""
+    if evidence.result or not evidence.unseen:
+        yield from findings(payload, policy)
+
+
 def _mismatch(payload: Payload, evidence: Evidence, found: list[Finding], policy: Policy) -> Iterator[Finding]:
     """One finding that names everything in signed callbacks that the classified payload contradicts or overlooks."""
     callbacks = [evidence.callback, *evidence.later] if evidence.callback else [*evidence.later]
     others = [other for other in callbacks if other is not payload and is_final(other.status)]
     paths = [path for other in others for path in _disagreement(payload, other, found, policy)]
+    paths += [NOT_STORED] if evidence.unseen else []
     if paths:
         yield Finding(ReasonCode.EVIDENCE_MISMATCH, ", ".join(dict.fromkeys(paths)))
 

@@ -37,6 +37,8 @@ class Evidence(NamedTuple):
     """False when the account's setting is `FACEID_RECONCILE=never`: then a missing answer is no finding."""
     later: tuple[Payload, ...] = ()
     """Signed callbacks that came after `callback` and say something else."""
+    unseen: bool = False
+    """Whether other signed evidence of the case differs and is not stored: too much came, or it was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class ReconciledCase:
     """The channels on which the case has had arrivals."""
     later: tuple[str, ...] = ()
     """The signed texts that came after `verified` and say something else."""
+    unseen: bool = False
+    """As in `Evidence`."""
 
     @property
     def biz_id(self) -> str:
@@ -67,7 +71,7 @@ class ReconciledCase:
     def evidence(self) -> Evidence:
         """The input of the classifier."""
         later = tuple(map(Payload.from_json, self.later))
-        return Evidence(self.verified.callback, self.result, self.refusal, self.reconcile, later)
+        return Evidence(self.verified.callback, self.result, self.refusal, self.reconcile, later, self.unseen)
 
     def dump(self) -> bytes:
         """The body of a message, as JSON. The signed text and the raw answer are kept byte for byte."""
@@ -78,6 +82,7 @@ class ReconciledCase:
             "reconcile": self.reconcile,
             "channels": self.channels,
             "later": self.later,
+            "unseen": self.unseen,
         }
         return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -94,6 +99,7 @@ class ReconciledCase:
             reconcile=record["reconcile"],
             channels=tuple(record["channels"]),
             later=tuple(record.get("later", ())),  # the last version writes none
+            unseen=record.get("unseen", False),
         )
 
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from shared.compression import decompress
 from shared.events.decision import Decision, ReasonCode
-from shared.ledger.case_key import CaseKey, split_texts
+from shared.ledger.case_fields import DROPPED_AT, read_signed_texts, read_text, stored_text
+from shared.ledger.case_key import CaseKey
 from shared.messaging.envelope import Channel, Envelope
 from workers.decisioning.evidence import ReconciledCase, answer_text, final_result
 from workers.faceid.payload import Payload
 from workers.faceid.verification import VerifiedArrival
 
-FIELDS: Final = ("decision", "callback", "raw", "refused", "count:notify", "count:return")
-"""The fields of the case's Redis hash that `load_stored_evidence` reads."""
 NEWEST_SECRET: Final = 0
 
 
@@ -22,7 +22,7 @@ class StoredEvidence:
     """A decided case: its current decision, and the evidence that the ledger holds."""
 
     stored_decision: bytes = field(repr=False)
-    """The current decision, byte for byte as the ledger holds it."""
+    """The current decision as it is stored in the ledger, byte for byte."""
     decision: Decision
     """The same, parsed."""
     reconciled: ReconciledCase = field(repr=False)
@@ -44,29 +44,31 @@ class StoredEvidence:
 
 
 def load_stored_evidence(case: CaseKey, fields: Mapping[str, bytes]) -> StoredEvidence | None:
-    """Read a case from `FIELDS` of its hash, absent ones left out. None when the case has no decision.
+    """Read a case from the fields of its hash. None when the case has no decision.
 
     GetResult counts as wanted only if it was wanted when the case was decided. So a decision of an account with
     `FACEID_RECONCILE=never` does not get the reason NOT_RECONCILED now.
     """
-    if "decision" not in fields:
+    stored = stored_text(fields, "decision")
+    if stored is None:
         return None
-    decision = Decision.model_validate_json(fields["decision"])
-    data, *later = split_texts(fields.get("callback", b"")) or ("",)
+    decision = Decision.model_validate_json(decompress(stored))
+    data, *later = read_signed_texts(fields) or ("",)
     callback = Payload.from_json(data) if data else None
-    raw = fields.get("raw", b"")
+    raw = read_text(fields, "raw")
     result = final_result(raw, case.biz_id) if raw else None
     causes = [reason.value for reason in decision.reasons if reason.code is ReasonCode.NOT_RECONCILED]
     reconciled = ReconciledCase(
         verified=VerifiedArrival(case.biz_id, callback, data, NEWEST_SECRET if data else None),
-        raw=answer_text(raw) if result else "",
+        raw=answer_text(raw) if raw and result else "",
         result=result,
         refusal=None if result else fields.get("refused", b"").decode() or str(causes[0] if causes else "") or None,
         reconcile=bool(result or causes or decision.reconciled),
         channels=_channels(fields),
         later=tuple(later),
+        unseen="left_out" in fields or DROPPED_AT in fields,
     )
-    return StoredEvidence(fields["decision"], decision, reconciled)
+    return StoredEvidence(stored, decision, reconciled)
 
 
 def _channels(fields: Mapping[str, bytes]) -> tuple[Channel, ...]:

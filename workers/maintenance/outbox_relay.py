@@ -1,7 +1,7 @@
 """Publish the outbox: alerts and superseding decisions, and cases that have to be classified again."""
 
 from math import inf
-from typing import Final, cast
+from typing import Final
 
 import structlog
 from redis import Redis
@@ -9,13 +9,14 @@ from redis.exceptions import RedisError
 
 from shared.events.alert import Alert, AlertKind
 from shared.events.cloudevent import to_message
-from shared.ledger.case_key import CaseKey, case_key
+from shared.ledger.case_key import CaseKey
+from shared.ledger.case_reader import read_fields
 from shared.ledger.message_set import MessageSet
 from shared.messaging.errors import BrokerUnavailable
 from shared.messaging.message import Message
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import RECONCILED, queue_name
-from workers.decisioning.stored_evidence import FIELDS, load_stored_evidence
+from workers.decisioning.stored_evidence import load_stored_evidence
 from workers.runtime.source import Source
 
 log = structlog.get_logger()
@@ -57,9 +58,7 @@ class OutboxRelay:
     def _to_reclassify(self, stored: StoredMessage) -> Message | None:
         """The message for the classify stage. None when the case holds no GetResult answer that can be classified."""
         case = CaseKey(stored.account, stored.biz_id)
-        values = cast("list[bytes | None]", self._redis.hmget(case_key(self._prefix, case), FIELDS))
-        fields = {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
-        evidence = load_stored_evidence(case, fields)
+        evidence = load_stored_evidence(case, read_fields(self._redis, self._prefix, case))
         useful = evidence is not None and evidence.reconciled.result is not None
         log.info("case.reloaded", account=stored.account, biz_id=stored.biz_id, useful=useful)
         return evidence.envelope.to_message(queue_name(self._prefix, RECONCILED)) if evidence and useful else None

@@ -46,13 +46,13 @@ class Publish:
             )
             if committed is None:
                 return stage_result.Drop("joined")
-            stored, published = committed
-            current = decision if stored == dumped else DecidedCase.load(stored).decision
+            in_force, published, stored = committed
+            current = decision if in_force == dumped else DecidedCase.load(in_force).decision
             if contradicts(decision, current):
                 await self._ledger.raise_conflict(case, envelope.id, envelope.channel)
             note = why_supersede(decision, current)
             if not note:
-                messages = () if published else self._messages(current, stored)
+                messages = () if published else self._messages(current, in_force)
                 return stage_result.Publish(messages, (self._ledger.key(case), "published", current.id))
             superseding = supersede(stored, current, decision, by=PIPELINE_USER, note=note)
             await self._ledger.supersede(case, superseding)  # then commit again, and find which decision is current

@@ -139,11 +139,10 @@ class Reconcile:
 
 def _all_evidence(verified: VerifiedArrival, arrival: Arrival) -> ReconciledCase:
     """What is known before GetResult is read: this arrival, or the case's first signed text and the later ones."""
-    if not arrival.texts:
-        return ReconciledCase(verified, "", None, None, False, arrival.channels)
-    first, *later = arrival.texts
-    verified = replace(verified, callback=Payload.from_json(first), data=first)
-    return ReconciledCase(verified, "", None, None, False, arrival.channels, tuple(later))
+    first, later = arrival.texts[:1], arrival.texts[1:]
+    if first:
+        verified = replace(verified, callback=Payload.from_json(first[0]), data=first[0])
+    return ReconciledCase(verified, "", None, None, False, arrival.channels, later, arrival.unseen)
 
 
 def token_issued_at(biz_id: str, received_at: float) -> float:

@@ -1,7 +1,7 @@
 -- End a read of GetResult.
 -- KEYS: 1 the case (hash)  2 the account (hash)  3 the outbox (sorted set)  4 its items (hash)
--- ARGV: 1 read id  2 result (answered|refused|unusable|given_back|failed)  3 the raw answer, or a code  4 unix seconds
---       5 TTL of the case, ms  6 account  7 the circuit breaker's shortest pause, ms  8 biz_id
+-- ARGV: 1 read id  2 result (answered|refused|unusable|given_back|failed)  3 the raw answer as it is stored, or a code
+--       4 unix seconds  5 TTL of the case, ms  6 account  7 the circuit breaker's shortest pause, ms  8 biz_id
 -- An answer is stored even if its read was given up, since it has cost a read. If the case was decided without it, the outbox gets an
 -- item that has the case classified again. A read is given back once, and only by the read that holds it.
 -- Returns: count of notify, count of return, 1 when this read was still open (0: timed out, or finished before).
@@ -15,11 +15,14 @@ local function put(item)
     redis.call('HSET', KEYS[4], item.id, cjson.encode(item))
 end
 
-local open_read = redis.call('HGET', case, 'read_id') == ARGV[1]
+local known = redis.call('HMGET', case, 'read_id', 'raw', 'provisional', 'evidence_dropped_at', 'count:notify', 'count:return')
+local open_read = known[1] == ARGV[1]
 if result == 'answered' then
-    if redis.call('HSETNX', case, 'raw', ARGV[3]) == 1 then
-        redis.call('HSET', case, 'raw_at', ARGV[4])
-        if redis.call('HEXISTS', case, 'provisional') == 1 then
+    if not known[2] and not known[4] then
+        local values = {'raw_at', ARGV[4]}
+        add_text(values, 'raw', ARGV[3])
+        redis.call('HSET', case, unpack(values))
+        if known[3] then
             local id = 'reclassify:' .. ARGV[6] .. ':' .. ARGV[8]
             put({id = id, stage = 'classify', reason = 'reclassify', biz_id = ARGV[8]})
         end
@@ -63,9 +66,8 @@ elseif ARGV[3] == 'CONCURRENCY_LIMIT_EXCEEDED' then
     redis.call('HSET', account, 'busy_until', string.format('%.0f', now + BUSY_MS))
 else
     local failures = redis.call('HINCRBY', account, 'failures', 1)
-    local known = redis.call('HMGET', account, 'open_until', 'probe_until')
-    if known[2] or (not known[1] and failures >= LIMITS[result]) then open() end
+    local gate = redis.call('HMGET', account, 'open_until', 'probe_until')
+    if gate[2] or (not gate[1] and failures >= LIMITS[result]) then open() end
 end
 if LIMITS[result] then redis.call('PEXPIRE', account, DAY_MS) end
-local counts = redis.call('HMGET', case, 'count:notify', 'count:return')
-return {tonumber(counts[1] or '0'), tonumber(counts[2] or '0'), open_read and 1 or 0}
+return {tonumber(known[5] or '0'), tonumber(known[6] or '0'), open_read and 1 or 0}

@@ -3,12 +3,14 @@
 -- ARGV: 1 read id  2 reads allowed  3 longest time of one read, ms
 --       4 reads that unsigned returns may cost in a minute ("" for signed evidence)
 --       5.. pause after read 1, 2, ..., ms; the last one repeats
--- Returns: {'stored', raw} | {'refused', code} | {'wait', ms, why} | {'spent', reads} | {'rate_limited', reads}
+-- Returns: {'stored', the raw answer as it is stored} | {'refused', code} | {'wait', ms, why} | {'spent', reads} | {'rate_limited', reads}
 --          | {'go', number of this read}.
 local case, account = KEYS[1], KEYS[2]
-local known = redis.call('HMGET', case, 'raw', 'refused', 'reads', 'read_until', 'next_read_at', 'read_id')
-if known[1] then return {'stored', known[1]} end
+local known = redis.call('HMGET', case, 'raw', 'refused', 'reads', 'read_until', 'next_read_at', 'read_id',
+    'evidence_dropped_at')
+if known[1] then return {'stored', get_text(case, 'raw')} end
 if known[2] then return {'refused', known[2]} end
+if known[7] then return {'refused', 'EVIDENCE_DROPPED'} end  -- its result was read, or is not to be
 if known[6] == ARGV[1] then return {'go', tonumber(known[3])} end  -- asked again after a lost reply
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

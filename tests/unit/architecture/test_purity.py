@@ -50,6 +50,8 @@ IMPURE_MODULES = frozenset(
         "uvloop",
     ]
 )
+ALLOWED_IMPORTS = {"shared.compression": {"threading", "threading.local"}}
+"""zstandard's objects can't be shared by threads, so each thread has its own. They keep nothing from text to text."""
 IMPURE_CALLS = frozenset({"now", "utcnow", "today", "open", "input", "print", "uuid1", "uuid4", "getenv"})
 FILE_LOADER = "workers.decisioning.policy"
 """It may read the one file that it is given."""
@@ -95,7 +97,8 @@ def impure(names: Iterator[str]) -> set[str]:
 
 @pure
 def test_nothing_impure_is_imported_however_far_away(module: str) -> None:
-    assert {name: found for name in closure(module) if (found := impure(imports(tree_of(name))))} == {}
+    found = {name: impure(imports(tree_of(name))) - ALLOWED_IMPORTS.get(name, set()) for name in closure(module)}
+    assert {name: imported for name, imported in found.items() if imported} == {}
 
 
 @pure

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from console.case.record import CaseRecord, item_ids
+from console.case.record import CaseRecord, StoredTexts, item_ids
 from console.case.timeline import CaseTimeline, build_timeline, explain_reasons
 from shared.events.decision import Decision
 from shared.ledger.case_key import CaseKey
@@ -40,7 +40,6 @@ DECISION: dict[str, Any] = {
     "decided_at": "2026-11-22T07:59:59.500Z",
 }
 FIELDS = {
-    "opened_at": str(NOW - 60),
     "biz_no": "order-7",
     "count:notify": "3",
     "count:return": "1",
@@ -59,7 +58,9 @@ def timeline(
     stored: tuple[tuple[SetName, StoredMessage], ...] = (),
     evidence: dict[str, int] | None = None,
 ) -> CaseTimeline:
-    record = CaseRecord(CaseKey("default", "1795334000,case-1"), FIELDS | (fields or {}), evidence or {}, stored)
+    """`evidence`: lengths of FaceID's texts."""
+    texts = StoredTexts(**{name: "x" * length for name, length in (evidence or {}).items()})  # type: ignore[arg-type]
+    record = CaseRecord(CaseKey("default", "1795334000,case-1"), FIELDS | (fields or {}), texts, stored)
     return build_timeline(record, budget=3, now=NOW)
 
 
@@ -94,11 +95,11 @@ def test_arrivals_that_are_not_listed_are_counted() -> None:
             {},
             {"used": 2, "left": 1, "under_way": False, "retry_in_seconds": 0.0, "refused": None, "stored_bytes": 0},
         ),
-        ({"reads": "3"}, {"raw": 860}, {"used": 3, "left": 0, "stored_bytes": 860}),
+        ({"reads": "3"}, {"get_result": 860}, {"used": 3, "left": 0, "stored_bytes": 860}),
         ({"read_until": f"{(NOW + 4) * 1000:.0f}"}, {}, {"under_way": True}),
         ({"read_until": f"{(NOW - 4) * 1000:.0f}"}, {}, {"under_way": False}),
         ({"next_read_at": f"{(NOW + 30) * 1000:.0f}"}, {}, {"retry_in_seconds": 30.0}),
-        ({"next_read_at": f"{(NOW + 30) * 1000:.0f}"}, {"raw": 1}, {"retry_in_seconds": 0.0}),
+        ({"next_read_at": f"{(NOW + 30) * 1000:.0f}"}, {"get_result": 1}, {"retry_in_seconds": 0.0}),
         ({"refused": "DATA_DESTROYED"}, {"set_aside": 70}, {"refused": "DATA_DESTROYED", "set_aside_bytes": 70}),
     ],
 )
@@ -111,7 +112,7 @@ def test_getresult_calls_are_counted_against_the_budget(
 
 
 def test_only_the_length_of_the_stored_answer_is_shown() -> None:
-    event = timeline({"raw_at": str(NOW - 1)}, evidence={"raw": 860}).events[-1]
+    event = timeline({"raw_at": str(NOW - 1)}, evidence={"get_result": 860}).events[-1]
 
     assert (event.at, event.kind, event.text) == (NOW - 1, "get_result", "GetResult answered; 860 bytes stored")
 
@@ -207,6 +208,23 @@ def test_json_hides_biz_extra_data_without_reveal() -> None:
     assert case.as_json(reveal=False)["decision"]["biz_extra_data"] == "[hidden, 8 characters]"
     assert "Jane" not in json.dumps(case.as_json(reveal=False))
     assert Decision.model_validate(case.as_json(reveal=True)["decision"]) == case.decision
+
+
+def test_faceids_texts_are_shown_only_with_reveal() -> None:
+    case = timeline(evidence={"get_result": 860}).as_json
+    assert case(reveal=False)["evidence"] == {
+        "callbacks": [],
+        "get_result": "[hidden, 860 characters]",
+        "set_aside": None,
+    }
+    assert case(reveal=True)["evidence"]["get_result"] == "x" * 860
+
+
+def test_evidence_that_was_deleted_is_shown_with_its_time() -> None:
+    case = timeline({"decision": decided(), "evidence_dropped_at": str(NOW)})
+    assert case.evidence_dropped_at is not None
+    assert case.as_json(reveal=False)["evidence_dropped_at"] == case.evidence_dropped_at
+    assert [event.at for event in case.events if event.kind == "evidence"] == [NOW]
 
 
 def test_every_item_that_a_case_mentions_is_found() -> None:

@@ -474,6 +474,19 @@ def test_a_later_callback_that_contradicts_prevents_approval(result: Payload | N
     assert codes(classify(evidence, POLICY)) == ["FACE_MATCHED", "EVIDENCE_MISMATCH"]
 
 
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [(callback(), ["FACE_MATCHED", "EVIDENCE_MISMATCH"]), (None, ["EVIDENCE_MISMATCH", "NOT_RECONCILED"])],
+)
+@pytest.mark.parametrize("name", ["clean-pass", "liveness-fail"])
+def test_a_case_with_signed_evidence_that_is_not_stored_is_never_approved(
+    name: str, result: Payload | None, expected: list[str]
+) -> None:
+    verdict = classify(Evidence(callback(name), result, "EVIDENCE_DROPPED", unseen=True), POLICY)
+    assert (verdict.outcome, codes(verdict)) == (Outcome.REVIEW, expected)
+    assert "callbacks_not_stored" in (verdict.reasons[-1].field, verdict.reasons[0].field) or name == "liveness-fail"
+
+
 def test_an_unsigned_return_is_classified_by_getresults_answer() -> None:
     verdict = classify(Evidence(None, callback()), POLICY)
     assert (verdict.outcome, verdict.reconciled, codes(verdict)) == (Outcome.APPROVED, True, ["FACE_MATCHED"])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.compression import compress
 from shared.ledger.case_key import CaseKey
 from shared.messaging.envelope import Envelope
 from tests.support.decisions import dumped, made_on, on_answer, on_callback
@@ -71,6 +72,26 @@ def test_has_evidence_is_true_with_a_callback_or_an_answer() -> None:
     assert empty is not None
     assert (alone.has_evidence, empty.has_evidence) == (True, False)
     assert classify(alone.reconciled.evidence, POLICY).outcome == "APPROVED"
+
+
+@pytest.mark.parametrize("field", ["left_out", "evidence_dropped_at"])
+def test_evidence_that_is_not_stored_prevents_approval(field: str) -> None:
+    evidence = load_stored_evidence(CASE, stored_fields(on_answer()) | {field: b"1"})
+    assert evidence is not None
+    assert ReconciledCase.load(evidence.reconciled.dump()) == evidence.reconciled
+    assert classify(evidence.reconciled.evidence, POLICY).outcome == "REVIEW"
+
+
+def test_compressed_texts_are_the_same_evidence() -> None:
+    fields = stored_fields(on_answer())
+    packed = {
+        name: compress(value) if name in {"callback", "raw", "decision"} else value for name, value in fields.items()
+    }
+    plain, compressed = load_stored_evidence(CASE, fields), load_stored_evidence(CASE, packed)
+    assert plain is not None
+    assert compressed is not None
+    assert (compressed.reconciled, compressed.decision) == (plain.reconciled, plain.decision)
+    assert compressed.stored_decision == packed["decision"]
 
 
 def test_an_undecided_case_has_no_stored_evidence() -> None:

@@ -8,6 +8,7 @@ from fakeredis import FakeAsyncRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.ledger.ledger import Ledger
+from tests.support.case_texts import text
 from tests.support.cases import ACCOUNT, CASE, KEY, Vendor, answered, new_ledger, new_reader, new_redis
 from tests.support.payloads import REMOVED
 from tests.support.waiting import eventually
@@ -52,7 +53,7 @@ async def test_an_answer_is_stored_raw_and_returned(redis: FakeAsyncRedis, ledge
     found = await read(new_reader(ledger, Vendor(PASS)))
     assert isinstance(found, EvidenceFound)
     assert (found.raw, found.result.status) == (PASS.raw, "OK")
-    assert await redis.hget(KEY, "raw") == PASS.raw
+    assert text(await redis.hgetall(KEY), "raw") == PASS.raw
     assert await reads_counted(redis) == 1
 
 
@@ -190,7 +191,7 @@ async def test_an_answer_that_is_not_final_is_set_aside_and_read_again(
 ) -> None:
     vendor = Vendor(answer, PASS)
     assert await read(new_reader(ledger, vendor)) == NotFinal()
-    assert await redis.hget(KEY, "set_aside") == answer.raw
+    assert text(await redis.hgetall(KEY), "set_aside") == answer.raw
     assert not await redis.hexists(KEY, "raw")
     assert isinstance(await read(new_reader(ledger, vendor)), EvidenceFound)
     assert await reads_counted(redis) == 2
@@ -219,7 +220,7 @@ async def test_a_complete_answer_is_kept_and_not_read_again(
         found = await read(new_reader(ledger, vendor))
         assert isinstance(found, EvidenceFound)
         assert found.result.status == status
-    assert await redis.hget(KEY, "raw") == answer.raw
+    assert text(await redis.hgetall(KEY), "raw") == answer.raw
     assert await reads_counted(redis) == len(vendor.reads) == 1
 
 
@@ -305,7 +306,7 @@ async def test_the_end_of_a_read_is_recorded_once_the_ledger_is_back(
     assert lossy.left == 0
     assert len(vendor.reads) == 1
     assert await reads_counted(redis) == reads
-    assert await redis.hget(KEY, "raw") == (PASS.raw if answer is PASS else None)
+    assert text(await redis.hgetall(KEY), "raw") == (PASS.raw if answer is PASS else None)
 
 
 async def test_a_worker_whose_read_was_taken_over_does_not_decide(redis: FakeAsyncRedis, ledger: Ledger) -> None:
