@@ -12,7 +12,9 @@ from workers.maintenance.alert_rules import AlertLimits, Measurements, RateThres
 
 _LIMITS: Final = AlertLimits(600.0, RateThreshold(0.2, 10), RateThreshold(0.05, 20), dead_letters=10, backlog_age=300.0)
 _COUNTS: Final[Counter[Counted]] = Counter({"attacked": 31, "clean": 59, "bad_signature": 52, "verified": 90})
-_MEASURED: Final = Measurements(BORN + 90, {ACCOUNT: _COUNTS}, 12, Counter({"reconcile.error": 12}), BORN - 222.5)
+_MEASURED: Final = Measurements(
+    BORN + 90, {ACCOUNT: _COUNTS}, 12, Counter({"reconcile.error": 12}), BORN - 222.5, BORN + 90 - 25 * 86_400
+)
 
 
 def alerts() -> dict[AlertKind, Alert]:

@@ -25,6 +25,7 @@ class AlertKind(StrEnum):
     ATTACK_RATE = "attack_rate"
     BAD_SIGNATURE_RATE = "bad_signature_rate"
     DEAD_LETTERS_GROWING = "dead_letters_growing"
+    DEAD_LETTERS_EXPIRING = "dead_letters_expiring"
     BACKLOG_AGE = "backlog_age"
 
 
@@ -60,6 +61,10 @@ MESSAGES: Final[dict[AlertKind, str]] = {
     ),
     AlertKind.DEAD_LETTERS_GROWING: (
         "Many items have become dead letters. Find the cause with `faceid dead list`, fix it, and replay them."
+    ),
+    AlertKind.DEAD_LETTERS_EXPIRING: (
+        "The oldest dead letters will soon be deleted, since they are almost as old as FACEID_RETENTION_DAYS. Their"
+        " callbacks are then lost. List them with `faceid dead list`, fix the cause, and replay or drop them."
     ),
     AlertKind.BACKLOG_AGE: (
         "Callbacks wait too long in a queue. None is lost. Check `faceid status`, and start more workers or fix what"

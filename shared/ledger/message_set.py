@@ -138,6 +138,11 @@ class MessageSet:
         """How many items there are from `since` to `until` (Unix seconds, both included)."""
         return self._redis.zcount(self._keys[0], since, until)
 
+    def oldest(self) -> float:
+        """The earliest time in the set, in Unix seconds. Infinity when it is empty."""
+        first = cast("list[tuple[bytes, float]]", self._redis.zrange(self._keys[0], 0, 0, withscores=True))
+        return first[0][1] if first else inf
+
     def newest(self) -> float:
         """The latest time in the set, in Unix seconds. Minus infinity when it is empty."""
         last = cast("list[tuple[bytes, float]]", self._redis.zrange(self._keys[0], -1, -1, withscores=True))

@@ -119,6 +119,7 @@ def alerts_of_monitor(history: History) -> Iterator[Violation]:
         "attack_rate": False,
         "bad_signature_rate": sum(post.proof == "forged" for post in history.posted) >= FEWEST_FORGED,
         "dead_letters_growing": len(history.dead) > MOST_DEAD,
+        "dead_letters_expiring": False,
         "backlog_age": _seconds(history) > LONGEST_WAIT,
     }
     for alert in _unique(history):

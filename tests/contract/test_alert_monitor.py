@@ -147,6 +147,15 @@ def test_an_alert_about_dead_letters_counts_recent_ones_by_stage_and_reason(redi
     assert "reconcile.error=4" in outbox(redis)[0].detail
 
 
+def test_dead_letters_that_are_soon_deleted_raise_one_alert_a_day(redis: "Redis", clock: Clock) -> None:
+    add_dead_letters(redis, 1, clock() - 25 * 86_400)
+    observe(redis, clock)
+    clock.now += 3600
+    observe(redis, clock)
+    assert kinds(redis) == [("dead_letters_expiring", "")]
+    assert 80_000 < redis.ttl("p:raised:dead_letters_expiring:{_}") <= 86_400
+
+
 def test_an_alert_about_the_pipeline_names_no_account(redis: "Redis", clock: Clock) -> None:
     observe(redis, clock, oldest=clock() - 301)
     (stored,) = outbox(redis)

@@ -10,7 +10,7 @@ import structlog
 from redis import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
-from shared.events.alert import Alert
+from shared.events.alert import Alert, AlertKind
 from shared.events.cloudevent import NO_ACCOUNT, to_message
 from shared.ledger.case_key import COUNTER_SECONDS, message_set_keys
 from shared.ledger.counters import read_counters
@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 INTERVAL: Final = 5.0
 """Seconds between two checks, over all workers."""
+LASTING: Final = {AlertKind.DEAD_LETTERS_EXPIRING: 86_400.0}
+"""Seconds between two alerts of a kind that may last for days. Other kinds: the window."""
 MAX_CAUSES: Final = 1000
 """Most dead letters whose stage and reason are counted for an alert."""
 
@@ -81,6 +83,7 @@ class AlertMonitor:
             counters=read_counters(self._redis, self._prefix, self._accounts, now, window),
             dead_letters=dead,
             causes=self._causes(now - window) if dead > self._limits.dead_letters else Counter(),
+            oldest_dead_at=self._dead.oldest(),
             oldest_at=self._source.oldest([queue_name(self._prefix, queue) for queue in INNER_QUEUES]),
         )
 
@@ -101,5 +104,5 @@ class AlertMonitor:
         )
         raised = f"{self._prefix}:raised:{alert.kind}:{{{alert.account or NO_ACCOUNT}}}"
         keys = (raised, *message_set_keys(self._prefix, "outbox"))
-        mark_ttl_ms = int((self._limits.window + COUNTER_SECONDS) * 1000)
+        mark_ttl_ms = int(LASTING.get(alert.kind, self._limits.window + COUNTER_SECONDS) * 1000)
         self._raise(keys=keys, args=(mark_ttl_ms, repr(at), item.id, item.dump()))

@@ -3,9 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
+from typing import Final
 
 from shared.events.alert import Alert, AlertKind, Detail
 from shared.ledger.counters import Counted
+
+EXPIRING_SHARE: Final = 0.8
+"""Share of the retention after which a dead letter is about to be deleted: 24 of 30 days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,8 @@ class AlertLimits:
     """Most new dead letters in the window."""
     backlog_age: float
     """Most seconds that a message may wait in a queue."""
+    retention: float = 2_592_000.0
+    """Seconds that a dead letter is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,8 @@ class Measurements:
     """Number of dead letters by `STAGE.REASON`. Empty when there are few; of the first 1,000 when there are many."""
     oldest_at: float | None
     """When the oldest message in the queues was published, in Unix seconds. None: the queues are empty."""
+    oldest_dead_at: float = inf
+    """When the oldest dead letter was stored, in Unix seconds. Infinity: there is none."""
 
 
 def alerts_for(measured: Measurements, limits: AlertLimits) -> Iterator[Alert]:
@@ -59,6 +68,7 @@ def alerts_for(measured: Measurements, limits: AlertLimits) -> Iterator[Alert]:
         yield from _attacks(measured, limits, account, counts)
         yield from _bad_signatures(measured, limits, account, counts)
     yield from _dead_letters(measured, limits)
+    yield from _expiring(measured, limits)
     yield from _backlog(measured, limits)
 
 
@@ -104,6 +114,18 @@ def _dead_letters(measured: Measurements, limits: AlertLimits) -> Iterator[Alert
             dead_letters=measured.dead_letters,
             limit=limits.dead_letters,
             window_seconds=limits.window,
+        )
+
+
+def _expiring(measured: Measurements, limits: AlertLimits) -> Iterator[Alert]:
+    age = measured.at - measured.oldest_dead_at
+    if age > EXPIRING_SHARE * limits.retention:
+        yield Alert.of(
+            AlertKind.DEAD_LETTERS_EXPIRING,
+            None,
+            measured.at,
+            oldest_days=round(age / 86_400, 1),
+            retention_days=limits.retention / 86_400,
         )
 
 

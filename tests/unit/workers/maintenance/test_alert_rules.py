@@ -87,6 +87,14 @@ def test_more_new_dead_letters_than_the_limit_raise_an_alert_with_their_causes()
     }
 
 
+def test_a_dead_letter_that_is_soon_deleted_raises_an_alert() -> None:
+    day = 86_400
+    assert raised(replace(NOTHING, oldest_dead_at=NOTHING.at - 24 * day)) == []
+    (alert,) = raised(replace(NOTHING, oldest_dead_at=NOTHING.at - 25 * day))
+    assert (alert.kind, alert.account) == ("dead_letters_expiring", None)
+    assert alert.detail == {"oldest_days": 25.0, "retention_days": 30.0}
+
+
 def test_a_message_older_than_the_limit_raises_an_alert() -> None:
     assert raised(replace(NOTHING, oldest_at=NOTHING.at - 300)) == []
     (alert,) = raised(replace(NOTHING, oldest_at=NOTHING.at - 300.5))
@@ -104,8 +112,9 @@ def test_the_details_of_every_alert_are_numbers() -> None:
         dead_letters=11,
         causes=Counter({"verify.poison": 11}),
         oldest_at=NOTHING.at - 301,
+        oldest_dead_at=0.0,
     )
     alerts = raised(everything)
-    assert len(alerts) == 4
+    assert len(alerts) == 5
     assert all(type(value) in (int, float) for alert in alerts for value in alert.detail.values())
     assert all(json.loads(alert.model_dump_json()) for alert in alerts)
