@@ -66,8 +66,9 @@ bench: $(BENCH_STAMP) ## Measure beside the peers: PARTS=ingress,queue,whole,lat
 	$(BENCH_VENV)/bin/python -m tests.bench.run --rounds $(ROUNDS) $(if $(PARTS),--parts $(PARTS)) $(if $(QUICK),--quick)
 
 .PHONY: fuzz
-fuzz: $(STAMP) ## Post hostile bodies: 400,000 to the verifier, 20,000 through the whole pipeline
+fuzz: $(STAMP) ## Post hostile bodies to the verifier and the pipeline, and compare payload readers
 	$(BIN)/python -m tests.fuzz.verifier
+	$(BIN)/python -m tests.fuzz.payload_readers
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
 	@if $(BIN)/python -c 'import atheris' 2>&-; then $(BIN)/python -m tests.fuzz.guided; else echo 'no atheris here'; fi
 	$(BIN)/python -m tests.fuzz.pipeline

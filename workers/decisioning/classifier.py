@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from msgspec import structs
+
 from shared.events.decision import Effect, Face, Genuineness, Liveness, Outcome, Reason, ReasonCode
 from workers.decisioning.evidence import Evidence, combined, differences, judged_alike
 from workers.decisioning.policy import Policy
@@ -126,7 +128,7 @@ def _genuineness(payload: Payload) -> Genuineness | None:
     scores = payload.liveness_result.face_genuineness if payload.liveness_result else None
     if scores is None:
         return None
-    return Genuineness(**vars(scores))
+    return Genuineness(*structs.astuple(scores))
 
 
 def _faces(payload: Payload) -> tuple[Face, ...]:

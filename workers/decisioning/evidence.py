@@ -8,7 +8,7 @@ from math import isclose
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, Self
 
-from pydantic import BaseModel
+from msgspec import Struct, structs
 from pydantic_core import to_json
 
 from workers.faceid.odd_json import NotJson
@@ -17,7 +17,7 @@ from workers.faceid.verification import VerifiedArrival
 
 _FLOW: Final = attrgetter("status", "fail_reason", "multifaces_tag", "biz_info.biz_id", "biz_info.biz_no")
 _LIVENESS: Final = attrgetter("result", "procedure_type")
-_SCORES: Final = attrgetter(*FaceGenuineness.model_fields)
+_SCORES: Final = attrgetter(*FaceGenuineness.__struct_fields__)
 _JUDGED: Final = attrgetter("status", "fail_reason", "multifaces_tag", "unreadable", "liveness_result")
 _COMPARISON: Final = attrgetter("error_message", "refs")
 _NOT_COMPARED: Final = frozenset({"biz_extra_data", "details", "verify_time", "request_id", "time_used", "unreadable"})
@@ -142,7 +142,7 @@ def judged_alike(one: Payload, other: Payload) -> bool:
 def combined(result: Payload, callback: Payload) -> Payload:
     """`result`, with every part that only `callback` has."""
     both: Payload = _combine(result, callback)
-    return both.model_copy(update={"unreadable": (*result.unreadable, *callback.unreadable)})
+    return structs.replace(both, unreadable=(*result.unreadable, *callback.unreadable))
 
 
 def _combine(one: Any, other: Any) -> Any:
@@ -152,7 +152,7 @@ def _combine(one: Any, other: Any) -> Any:
     if members is None or others is None:
         return one
     both = others | {name: _combine(value, others.get(name)) for name, value in members.items()}
-    return one.model_copy(update=both) if isinstance(one, BaseModel) else both
+    return type(one)(**both) if isinstance(one, Struct) else both
 
 
 def fingerprint(callback: Payload) -> str:
@@ -194,8 +194,8 @@ def _differing_paths(one: object, other: object) -> Iterator[tuple[str, ...]]:
 
 
 def _members(value: object) -> dict[str, object] | None:
-    if isinstance(value, BaseModel):
-        return vars(value)
+    if isinstance(value, Struct):
+        return structs.asdict(value)
     return value if isinstance(value, dict) else None
 
 

@@ -1,72 +1,34 @@
 """The payload of a callback, and of GetResult's answer, which has the same fields (FaceID's callback page).
 
-The model accepts what FaceID sends beyond its page. Numbers come as ints, floats or strings, and missing parts as null;
-unknown fields and unknown values of an enum are kept. A part of a wrong type or out of range is removed and its path is
-listed in `unreadable`: the decision treats it as missing, and the callback is not lost. A boolean is never a number.
+The reader accepts what FaceID sends beyond its page. Numbers come as ints, floats or strings, and missing parts as
+null. Unknown fields are ignored, and unknown values of an enum are kept. A part of a wrong type or out of range is
+removed, and its path is listed in `unreadable`: the decision treats it as missing, and the callback is not lost. A
+boolean is never a number.
 """
 
 import re
-from dataclasses import dataclass
-from typing import Annotated, Any, Final, Self
+from sys import float_info
+from typing import Annotated, Final, Self, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    Strict,
-    ValidationError,
-)
-from pydantic_core import CoreSchema, core_schema
+from msgspec import Meta, Struct, ValidationError, convert
+from msgspec.structs import replace
+from pydantic import JsonValue
 
 from workers.faceid import odd_json, strict_json
+from workers.faceid.lenient_reader import lenient_reader
 
-_DIGITS: Final = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
-
-
-@dataclass(frozen=True, eq=False)  # an annotation must be hashable, and a schema is not
-class _ValidatedBy:
-    """An annotation: pydantic validates the type with this schema."""
-
-    schema: CoreSchema
-
-    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
-        return self.schema
-
-
-def _either(one: CoreSchema, other: CoreSchema) -> CoreSchema:
-    """The first schema that fits. One error is reported, at the field's own path, instead of one for each schema."""
-    return core_schema.union_schema(
-        [one, other], mode="left_to_right", custom_error_type="number", custom_error_message="not a number in range"
-    )
-
-
-def _number(low: float | None = None, high: float | None = None) -> CoreSchema:
-    """A JSON number, or a number in a string; never a boolean. `low` and `high` are inclusive."""
-    number = core_schema.float_schema(allow_inf_nan=False, ge=low, le=high)
-    digits = core_schema.str_schema(strict=True, max_length=40, pattern=_DIGITS)
-    return _either({**number, "strict": True}, core_schema.chain_schema([digits, number]))
-
-
-def _count() -> CoreSchema:
-    """A whole number of at least 0, in the same forms."""
-    whole = core_schema.int_schema(strict=True, ge=0)
-    return _either(whole, core_schema.chain_schema([_number(0), core_schema.int_schema()]))
-
-
-Number = Annotated[float, _ValidatedBy(_number())]
-Percent = Annotated[float, _ValidatedBy(_number(0, 100))]
-Ratio = Annotated[float, _ValidatedBy(_number(0, 1))]
-Count = Annotated[int, _ValidatedBy(_count())]
-Flag = Annotated[str, AfterValidator(lambda text: text.removesuffix(".0"))]
-"""`"0"` or `"1"`; FaceID sends a string, an int or a float."""
+Number = Annotated[float, Meta(ge=-float_info.max, le=float_info.max)]
+Percent = Annotated[float, Meta(ge=0, le=100)]
+Ratio = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=0)]
 
 BIZ_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 """A valid biz_id. FaceID makes them as `<unix seconds>,<uuid>` but does not document that, so any printable ASCII text
 is accepted."""
 _OPEN_STATUSES: Final = frozenset({"NOT_STARTED", "PROCESSING"})
 _RESULT_REF: Final = re.compile(r"result_ref[0-9]{1,3}")
+_MISPRINT: Final = "VIDOE_FORMAT_UNSUPPORTED"
+"""A counter that the example on FaceID's callback page misspells."""
 
 
 def is_final(status: str | None) -> bool:
@@ -78,24 +40,20 @@ class InvalidPayload(ValueError):
     """The JSON document is no object, or has no valid biz_id. The message holds no value."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True, coerce_numbers_to_str=True)
-
+class _Part(Struct, frozen=True, gc=False):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"  # a payload is personal data
 
-    __str__ = __repr__
 
-
-class BizInfo(_Model):
+class BizInfo(_Part, frozen=True, gc=False):
     """The ids of the verification: FaceID's, and the customer's own (`biz_no`, `biz_extra_data`)."""
 
-    biz_id: Annotated[str, Strict(), Field(pattern=f"^{BIZ_ID.pattern}$")]
+    biz_id: str
     biz_no: str | None = None
     biz_extra_data: str | None = None
 
 
-class FaceGenuineness(_Model):
+class FaceGenuineness(_Part, frozen=True, gc=False):
     """Spoof scores and their thresholds, 0 to 1. A score above its threshold is an attack (FaceID's callback page)."""
 
     synthetic_face_confidence: Ratio | None = None
@@ -107,40 +65,33 @@ class FaceGenuineness(_Model):
     face_replaced: Ratio | None = None
 
 
-def _fix_misprint(counters: dict[str, int]) -> dict[str, int]:
-    """Rename a counter that the example on FaceID's callback page misspells."""
-    if "VIDOE_FORMAT_UNSUPPORTED" in counters:
-        counters["VIDEO_FORMAT_UNSUPPORTED"] = counters.pop("VIDOE_FORMAT_UNSUPPORTED")
-    return counters
-
-
-class LivenessResult(_Model):
+class LivenessResult(_Part, frozen=True, gc=False):
     """The liveness check. `details` counts the user's failed tries by cause; the names depend on `procedure_type`."""
 
     result: str | None = None
     procedure_type: str | None = None
-    details: Annotated[dict[str, Count], AfterValidator(_fix_misprint)] = {}
+    details: dict[str, Count] = {}
     face_genuineness: FaceGenuineness | None = None
 
 
-class ResultRef(_Model):
+class ResultRef(_Part, frozen=True, gc=False):
     """One face comparison: `confidence` 0 to 100, and `thresholds` 0 to 100 by false-accept rate (`"1e-4"`)."""
 
     confidence: Percent | None = None
     thresholds: dict[str, Percent | None] = {}
 
 
-class VerifyResult(_Model):
+class VerifyResult(_Part, frozen=True, gc=False):
     """The face comparisons. `refs` holds `result_ref1` to `result_refN` by name, in the order of their numbers."""
 
-    error_message: Annotated[str | None, AfterValidator(lambda message: message or "")] = ""
+    error_message: str = ""
     """Empty when there is no error."""
     verify_time: Number | None = None
     """Unix seconds."""
     refs: dict[str, ResultRef] = {}
 
 
-class Payload(_Model):
+class Payload(_Part, frozen=True, gc=False, kw_only=True):
     """The payload of one callback or one GetResult answer. Only the biz_id is always there."""
 
     status: str | None = None
@@ -148,7 +99,8 @@ class Payload(_Model):
     biz_info: BizInfo
     liveness_result: LivenessResult | None = None
     verify_result: VerifyResult | None = None
-    multifaces_tag: Flag | None = None
+    multifaces_tag: str | None = None
+    """`"0"` or `"1"`; FaceID sends a string, an int or a float."""
     request_id: str | None = None
     time_used: Number | None = None
     unreadable: tuple[str, ...] = ()
@@ -188,7 +140,7 @@ class Payload(_Model):
         if isinstance(document, dict):
             _fill_biz_info(document, biz_id)
             if not _is_of(document, biz_id):
-                return cls._validate({"biz_info": {"biz_id": biz_id}}, "biz_info.biz_id")
+                return cls(biz_info=BizInfo(biz_id), unreadable=("biz_info.biz_id",))
         return cls._from_document(document)
 
     @classmethod
@@ -196,19 +148,18 @@ class Payload(_Model):
         if not isinstance(document, dict):
             raise InvalidPayload("not a JSON object")
         _fill_biz_info(document)
+        _check_biz_id(document["biz_info"])
         _gather_refs(document.get("verify_result"))
-        return cls._validate(document)
+        document.pop("unreadable", None)
+        try:
+            payload = convert(document, cls)
+        except ValidationError:
+            payload, removed = lenient_reader(cls)(document)
+            payload = replace(payload, unreadable=tuple(map(_dotted, removed)))
+        return _normalized(payload)
 
-    @classmethod
-    def _validate(cls, raw: dict[str, JsonValue], *removed: JsonValue) -> Self:
-        """Remove the parts that are not valid, until the rest is. `removed`: what was removed before."""
-        unreadable = [*removed]
-        raw["unreadable"] = unreadable
-        while True:
-            try:
-                return cls.model_validate(raw)
-            except ValidationError as error:
-                unreadable += [_remove(raw, path) for path in _invalid_paths(error)]
+
+P = TypeVar("P", bound=Payload)
 
 
 def _is_of(raw: dict[str, JsonValue], biz_id: str) -> bool:
@@ -225,27 +176,35 @@ def _fill_biz_info(raw: dict[str, JsonValue], biz_id: str | None = None) -> None
         info["biz_id"] = biz_id
 
 
+def _check_biz_id(info: JsonValue) -> None:
+    biz_id = info.get("biz_id") if isinstance(info, dict) else None
+    if not (isinstance(biz_id, str) and BIZ_ID.fullmatch(biz_id)):
+        raise InvalidPayload("no usable biz_id")
+
+
 def _gather_refs(verify: JsonValue) -> None:
-    """Move `result_ref1` to `result_refN` into `refs`, in the order of their numbers."""
+    """Move `result_ref1` to `result_refN` into `refs`, by number. Null is an empty error message."""
     if isinstance(verify, dict):
         names = [name for name in verify if name.startswith("result_ref") and _RESULT_REF.fullmatch(name)]
-        names.sort()
-        names.sort(key=len)
+        if len(names) > 1:
+            names.sort()
+            names.sort(key=len)
         refs = {name: verify.pop(name) for name in names}
         verify["refs"] = {name: ref for name, ref in refs.items() if ref is not None}
+        if verify.get("error_message") is None:
+            verify["error_message"] = ""
 
 
-def _invalid_paths(error: ValidationError) -> list[tuple[int | str, ...]]:
-    """The paths of the parts that are not valid; raises `InvalidPayload` when the biz_id is one of them."""
-    paths = [one["loc"] for one in error.errors(include_url=False, include_context=False, include_input=False)]
-    if any(path in {("biz_info",), ("biz_info", "biz_id")} for path in paths):
-        raise InvalidPayload("no usable biz_id") from None
-    return paths
+def _dotted(path: tuple[str, ...]) -> str:
+    """The path of a removed part as FaceID names it."""
+    return ".".join(path).replace("verify_result.refs.", "verify_result.")
 
 
-def _remove(raw: Any, path: tuple[int | str, ...]) -> str:
-    """Remove one part; returns its dotted path as FaceID names it."""
-    for key in path[:-1]:
-        raw = raw[key]
-    del raw[path[-1]]
-    return ".".join(map(str, path)).replace("verify_result.refs.", "verify_result.")
+def _normalized(payload: P) -> P:
+    """Write the multifaces tag as a whole number, and a misspelt counter under its right name."""
+    tag, liveness = payload.multifaces_tag, payload.liveness_result
+    if liveness is not None and _MISPRINT in liveness.details:
+        liveness.details["VIDEO_FORMAT_UNSUPPORTED"] = liveness.details.pop(_MISPRINT)
+    if tag is not None and tag.endswith(".0"):
+        return replace(payload, multifaces_tag=tag.removesuffix(".0"))
+    return payload

@@ -1,10 +1,10 @@
 """The vendor's contract is a page of tables: every row has a test, and every name of the code has a row."""
 
 from collections.abc import Iterator
-from typing import Any, Final, get_args
+from typing import Any, Final, get_args, get_type_hints
 
 import pytest
-from pydantic import BaseModel
+from msgspec import Struct
 
 from deploy.simulator.model.api_errors import HTTP_STATUS
 from deploy.simulator.model.faults import Faults, ResultFaultKind
@@ -28,10 +28,10 @@ def test_every_row_has_its_tests_in_the_appendix_and_the_reverse() -> None:
     assert [f"{row.section}: {row.cells[0]}" for row in CONTRACT] == TESTED
 
 
-def fields(model: type[BaseModel], path: str = "") -> Iterator[str]:
+def fields(model: type[Struct], path: str = "") -> Iterator[str]:
     """Dotted paths of all that the payload's model knows."""
-    for name, field in model.model_fields.items():
-        inner = next((one for one in models(field.annotation)), None)
+    for name, annotation in get_type_hints(model).items():
+        inner = next((one for one in models(annotation)), None)
         shown = "result_refN" if name == "refs" else name
         if name != "unreadable":
             yield path + shown
@@ -39,8 +39,8 @@ def fields(model: type[BaseModel], path: str = "") -> Iterator[str]:
             yield from fields(inner, f"{path}{shown}.")
 
 
-def models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def models(annotation: Any) -> Iterator[type[Struct]]:
+    if isinstance(annotation, type) and issubclass(annotation, Struct):
         yield annotation
     for part in get_args(annotation):
         yield from models(part)
@@ -51,7 +51,7 @@ KNOWN: dict[str, set[str]] = {
     "Statuses": {"OK", *payload._OPEN_STATUSES, *rules._FLOW_CODES},
     "Why a browser can't": {one.evidence.fail_reason for one in SCENARIOS.values()} - {""},
     "Procedures and their counters": {*get_args(Procedure), *(name for names in COUNTERS.values() for name in names)},
-    "Spoof scores": set(payload.FaceGenuineness.model_fields),
+    "Spoof scores": set(payload.FaceGenuineness.__struct_fields__),
     "Errors of the comparison": set(rules._COMPARISON_CODES),
     "False-accept rates": set(get_args(policy.Rate)),
     "GetResult's refusals": {*getresult.PERMANENT, *getresult.NOT_COUNTED, *HTTP_STATUS},

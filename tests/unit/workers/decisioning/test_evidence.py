@@ -153,7 +153,7 @@ def test_the_fingerprint_does_not_depend_on_order_and_form(name: str) -> None:
         "biz_info__biz_no",
         "liveness_result__result",
         "liveness_result__procedure_type",
-        *(f"liveness_result__face_genuineness__{name}" for name in FaceGenuineness.model_fields),
+        *(f"liveness_result__face_genuineness__{name}" for name in FaceGenuineness.__struct_fields__),
         "verify_result__error_message",
         "verify_result__result_ref1__confidence",
         "verify_result__result_ref1__thresholds__1e-4",

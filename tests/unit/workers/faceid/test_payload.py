@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from tests.support.payloads import BIZ_ID, CALLBACKS, REMOVED, SIGNATURES, callback, changed
 from workers.faceid.odd_json import NotJson
@@ -87,7 +88,7 @@ def test_the_misspelt_counter_is_read_under_its_right_name() -> None:
 
 def test_spoof_scores_are_read() -> None:
     values = {name: index / 10 for index, name in enumerate(SCORES)} | {"face_replaced": 1}
-    assert vars(genuineness(callback(liveness_result__face_genuineness=values))) == values
+    assert structs.asdict(genuineness(callback(liveness_result__face_genuineness=values))) == values
 
 
 def test_comparisons_are_read_in_the_order_of_their_numbers() -> None:
@@ -153,10 +154,9 @@ def test_null_means_absent(path: str) -> None:
     assert callback(**{path: None}).unreadable == ()
 
 
-def test_unknown_fields_are_kept() -> None:
+def test_unknown_fields_are_ignored() -> None:
     payload = callback("unknown-fields")
-    assert payload.model_extra == {"risk_score": {"v": 1}}
-    assert liveness(payload).model_extra == {"shiny_new": True}
+    assert (payload.unreadable, payload.status, liveness(payload).result) == ((), "OK", "PASS")
 
 
 WRONG: list[tuple[str, Any]] = [
