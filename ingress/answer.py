@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Self
 
 Header = tuple[bytes, bytes]
@@ -25,3 +26,10 @@ class Answer:
         length = (b"content-length", str(len(self.body)).encode())
         await send({"type": "http.response.start", "status": self.status, "headers": [*self.headers, length]})
         await send({"type": "http.response.body", "body": self.body})
+
+    def last(self, *headers: Header) -> bytes:
+        """The bytes of this answer with further headers, for a connection that is closed after it."""
+        length = (b"content-length", str(len(self.body)).encode())
+        fields = (*headers, *self.headers, length, (b"connection", b"close"))
+        start = f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\n".encode()
+        return b"".join((start, *(b"%b: %b\r\n" % field for field in fields), b"\r\n", self.body))

@@ -13,6 +13,7 @@ import structlog
 from ingress.answer import Answer
 from ingress.metrics import UNSTORED, requests_counter
 from ingress.redirect import FINISHED_PAGE, redirect_target
+from ingress.refusals import ANSWERED, Refusals
 from ingress.store import Store
 from shared.messaging.envelope import Channel, Envelope, Method
 from shared.messaging.publisher import NotStored
@@ -48,12 +49,14 @@ class Ingress:
         accounts: frozenset[str],
         redirect_url: str,
         max_body_bytes: int,
+        refusals: Refusals,
         clock: Callable[[], float],
     ) -> None:
         self._store = store
         self._accounts = accounts
         self._redirect_url = redirect_url
         self._max_body_bytes = max_body_bytes
+        self._refusals = refusals
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,6 +72,8 @@ class Ingress:
                 answer = _health(scope["path"], scope["method"])
         except ClientDisconnected:
             return
+        if kind := ANSWERED.get(answer.status):
+            self._refusals.note(kind, answer.status)
         await answer.send(send)
 
     async def _callback(self, scope: Scope, receive: Receive, account: str, channel: str) -> Answer:

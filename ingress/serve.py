@@ -1,15 +1,22 @@
 """The ingress process: the application behind uvicorn, and the admin listener beside it."""
 
 import asyncio
+import resource
 import socket
 import time
 from contextlib import suppress
+from functools import partial
+from typing import Any, cast
 
 import structlog
 import uvicorn
 
 from ingress.admission import Admission
 from ingress.app import Ingress
+from ingress.connections import Connections
+from ingress.http_protocol import HttpProtocol
+from ingress.limits import Limits, connection_limit
+from ingress.refusals import Refusals
 from ingress.store import Store
 from ingress.watch import Watch
 from shared import gc_tuning
@@ -66,21 +73,28 @@ def open_store(settings: Settings) -> Store:
     return Store(publisher, watch, admission, settings.prefix, settings.store_timeout_seconds)
 
 
-def build(settings: Settings, store: Store) -> Ingress:
+def build(settings: Settings, store: Store, refusals: Refusals) -> Ingress:
     """Build the application."""
     return Ingress(
-        store, account_names(settings), settings.return_redirect_url, settings.max_body_bytes, clock=time.time
+        store, account_names(settings), settings.return_redirect_url, settings.max_body_bytes, refusals, time.time
     )
 
 
-def configure(application: Ingress, settings: Settings) -> uvicorn.Config:
+def limits(settings: Settings) -> Limits:
+    """The limits of this process."""
+    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Limits(connection_limit(open_files), settings.request_seconds, settings.max_body_bytes)
+
+
+def configure(application: Ingress, connections: Connections, settings: Settings) -> uvicorn.Config:
     """Configure uvicorn for this application."""
     return uvicorn.Config(
         application,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=cast("Any", partial(HttpProtocol, connections)),  # uvicorn only calls it
+        ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -97,7 +111,9 @@ def serve(settings: Settings) -> None:
     """
     check_server(settings, "broker_url")
     store = open_store(settings)
-    server = Server(configure(build(settings, store), settings), account_names(settings))
+    refusals = Refusals()
+    connections = Connections(limits(settings), refusals)
+    server = Server(configure(build(settings, store, refusals), connections, settings), account_names(settings))
     gc_tuning.freeze_startup_objects()
 
     def not_ready() -> str:

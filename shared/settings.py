@@ -95,6 +95,8 @@ class Settings(BaseSettings):
     """HOST:PORT of probes and metrics, or off. Empty: 127.0.0.1:9028 for the ingress, 127.0.0.1:9029 for workers."""
     return_redirect_url: str = ""
     """Where the user's browser is redirected from the return URL. Empty: a small page is shown."""
+    request_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    """How long a request may take to arrive; after that it is answered 408."""
     max_body_bytes: Annotated[int, Field(ge=1024, le=16_777_216)] = 262_144
     """Longest body that a callback may have; a longer one is answered 413."""
     max_backlog: Annotated[int, Field(ge=1)] = 1_000_000

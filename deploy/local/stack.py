@@ -54,7 +54,7 @@ class Stack:
         self.admin_url = f"http://127.0.0.1:{(admin_port := free_port())}"
         """Probes and metrics of the ingress."""
         self.simulator_url = f"http://127.0.0.1:{(simulator_port := free_port())}"
-        self.env = _clean_environment() | self._settings(ingress_port, simulator_port) | dict(settings or {})
+        self.env = clean_environment() | self._settings(ingress_port, simulator_port) | dict(settings or {})
         self.simulator = self._program("simulator", "simulator")
         self.ingress = self._program("ingress", "ingress", admin_port=admin_port)
         self.workers = [
@@ -127,6 +127,6 @@ class Stack:
         return Program(name, (*FACEID, *arguments), admin | self.env, self.folder)
 
 
-def _clean_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """The environment of this process without its `FACEID_...` settings."""
     return {name: value for name, value in os.environ.items() if not name.startswith("FACEID_")}

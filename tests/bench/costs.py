@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local.redis_server import RedisServer
+from ingress.refusals import Refusals
 from ingress.serve import build, open_store
 from shared.accounts import load_accounts
 from shared.brokers.factory import open_publisher
@@ -174,7 +175,7 @@ def _worker(settings: Settings, names: Sequence[Stage], redis: "Redis", stack: A
 
 def _ingress(settings: Settings) -> tuple[Callable[[Sequence[bytes]], None], Step]:
     """The ingress in this process. It gets all requests of a batch at once."""
-    app, waiting = build(settings, open_store(settings)), list[bytes]()
+    app, waiting = build(settings, open_store(settings), Refusals()), list[bytes]()
 
     async def post(body: bytes) -> None:
         async def receive() -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from ingress.app import Ingress
+from ingress.refusals import Refusals
 from ingress.store import Store
 from shared.messaging.envelope import Envelope
 from shared.messaging.publisher import NotStored
@@ -105,7 +106,9 @@ def metric(name: str, **labels: str) -> float:
 
 def client(redirect_url: str = SHOP) -> Client:
     store = FakeStore()
-    app = Ingress(cast("Store", store), frozenset({"default", "jakarta"}), redirect_url, LIMIT, clock=lambda: 1234.5)
+    app = Ingress(
+        cast("Store", store), frozenset({"default", "jakarta"}), redirect_url, LIMIT, Refusals(), lambda: 1234.5
+    )
     return Client(store, app)
 
 

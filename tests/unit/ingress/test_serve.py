@@ -7,6 +7,7 @@ import uvicorn
 from structlog.testing import capture_logs
 
 from ingress.app import Ingress
+from ingress.refusals import Refusals
 from ingress.serve import Server
 from ingress.store import Store
 from tests.support.waiting import eventually
@@ -22,7 +23,7 @@ class IdleStore:
 
 async def test_a_server_logs_the_addresses_it_listens_on_and_that_it_stopped() -> None:
     accounts = frozenset({"shop", "bank"})
-    application = Ingress(cast("Store", IdleStore()), accounts, "", 1024, clock=lambda: 0.0)
+    application = Ingress(cast("Store", IdleStore()), accounts, "", 1024, Refusals(), lambda: 0.0)
     server = Server(uvicorn.Config(application, host="127.0.0.1", port=0, log_config=None, lifespan="on"), accounts)
     with capture_logs() as lines:
         serving = asyncio.create_task(server._serve())
