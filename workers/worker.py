@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from random import SystemRandom
 
 import structlog
@@ -38,6 +39,7 @@ from workers.maintenance.outbox_relay import OutboxRelay
 from workers.maintenance.retention import Retention
 from workers.parent import Parent, worker_name
 from workers.reporter import Reporter
+from workers.runtime.full_ledger import FullLedger, has_room
 from workers.runtime.pump import Pump
 from workers.runtime.runner import Runner
 from workers.runtime.settlement import Settler
@@ -92,9 +94,12 @@ class Worker:
             await stack.enter_async_context(client)
             ledger = make_ledger(settings, redis)
             stages = make_stages(settings, self._stages, self._accounts, self._policies, ledger, client.read)
-            runner = Runner(stages, Settler(settings.prefix, settings.max_attempts, time.time), SystemRandom())
+            redis_of_pump = open_client(settings.redis_url, 5.0, 2.0)
+            full_ledger = FullLedger(partial(has_room, redis_of_pump), SystemRandom())
+            settler = Settler(settings.prefix, settings.max_attempts, time.time)
+            runner = Runner(stages, settler, full_ledger, SystemRandom())
             stopped = asyncio.Event()
-            pump, heartbeat = self._make_pump(runner, loop, stopped)
+            pump, heartbeat = self._make_pump(runner, full_ledger, redis_of_pump, loop, stopped)
             for signal_number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(signal_number, pump.stop)
             log.info("worker.started", stages=list(self._stages), accounts=sorted(self._accounts))
@@ -126,10 +131,14 @@ class Worker:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _make_pump(
-        self, runner: Runner, loop: asyncio.AbstractEventLoop, stopped: asyncio.Event
+        self,
+        runner: Runner,
+        full_ledger: FullLedger,
+        redis: "Redis",
+        loop: asyncio.AbstractEventLoop,
+        stopped: asyncio.Event,
     ) -> tuple[Pump, HeartbeatWriter]:
         settings = self._settings
-        redis = open_client(settings.redis_url, 5.0, 2.0)
         source = open_source(settings, self._stages, redis)
         heartbeat = HeartbeatWriter(redis, settings.prefix, self._identity())
         tasks = self._maintenance_tasks(source, redis)
@@ -152,7 +161,7 @@ class Worker:
                 task()
                 pump.turned()
 
-        pump = Pump(source, deliver, maintenance, on_stopped, settings.grace_seconds)
+        pump = Pump(source, deliver, maintenance, on_stopped, full_ledger.is_pausing, settings.grace_seconds)
         return pump, heartbeat
 
     def _identity(self) -> Identity:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
 Call = tuple[str, Sequence[str], Sequence[Any]]
 """The script's name, its keys and its arguments."""
@@ -58,7 +58,7 @@ class ScriptBatcher:
             for batch, reply in zip(remaining, replies, strict=True):
                 each = [reply] * len(batch) if isinstance(reply, Exception) else reply
                 for index, answer in zip(batch, each, strict=True):
-                    answers[index] = answer
+                    answers[index] = _named(answer)
             remaining = [
                 batch for batch, reply in zip(remaining, replies, strict=True) if isinstance(reply, NoScriptError)
             ]
@@ -92,3 +92,10 @@ def _batches(calls: Sequence[Call]) -> Iterator[Sequence[int]]:
         size = math.ceil(len(indexes) / math.ceil(len(indexes) / MAX_CALLS))
         for start in range(0, len(indexes), size):
             yield indexes[start : start + size]
+
+
+def _named(answer: Any) -> Any:
+    """The answer. Redis before 7 names no error code when a script's write is refused because Redis is full."""
+    if isinstance(answer, ResponseError) and "OOM command not allowed" in str(answer):
+        return OutOfMemoryError(str(answer))
+    return answer

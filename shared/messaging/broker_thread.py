@@ -94,8 +94,8 @@ class BrokerThread(threading.Thread, ABC, Generic[S]):
             self._source.close()
 
     @abstractmethod
-    def _is_stopping(self) -> bool:
-        """Whether no more is to be read."""
+    def _reads_nothing(self) -> bool:
+        """Whether to read no messages now."""
 
     @abstractmethod
     def _is_over(self) -> bool:
@@ -131,7 +131,7 @@ class BrokerThread(threading.Thread, ABC, Generic[S]):
         self.turned()
         self._settle()
         self.turned()
-        self._wait(found=not self._is_stopping() and self._read())
+        self._wait(found=not self._reads_nothing() and self._read())
         self.turned()
         if self.turned_at >= self._upkeep_at:
             self._upkeep_at = self.turned_at + UPKEEP_INTERVAL
@@ -157,11 +157,11 @@ class BrokerThread(threading.Thread, ABC, Generic[S]):
 
     def _wait(self, *, found: bool) -> None:
         """Wait for a message to be finished. A thread that has nothing in work has waited in `receive`."""
-        if not found and (self._in_work or self._is_stopping()):
-            self._woken.wait(self.BUSY_WAIT)
+        if not found and (self._in_work or self._reads_nothing()):
+            self._woken.wait(self.BUSY_WAIT if self._in_work else IDLE_WAIT)
 
     def _upkeep(self) -> None:
-        if self._is_stopping():  # else reading renews
+        if self._reads_nothing():  # else reading renews
             self._source.renew()
 
     def _pause(self, error: BrokerUnavailable) -> None:

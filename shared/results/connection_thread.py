@@ -62,7 +62,7 @@ class ConnectionThread(BrokerThread[Delivery]):
         if self.failure is not None:
             raise self.failure
 
-    def _is_stopping(self) -> bool:
+    def _reads_nothing(self) -> bool:
         return self._stop_event.is_set() or self._end_at is not None
 
     def _is_over(self) -> bool:

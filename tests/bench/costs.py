@@ -38,6 +38,7 @@ from tests.support.payloads import CALLBACKS, FORM, new_envelope
 from workers.bootstrap import make_ledger, make_stages
 from workers.decisioning.policy import Policy
 from workers.faceid.getresult_client import Answer, Answered
+from workers.runtime.full_ledger import FullLedger
 from workers.runtime.runner import Runner
 from workers.runtime.settlement import Settler
 from workers.sources.factory import open_source
@@ -159,7 +160,9 @@ def _worker(settings: Settings, names: Sequence[Stage], redis: "Redis", stack: A
     stack.push_async_callback(client.aclose)
     ledger = make_ledger(settings, client)
     stages = make_stages(settings, names, accounts, policies, ledger, _get_result)
-    runner = Runner(stages, Settler(settings.prefix, settings.max_attempts, lambda: NOW), Random(1))
+    full_ledger = FullLedger(lambda: False, Random(1))
+    settler = Settler(settings.prefix, settings.max_attempts, lambda: NOW)
+    runner = Runner(stages, settler, full_ledger, Random(1))
     source = open_source(settings, names, redis)
     stack.callback(source.close)
 

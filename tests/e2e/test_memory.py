@@ -70,3 +70,26 @@ def test_callbacks_that_are_answered_200_by_a_small_redis_are_all_decided(stack:
     assert set(waiting + working) == {200, 503}
     assert used < LIMIT_MB * 1_000_000
     assert dead == 0
+
+
+def lines(stack: Stack, event: str) -> int:
+    """How many lines with this event the worker has logged."""
+    return stack.workers[0].log_file.read_text().count(f'"event":"{event}"')
+
+
+def test_workers_pause_while_redis_is_full_and_go_on_by_themselves(stack: Stack) -> None:
+    worker = stack.workers[0]
+    with open_redis(stack.redis_url) as redis:
+        worker.stop()
+        count = asyncio.run(post_all(stack.notify_url, bodies(500)))[200]
+        redis.config_set("maxmemory", int(redis.info("memory")["used_memory"]) // 2)
+        worker.start()
+        until(lambda: lines(stack, "ledger.full") >= 4, what="four pauses", of=stack.programs)
+        refused, attempts = lines(stack, "ledger.unavailable"), lines(stack, "attempt.settled")
+        kept = redis.xlen("faceid.callbacks") + redis.zcard("faceid:delayed")
+        redis.config_set("maxmemory", 0)
+        until(lambda: decided(redis) == count and is_idle(redis), what=f"{count} decisions", of=stack.programs)
+        dead = redis.zcard("faceid:dead")
+
+    print(f"{count} callbacks, four pauses: {refused} lines of refused attempts, {attempts} of others")
+    assert (refused, attempts, kept, dead) == (0, 0, count, 0)

@@ -24,6 +24,7 @@ from tests.support.payloads import SECRET
 from workers.decisioning.policy import Policy
 from workers.faceid.concurrency_limiter import ConcurrencyLimiter
 from workers.faceid.getresult_client import Answer
+from workers.runtime.full_ledger import FullLedger
 from workers.runtime.runner import Runner
 from workers.runtime.settlement import Settlement, Settler
 from workers.stages.classify import Classify
@@ -60,7 +61,9 @@ class OneWorker:
             api_secrets=(SecretStr(SECRET),),
             base_url="http://127.0.0.1:1/faceid/lite",
         )
-        self._runner = Runner(self._stages(account, get_result), Settler(PREFIX, 8, self._clock), Random(1))
+        full_ledger = FullLedger(lambda: False, Random(1), self._clock)
+        settler = Settler(PREFIX, 8, self._clock)
+        self._runner = Runner(self._stages(account, get_result), settler, full_ledger, Random(1))
 
     def _stages(self, account: Account, get_result: Callable[[Account, str], Awaitable[Answer]]) -> Any:
         ledger = Ledger(self._async_redis, PREFIX, LIMITS)

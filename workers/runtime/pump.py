@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import ClassVar
 
 import structlog
+from redis.exceptions import OutOfMemoryError
 
 from shared.messaging.broker_thread import BrokerThread
 from shared.messaging.delivery import Delivery
@@ -33,13 +35,18 @@ class Pump(BrokerThread[Settlement]):
         deliver: Callable[[Sequence[Delivery]], None],
         maintenance: Callable[[], None],
         ended: Callable[[], None],
+        paused: Callable[[], bool],
         grace: float,
     ) -> None:
-        """`deliver`, `maintenance` and `ended` run on this thread; `grace`: seconds to finish after `stop`."""
+        """`deliver`, `maintenance`, `ended` and `paused` run on this thread.
+
+        `paused`: whether to read no messages now. `grace`: seconds to finish after `stop`.
+        """
         super().__init__("pump", source)
         self._deliver_batch = deliver
         self._maintenance = maintenance
         self._ended = ended
+        self._paused = paused
         self._grace = grace
         self._stop_at: float | None = None
 
@@ -57,8 +64,8 @@ class Pump(BrokerThread[Settlement]):
         log.info("pump.stopped", handed_back=self._in_work)
         self._ended()
 
-    def _is_stopping(self) -> bool:
-        return self._stop_at is not None
+    def _reads_nothing(self) -> bool:
+        return self._stop_at is not None or self._paused()
 
     def _is_over(self) -> bool:
         return self._stop_at is not None and (self._in_work == 0 or time.monotonic() >= self._stop_at)
@@ -75,6 +82,12 @@ class Pump(BrokerThread[Settlement]):
     def _upkeep(self) -> None:
         self._maintenance()
         super()._upkeep()
+
+    def _pause(self, error: BrokerUnavailable) -> None:
+        super()._pause(error)
+        if isinstance(error.__cause__, OutOfMemoryError):  # nothing can be settled: maintenance can free memory
+            with suppress(BrokerUnavailable):
+                self._maintenance()
 
     def _log_unavailable(self, error: BrokerUnavailable) -> None:
         log.error("broker.unavailable", error=str(error), in_flight=self._in_work)

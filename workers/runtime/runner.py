@@ -15,6 +15,7 @@ from shared.messaging.delivery import POISON_DELIVERIES, Delivery
 from shared.messaging.envelope import Envelope, Undecodable
 from shared.messaging.topology import BY_QUEUE, Stage
 from workers.runtime import stage_result
+from workers.runtime.full_ledger import FullLedger
 from workers.runtime.settlement import Item, Settlement, Settler
 from workers.runtime.stage_result import NAMES, StageResult
 
@@ -22,8 +23,10 @@ log = structlog.get_logger()
 
 RETRY_BASE, RETRY_CAP = 1.0, 60.0
 """Seconds of backoff: a random time up to 1, 2, 4, ... and at most 60. Without a spent attempt it stays up to 1."""
-UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OutOfMemoryError, MasterDownError)
-"""The ledger can't be reached, is full, or is no primary now: not the message's fault, so no attempt is spent."""
+UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, ReadOnlyError, MasterDownError)
+"""The ledger can't be reached, or is no primary now: not the message's fault, so no attempt is spent."""
+LEDGER_FULL = "ledger_full"
+"""The reason of an attempt that a full Redis refused. No attempt is spent, and the line about it is for debugging."""
 
 
 class StageRun(Protocol):
@@ -43,10 +46,12 @@ class Runner:
         self,
         stages: Mapping[Stage, StageRun],
         settler: Settler,
+        full_ledger: FullLedger,
         random: Random,
     ) -> None:
         self._stages = stages
         self._settler = settler
+        self._full_ledger = full_ledger
         self._random = random
 
     async def run(self, delivery: Delivery) -> Settlement:
@@ -89,6 +94,8 @@ class Runner:
     async def _attempt(self, item: Item) -> StageResult:
         try:
             return await self._stages[item.stage].run(item.envelope, item.value)
+        except OutOfMemoryError:
+            return stage_result.Delay(self._full_ledger.refused(), LEDGER_FULL)
         except UNAVAILABLE as error:
             log.warning("ledger.unavailable", stage=item.stage, error=type(error).__name__)
             return stage_result.Delay(self._backoff(item), "ledger_unavailable")
@@ -105,7 +112,7 @@ class Runner:
 def _log_attempt(item: Item, result: StageResult, started: float) -> None:
     why = getattr(result, "why", "") or getattr(result, "reason", "")
     envelope = item.envelope
-    write = log.info
+    write = log.debug if why == LEDGER_FULL else log.info
     if isinstance(result, stage_result.DeadLetter):
         write = log.bind(detail=result.detail).error
     write(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 
 import pytest
+from redis.exceptions import OutOfMemoryError
 from structlog.testing import capture_logs
 
 from shared.ledger.message_set import MessageSet
@@ -27,6 +28,7 @@ class FakeSource:
         self.settled: list[list[str]] = []
         self.down: set[str] = set()
         self.faults: deque[Exception] = deque()
+        self.full = False
         self.calls: list[str] = []
         self.closed = False
         self.waits: deque[float] = deque(maxlen=10)
@@ -64,6 +66,8 @@ class FakeSource:
         self.calls.append(name)
         if name in self.down:
             raise BrokerUnavailable("ConnectionError")
+        if name == "settle" and self.full:
+            raise BrokerUnavailable("OutOfMemoryError") from OutOfMemoryError("OOM")
 
 
 class Bench:
@@ -75,7 +79,10 @@ class Bench:
         self.finished: list[str] = []
         self.threads: set[str] = set()
         self.ended = threading.Event()
-        self.pump = Pump(self.source, self._deliver, self.source.maintenance, self.ended.set, grace)
+        self.paused = False
+        self.pump = Pump(
+            self.source, self._deliver, self.source.maintenance, self.ended.set, lambda: self.paused, grace
+        )
 
     def _deliver(self, batch: Sequence[Delivery]) -> None:
         self.threads.add(threading.current_thread().name)
@@ -302,6 +309,32 @@ def test_any_other_exception_ends_the_pump_is_logged_and_hands_messages_back(in_
     ]
 
 
+def test_a_paused_pump_settles_and_renews_but_reads_nothing(bench: Bench) -> None:
+    bench.offer("a", "b")
+    bench.paused = True
+    bench.finish("a")
+    bench.pump.wake()
+    until(lambda: bench.settled() == ["a"])
+    until(lambda: "renew" in bench.source.calls)
+    bench.source.batches.append([Delivery("c", "callbacks", {}, "", b"")])
+    bench.source.calls.clear()
+    until(lambda: bench.source.calls.count("maintenance") >= 3)
+    assert "receive" not in bench.source.calls
+    bench.paused = False
+    until(lambda: "c" in bench.delivered)
+
+
+def test_a_full_ledger_that_refuses_settlements_does_not_stop_the_maintenance(bench: Bench) -> None:
+    """It frees memory, by deleting what is too old or too much."""
+    bench.offer("a")
+    bench.source.full = True
+    bench.finish("a")
+    bench.source.calls.clear()
+    until(lambda: bench.source.calls.count("maintenance") >= 3)
+    bench.source.full = False
+    until(lambda: bench.settled() == ["a"])
+
+
 class SlowSource(FakeSource):
     """Every call takes six seconds, and fails when its name is in `down`. `idle` notes how long the pump was silent."""
 
@@ -327,7 +360,7 @@ class SlowSource(FakeSource):
 def test_a_pump_whose_broker_is_slow_or_away_still_turns(down: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         source = SlowSource(patch)
-        pump = source.pump = Pump(source, lambda _: None, source.maintenance, lambda: None, 5.0)
+        pump = source.pump = Pump(source, lambda _: None, source.maintenance, lambda: None, lambda: False, 5.0)
         source.down = down
         for _ in range(20):
             pump._try_turn()

@@ -16,6 +16,7 @@ from shared.messaging.envelope import Envelope
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import BY_STAGE, Stage
 from workers.runtime import stage_result
+from workers.runtime.full_ledger import FullLedger
 from workers.runtime.runner import RETRY_CAP, Runner, StageRun
 from workers.runtime.settlement import Settlement, Settler
 from workers.runtime.stage_result import StageResult
@@ -57,7 +58,8 @@ class Scripted:
 
 
 def runner(stages: Mapping[Stage, StageRun]) -> Runner:
-    return Runner(stages, Settler("p", max_attempts=3, clock=lambda: NOW), Random(1))
+    full_ledger = FullLedger(lambda: False, Random(1), clock=lambda: NOW)
+    return Runner(stages, Settler("p", max_attempts=3, clock=lambda: NOW), full_ledger, Random(1))
 
 
 def delivery(stage: Stage = "verify", body: bytes = b"[]", delivery_count: int = 0, attempts: int = 0) -> Delivery:
@@ -162,14 +164,28 @@ async def test_an_exception_in_a_stage_makes_a_dead_letter_with_its_type_and_pla
 
 
 @pytest.mark.parametrize("attempts", [0, 2])
-@pytest.mark.parametrize("error", [RedisConnectionError(PERSON), OutOfMemoryError("OOM command not allowed")])
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (RedisConnectionError(PERSON), "ledger_unavailable"),
+        (OutOfMemoryError("OOM command not allowed"), "ledger_full"),
+    ],
+)
 async def test_while_the_ledger_is_unavailable_or_full_an_item_is_delayed_without_an_attempt(
-    error: Exception, attempts: int
+    error: Exception, why: str, attempts: int
 ) -> None:
     stage = Scripted("verify", error)
     message_set, item = stored(await runner({"verify": stage}).run(delivery(attempts=attempts)))
-    assert (message_set, item.reason, item.attempts) == ("p:delayed", "ledger_unavailable", attempts)
+    assert (message_set, item.reason, item.attempts) == ("p:delayed", why, attempts)
     assert NOW <= item.at <= NOW + RETRY_CAP
+
+
+async def test_attempts_that_a_full_ledger_refuses_are_one_line_for_a_pause() -> None:
+    full = runner({"verify": Scripted("verify", OutOfMemoryError("OOM command not allowed"))})
+    with capture_logs() as lines:
+        for _ in range(1_000):
+            await full.run(delivery())
+    assert [line["event"] for line in lines if line["log_level"] != "debug"] == ["ledger.full"]
 
 
 async def test_a_command_that_the_ledger_refuses_spends_attempts_until_the_item_is_dead() -> None:
