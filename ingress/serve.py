@@ -66,7 +66,11 @@ def _address(listener: socket.socket) -> str:
 def open_store(settings: Settings) -> Store:
     """Open the store; nothing connects yet."""
     publisher = open_async_publisher(
-        settings.broker_url, settings.store_timeout_seconds, prefix=settings.prefix, queues=INNER_QUEUES
+        settings.broker_url,
+        settings.store_timeout_seconds,
+        prefix=settings.prefix,
+        queues=INNER_QUEUES,
+        replicas=settings.store_replicas,
     )
     admission = Admission(settings.max_backlog, settings.max_memory_share)
     watch = Watch.opened(publisher, settings)

@@ -105,6 +105,8 @@ class Settings(BaseSettings):
     """Share of Redis's maxmemory that callbacks may take once they are decided; others are answered 503."""
     store_timeout_seconds: Annotated[float, Field(gt=0, le=30)] = 0.8
     """How long the ingress tries to store a callback before it answers 503."""
+    store_replicas: Annotated[int, Field(ge=0, le=10)] = 0
+    """Replicas of Redis that must have a callback before it is answered 200; with fewer it is answered 503."""
 
     getresult_budget: Annotated[int, Field(ge=1, le=3)] = 3
     """GetResult calls for one biz_id; FaceID allows three."""
@@ -185,6 +187,13 @@ class Settings(BaseSettings):
                 "but FACEID_RESULTS_URL accepts every broker that kombu supports"
             )
         return url
+
+    @field_validator("store_replicas")
+    @classmethod
+    def _counts_replicas_of_redis(cls, count: int, info: ValidationInfo) -> int:
+        if count and engine_of(info.data.get("broker_url", "")) == "rabbit":
+            raise ValueError("must be 0 with queues on RabbitMQ: a quorum queue confirms what most members have")
+        return count
 
     @field_validator("listen")
     @classmethod

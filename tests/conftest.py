@@ -19,6 +19,7 @@ from tests.support import npm
 from tests.support.leaks import leaks_in_logs
 from tests.support.redis_clients import open_redis
 from tests.support.replicas import ReplicaPair
+from tests.support.sentinels import SentinelSetup
 from tests.support.servers import RedisServer, find_server
 
 MOST_PYTEST_WORKERS = 16
@@ -118,6 +119,14 @@ def replica_pair(redis_server: RedisServer) -> Iterator[ReplicaPair]:
     pair = ReplicaPair().start()
     yield pair
     pair.stop()
+
+
+@pytest.fixture
+def sentinels(redis_server: RedisServer) -> Iterator[SentinelSetup]:
+    """A primary, a replica and three Sentinels, for one test."""
+    setup = SentinelSetup().start()
+    yield setup
+    setup.stop()
 
 
 RABBIT_VHOSTS = 60

@@ -54,11 +54,16 @@ def open_publisher(
     return KombuPublisher(open_connection(url, socket_timeout=timeout, socket_connect_timeout=timeout))
 
 
-def open_async_publisher(url: str, timeout: float, *, prefix: str, queues: Sequence[str]) -> AsyncPublisher:
-    """A publisher for an asyncio loop, not yet connected. `timeout`: seconds for each batch."""
+def open_async_publisher(
+    url: str, timeout: float, *, prefix: str, queues: Sequence[str], replicas: int = 0
+) -> AsyncPublisher:
+    """A publisher for an asyncio loop, not yet connected.
+
+    `timeout`: seconds for each batch. `replicas`: on Redis, how many must have a batch before it counts as stored.
+    """
     threaded = ThreadedPublisher(open_publisher(url, timeout, prefix=prefix, queues=queues))
     if engine_of(url) == "streams":
-        return StreamsPublisher(new_async_pool(open_connection(url), timeout), timeout, threaded)
+        return StreamsPublisher(new_async_pool(open_connection(url), timeout), timeout, threaded, replicas)
     return threaded
 
 

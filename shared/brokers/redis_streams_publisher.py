@@ -20,24 +20,33 @@ from shared.streams.entry import plain_fields
 class StreamsPublisher:
     """An `AsyncPublisher` that publishes on a connection of its own; `queries` does everything else."""
 
-    def __init__(self, pool: ConnectionPool, timeout: float, queries: AsyncPublisher) -> None:
-        """`pool`: makes the connection; `timeout`: seconds for a batch."""
+    def __init__(self, pool: ConnectionPool, timeout: float, queries: AsyncPublisher, replicas: int = 0) -> None:
+        """`pool`: makes the connection; `timeout`: seconds for a batch; `replicas`: how many must have a batch too."""
         self._pool = pool
         self._connection = pool.make_connection()
         self._timeout = timeout
         self._queries = queries
+        wait_ms = max(1, int(timeout * 1000 / 2))
+        self._wait = [pack_command(("WAIT", replicas, wait_ms))] if replicas else []  # type: ignore[arg-type]  # as in _packed
+        self._replicas = replicas
 
     async def publish(self, messages: Sequence[Message]) -> Sequence[NotStored | None]:
-        """Add an entry for each message. A message whose reply does not arrive in time counts as not stored."""
+        """Add an entry for each message. A message whose reply does not arrive in time counts as not stored.
+
+        So do all messages of a batch that too few replicas have after half of the time-out.
+        """
         answers: list[NotStored | None] = []
         try:
             async with asyncio.timeout(self._timeout):
                 await self._pool.ensure_connection(self._connection)
-                await self._connection.send_packed_command([_packed(message) for message in messages])
+                await self._connection.send_packed_command([*map(_packed, messages), *self._wait])
                 for _ in messages:
                     answers.append(await self._answer())
+                if self._wait and await self._connection.read_response() < self._replicas:
+                    return [NotStored("replicas")] * len(messages)
         except (RedisError, OSError) as error:
-            answers += [NotStored(type(error).__name__)] * (len(messages) - len(answers))
+            known = [] if self._wait else answers  # without the replicas' answer no message counts as stored
+            answers = [*known, *[NotStored(type(error).__name__)] * (len(messages) - len(known))]
         except BaseException:  # a reply that is left unread would be read as the next batch's
             await self._connection.disconnect(nowait=True)
             raise

@@ -15,6 +15,7 @@ from shared.messaging.message import Message
 from shared.messaging.publisher import NotStored
 from tests.contract.test_publisher import bodies, messages
 from tests.support.redis_clients import open_redis
+from tests.support.replicas import ReplicaPair, follow
 from tests.support.servers import RedisServer
 from tests.support.stream_clients import reader
 from tests.support.waiting import eventually
@@ -190,3 +191,27 @@ async def test_replies_to_a_cancelled_batch_are_not_taken_for_replies_to_the_nex
         private_server.config_set("maxmemory", 1)
         (answer,) = await publisher.publish(messages(b"refused"))
     assert isinstance(answer, NotStored)
+
+
+@pytest.mark.server
+async def test_a_batch_that_too_few_replicas_have_is_not_stored(replica_pair: ReplicaPair) -> None:
+    publisher = open_async_publisher(replica_pair.url, PATIENCE, prefix="p", queues=(), replicas=1)
+    assert list(await publisher.publish(messages(b"1", b"2"))) == [None, None]
+    await publisher.close()
+    publisher = open_async_publisher(replica_pair.url, SECONDS, prefix="p", queues=(), replicas=1)
+    replica_pair.replica.kill()
+    for _ in range(2):  # the connection is still in step
+        assert [str(answer) for answer in await publisher.publish(messages(b"3", b"4"))] == ["replicas"] * 2
+    with replica_pair.primary.client() as primary:  # the entries are stored, and the answer of WAIT is lost
+        waiting = asyncio.create_task(publisher.publish(messages(b"6")))
+        await eventually(lambda: primary.info("clients")["blocked_clients"], what="WAIT")
+        replica_pair.proxy.cut()
+    assert [type(answer) for answer in await waiting] == [NotStored]
+    replica_pair.replica.start()
+    follow(replica_pair.replica, replica_pair.primary)
+
+    async def stored() -> bool:
+        return list(await publisher.publish(messages(b"5"))) == [None]
+
+    await eventually(stored, what="a batch to be stored again")
+    await publisher.close()

@@ -8,6 +8,9 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ConstantBackoff, NoBackoff
 from redis.retry import Retry
 
+from shared.redis_servers.address import connection_options
+from shared.redis_servers.pools import new_pool
+
 CLOSED_PORT: Final = 1
 """Nobody listens there: only root could, and nothing that a test starts does."""
 RETRIES: Final = 50
@@ -16,8 +19,9 @@ PAUSE: Final = 0.1
 
 
 def open_redis(url: str, **options: Any) -> "Redis":
-    """A client that connects again when its connection is cut."""
-    return Redis.from_url(url, **{"retry": Retry(ConstantBackoff(PAUSE), RETRIES)} | options)
+    """A client that connects again when its connection is cut. It follows a failover, by Sentinels too."""
+    settings = {"retry": Retry(ConstantBackoff(PAUSE), RETRIES)} | options | connection_options(url)
+    return Redis.from_pool(new_pool(settings))
 
 
 def unreachable_redis() -> "Redis":

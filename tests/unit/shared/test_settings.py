@@ -149,6 +149,7 @@ def test_a_value_out_of_range_is_an_error_with_its_name(name: str, value: str, m
         ({"REDIS_URL": "redis://a;redis://b"}, {"FACEID_REDIS_URL": "redis+sentinel://"}),
         ({"BROKER_URL": "redis://a;redis://b"}, {"FACEID_BROKER_URL": "redis+sentinel://"}),
         ({"BROKER_URL": "amqp://a;redis://b"}, {"FACEID_BROKER_URL": "redis+sentinel://"}),
+        ({"BROKER_URL": "amqp://a", "STORE_REPLICAS": "1"}, {"FACEID_STORE_REPLICAS": "RabbitMQ"}),
         ({"RESULTS_URL": "redis://a;redis://b"}, {"FACEID_RESULTS_URL": "redis+sentinel://"}),
         ({"REDIS_URL": "redis+sentinel://a,b"}, {"FACEID_REDIS_URL": "redis+sentinel://HOST:PORT"}),
     ],
