@@ -22,7 +22,7 @@ def product_keys() -> set[str]:
     keys -= {"*:*", "*:*:items", "*:*:bytes", *(f"*:{name}:items" for name in get_args(SetName))}
     keys |= {f"*:{name}" for name in get_args(SetName)} | {f"*:{name}:bytes" for name in COUNTED}
     keys |= {f"*.{queue}" for queue in (*INNER_QUEUES, *RESULT_QUEUES)}
-    return keys | {"*.decisions.dead", "*.decisions.*.dead"}
+    return keys | {f"*.{queue}{group}.dead" for queue in RESULT_QUEUES for group in ("", ".*")}
 
 
 def keys_in(tree: ast.AST) -> set[str]:
