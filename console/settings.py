@@ -1,5 +1,6 @@
 """`faceid settings`: every setting with its value, source, default and meaning."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from console.terminal.options import Json
 from console.terminal.output import out, plain, print_json, print_table
+from console.unknown_settings import as_hint, unknown_settings
 from shared.settings import ENV_PREFIX, Settings, load_settings, secrets_folder
 
 HIDDEN: Final = "***"
@@ -41,6 +43,8 @@ def settings(json: Json = False) -> None:
     Example: [cyan]faceid settings[/]
     """
     rows = read_rows(load_settings(), find_sources())
+    for name, found in unknown_settings().items():
+        print(f"Warning: there is no setting {name}. {as_hint(found)}", file=sys.stderr)
     if json:
         for row in rows:
             print_json(asdict(row))

@@ -21,6 +21,7 @@ from shared.settings import ENV_PREFIX, Reconcile, Settings, SettingsError, desc
 
 ACCOUNT_NAME = re.compile(r"(?!_$)[A-Za-z0-9_-]{1,64}")
 """Allowed account names. `_` is reserved: in routing keys it means no account."""
+_PLACE: Final = re.compile(r"line \d+, column \d+|end of document")
 _HTTP_URL: Final[TypeAdapter[AnyHttpUrl]] = TypeAdapter(AnyHttpUrl)
 
 
@@ -38,7 +39,7 @@ class Account(BaseModel):
     base_url: str = ""
     """URL of FaceID's API, such as `https://api-idn.megvii.com/faceid/lite`."""
     policy: Path | None = None
-    """Policy file. None: the built-in policy."""
+    """Policy file; in the accounts file, relative to its folder. None: the built-in policy."""
 
     _split_secrets = field_validator("api_secrets", mode="before")(split_commas)
 
@@ -82,7 +83,8 @@ def load_accounts(settings: Settings) -> dict[str, Account]:
         keys = ("api_key", "api_secrets", "base_url", "policy", "reconcile")
         tables = {"default": {key: getattr(settings, key) for key in keys}}
         return _accounts(tables, ENV_PREFIX, allow_http=settings.allow_http)
-    return _accounts(_tables(settings.accounts), "", allow_http=settings.allow_http)
+    tables = {name: _beside(settings.accounts, table) for name, table in _tables(settings.accounts).items()}
+    return _accounts(tables, "", allow_http=settings.allow_http)
 
 
 def account_names(settings: Settings) -> frozenset[str]:
@@ -94,13 +96,29 @@ def _tables(path: Path) -> dict[str, dict[str, Any]]:
     try:
         tables = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError([f"{ENV_PREFIX}ACCOUNTS: {path} can't be read as TOML ({type(error).__name__})"]) from None
+        raise SettingsError([f"{ENV_PREFIX}ACCOUNTS: {path} can't be read: {_cause(error)}"]) from None
     bad = [name for name, table in tables.items() if not (ACCOUNT_NAME.fullmatch(name) and isinstance(table, dict))]
     if bad or not tables:
         raise SettingsError(
             [f"{ENV_PREFIX}ACCOUNTS: {path} must contain a [NAME] table for each account, and nothing else"]
         )
     return tables
+
+
+def _beside(file: Path, table: dict[str, Any]) -> dict[str, Any]:
+    """The table, with a relative path of its policy taken from the folder of the file."""
+    policy = table.get("policy")
+    return table | {"policy": file.absolute().parent / policy} if isinstance(policy, str) else table
+
+
+def _cause(error: Exception) -> str:
+    """Why a file can't be read. Of a parser's text only the place: the rest may quote a secret."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    place = _PLACE.search(str(error))
+    return f"it is not TOML{f', see {place[0]}' if place else ''}"
 
 
 def _accounts(tables: dict[str, dict[str, Any]], prefix: str, *, allow_http: bool) -> dict[str, Account]:

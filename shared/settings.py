@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     broker_url: Url = ""
     """Broker of the inner queues: redis://... or amqp://HOST;amqp://HOST (RabbitMQ). Empty: FACEID_REDIS_URL."""
     results_url: Url = ""
-    """Broker of the results: redis://..., amqp://... or any kombu URL. Empty: FACEID_BROKER_URL."""
+    """Broker of the results: redis://..., amqp://... or stock+redis://... Empty: FACEID_BROKER_URL."""
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "faceid"
     """First part of every Redis key, queue and exchange name."""
 
@@ -183,8 +183,8 @@ class Settings(BaseSettings):
         # Without a valid redis_url this may be its value, whose error is already reported.
         if "redis_url" in info.data and engine_of(url) == "stock":
             raise ValueError(
-                "must be redis://... or amqp://...; other brokers can't carry the queues between stages, "
-                "but FACEID_RESULTS_URL accepts every broker that kombu supports"
+                "must be redis://... or amqp://...: no other broker can carry the queues between stages; "
+                "stock+redis://... may be the FACEID_RESULTS_URL"
             )
         return url
 
@@ -228,16 +228,22 @@ class Settings(BaseSettings):
 
 def secrets_folder() -> Path:
     """The folder with secret files: FACEID_SECRETS_DIR, or /run/secrets."""
-    return Path(os.environ.get(f"{ENV_PREFIX}SECRETS_DIR", SECRETS_DIR))
+    return Path(os.environ.get(f"{ENV_PREFIX}SECRETS_DIR") or SECRETS_DIR)
 
 
 def load_settings(secrets_dir: Path | None = None, **overrides: Any) -> Settings:
     """Read the settings of this process. Raises `SettingsError` with all errors."""
     folder = secrets_dir or secrets_folder()
+    faults = []
+    if not folder.is_dir() and folder != SECRETS_DIR:
+        faults.append(f"{ENV_PREFIX}SECRETS_DIR: {folder} is not a folder that can be read")
     try:
-        return Settings(_secrets_dir=folder if folder.is_dir() else None, **overrides)
+        settings = Settings(_secrets_dir=folder if folder.is_dir() else None, **overrides)
     except ValidationError as error:
-        raise SettingsError(describe_errors(error, ENV_PREFIX)) from None
+        faults += describe_errors(error, ENV_PREFIX)
+    if faults:
+        raise SettingsError(faults) from None
+    return settings
 
 
 def describe_errors(error: ValidationError, prefix: str) -> list[str]:

@@ -11,7 +11,7 @@ from shared.ledger.ledger import Ledger, Limits
 from shared.ledger.message_set import Bounds
 from shared.messaging.topology import Stage
 from shared.settings import Settings
-from workers.decisioning.policy import Policy
+from workers.decisioning.policy import Policy, PolicyError
 from workers.faceid.concurrency_limiter import ConcurrencyLimiter
 from workers.maintenance.alert_rules import AlertLimits, RateThreshold
 from workers.runtime.runner import StageRun
@@ -61,6 +61,20 @@ def make_stages(
         "publish": Publish(ledger, settings.prefix),
     }
     return {name: stages[name] for name in names}
+
+
+def load_policies(accounts: Mapping[str, Account]) -> dict[str, Policy]:
+    """The policy of each account. Raises `PolicyError` with all faults, each with its file and account."""
+    policies: dict[str, Policy] = {}
+    faults: list[str] = []
+    for name, account in accounts.items():
+        try:
+            policies[name] = Policy.load(account.policy)
+        except PolicyError as error:
+            faults += [f"{account.policy} (account {name}): {fault}" for fault in error.faults]
+    if faults:
+        raise PolicyError(faults)
+    return policies
 
 
 def alert_limits(settings: Settings) -> AlertLimits:

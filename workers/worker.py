@@ -27,7 +27,7 @@ from shared.messaging.delivery import Delivery
 from shared.messaging.topology import STAGES, Stage
 from shared.redis_servers.clients import open_client
 from shared.settings import Settings
-from workers.bootstrap import alert_limits, make_ledger, make_stages, trim_bounds
+from workers.bootstrap import alert_limits, load_policies, make_ledger, make_stages, trim_bounds
 from workers.decisioning.policy import Policy
 from workers.faceid.getresult_client import GetResultClient
 from workers.health import Health
@@ -59,7 +59,7 @@ def run(settings: Settings, stages: Sequence[Stage] = STAGES, parent: Parent | N
         PolicyError: A policy can't be loaded.
     """
     accounts = load_accounts(settings)
-    policies = {name: Policy.load(account.policy) for name, account in accounts.items()}
+    policies = load_policies(accounts)
     settings = wait_for_servers(settings)
     gc_tuning.freeze_startup_objects()
     return uvloop.run(Worker(settings, stages, accounts, policies, parent).run())

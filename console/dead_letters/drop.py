@@ -39,7 +39,7 @@ def drop(  # noqa: PLR0913 - options of a command
 
     Example: [cyan]faceid NAME drop --reason REASON --until 30d[/]
     """
-    selection = select(ids, stage, reason, account, biz_id, since, until).require(everything)
+    selection = select(ids, stage, reason, account, biz_id, since, until).within(ctx.obj).require(everything)
     settings = load_settings()
     with open_redis(settings.redis_url) as redis:
         message_set = MessageSet(redis, settings.prefix, ctx.obj)

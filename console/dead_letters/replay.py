@@ -49,7 +49,7 @@ def replay(  # noqa: PLR0913 - options of a command
     Example: [cyan]faceid NAME replay --reason REASON --plan[/], then the same with
     [cyan]--rate 50/s --note "fixed in 1.4.2"[/] instead of --plan
     """
-    selection = select(ids, stage, reason, account, biz_id, since, until).require(everything)
+    selection = select(ids, stage, reason, account, biz_id, since, until).within(ctx.obj).require(everything)
     settings = load_settings()
     with open_redis(settings.redis_url) as redis:
         message_set = MessageSet(redis, settings.prefix, ctx.obj)

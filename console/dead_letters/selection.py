@@ -5,14 +5,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import inf
-from typing import Final, Self
+from typing import Final, Self, get_args
 
 from console.terminal.errors import UsageError
 from shared.ledger.message_set import MessageSet, SetName
+from shared.messaging.reasons import DeadReason, UnverifiedReason
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import Stage
 
 _NOUNS: Final[dict[SetName, str]] = {"dead": "dead letter", "unverified": "unverified callback"}
+REASONS: Final[dict[SetName, tuple[str, ...]]] = {
+    "dead": get_args(DeadReason),
+    "unverified": get_args(UnverifiedReason),
+}
 IDS_AT_ONCE: Final = 500
 Kind = tuple[Stage, str]
 """A stage and a reason."""
@@ -35,6 +40,13 @@ class Selection:
     since: float = -inf
     """Unix seconds: when the item was stored."""
     until: float = inf
+
+    def within(self, name: SetName) -> Self:
+        """This selection. Raises `UsageError` for a reason that no item of this message set can have."""
+        if self.reason not in (None, *REASONS[name]):
+            reasons = ", ".join(REASONS[name])
+            raise UsageError(f"The {noun(name)} have no such reason.", f"The reasons are {reasons}.")
+        return self
 
     def require(self, everything: bool) -> Self:
         """This selection. Raises `UsageError` unless there are ids or filters, or else `everything` (--all)."""

@@ -45,7 +45,7 @@ def list_items(  # noqa: PLR0913 - options of a command
     Example: [cyan]faceid NAME list --reason REASON --since 2h[/]
     """
     settings, now = load_settings(), time.time()
-    selection = select((), stage, reason, account, biz_id, since, until)
+    selection = select((), stage, reason, account, biz_id, since, until).within(ctx.obj)
     with open_redis(settings.redis_url) as redis:
         items = selection.find(MessageSet(redis, settings.prefix, ctx.obj))
         if json:

@@ -1,14 +1,16 @@
 """The checks of `faceid doctor`: from an environment to findings, each with what to do. No I/O."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, field
+from typing import Final
 
+from console.doctor.finding import Finding, Level
+from console.doctor.getresult import judge
 from console.doctor.probe import Probe, Refusal
 from console.terminal.time_format import format_duration
+from console.unknown_settings import as_hint
 from shared.settings import VENDOR_PORTS
-
-Level = Literal["ok", "warn", "fail"]
+from workers.faceid.getresult_client import Answer
 
 OLDEST: Final = (6, 2)
 """The first Redis version with every command that the pipeline uses."""
@@ -38,6 +40,8 @@ class RedisEnvironment:
     """`maxmemory`; 0 for none."""
     skew_seconds: float
     """Its clock minus the clock of this machine."""
+    replicas: int
+    """Replicas that are connected to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +57,12 @@ class Environment:
     policy_faults: dict[str, tuple[str, ...]]
     """By account."""
     port: int
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check."""
-
-    check: str
-    level: Level
-    found: str
-    hint: str = ""
-    """What to do; empty when the level is ok."""
+    unknown_settings: dict[str, str] = field(default_factory=dict)
+    """Names that are no settings, each with the nearest setting or nothing."""
+    unreconciled: tuple[str, ...] = ()
+    """Accounts that are decided without GetResult."""
+    calls: dict[str, Answer] = field(default_factory=dict)
+    """GetResult's answers to an invented biz_id, by account; empty when no call was made."""
 
 
 def diagnose(environment: Environment) -> list[Finding]:
@@ -71,8 +70,11 @@ def diagnose(environment: Environment) -> list[Finding]:
     return [
         *_redis(environment.redis),
         *(_broker(setting, probe) for setting, probes in environment.brokers.items() for probe in probes),
+        *_settings(environment.unknown_settings),
         _secrets(environment.account_faults),
         *(_policy(account, faults) for account, faults in environment.policy_faults.items()),
+        *map(_unreconciled, environment.unreconciled),
+        *(judge(account, answer) for account, answer in environment.calls.items()),
         _port(environment.port),
     ]
 
@@ -86,6 +88,7 @@ def _redis(redis: RedisEnvironment | str) -> Iterator[Finding]:
     yield _eviction(redis.eviction)
     yield _append_only(redis)
     yield _memory(redis)
+    yield _replicas(redis.replicas)
     yield _clock(redis.skew_seconds)
 
 
@@ -133,6 +136,25 @@ def _memory(redis: RedisEnvironment) -> Finding:
     level: Level = "fail" if share >= USED_FAIL else "warn" if share >= USED_WARN else "ok"
     hint = "" if level == "ok" else "Raise maxmemory, start more workers, or drop old dead letters."
     return Finding("memory", level, f"{used} used, {share:.0%} of the limit", hint)
+
+
+def _replicas(count: int) -> Finding:
+    if count:
+        return Finding("replicas", "ok", f"{count} connected")
+    hint = "Add a replica on another machine: when this server is lost, every callback and case on it is lost."
+    return Finding("replicas", "warn", "none", hint)
+
+
+def _settings(unknown: dict[str, str]) -> Iterator[Finding]:
+    for name, nearest in unknown.items():
+        yield Finding("settings", "warn", f"there is no setting {name}", as_hint(nearest))
+    if not unknown:
+        yield Finding("settings", "ok", "every name is known")
+
+
+def _unreconciled(account: str) -> Finding:
+    hint = "Set reconcile to always. With never, GetResult is not asked, and whoever knows an API secret can approve."
+    return Finding(f"reconcile of {account}", "warn", "never", hint)
 
 
 def _clock(skew: float) -> Finding:

@@ -1,13 +1,14 @@
 """`faceid doctor`: check the settings and the servers."""
 
 from dataclasses import asdict
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 from rich.table import Table
 
-from console.doctor.checks import Finding, diagnose
+from console.doctor.checks import diagnose
 from console.doctor.environment import gather
+from console.doctor.finding import Finding
 from console.terminal.options import Json
 from console.terminal.output import plain, print_json, print_table
 from shared.settings import load_settings
@@ -15,16 +16,22 @@ from shared.settings import load_settings
 _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def doctor(json: Json = False) -> None:
+Call = Annotated[
+    bool, typer.Option("--call", help="Also call GetResult once for each account, with an invented biz_id.")
+]
+
+
+def doctor(call: Call = False, json: Json = False) -> None:
     """Check the settings and the servers, and say what to fix.
 
-    Checks Redis (reachable, version, no eviction, append-only file, memory, clock), the brokers (RabbitMQ: also
-    queues, permissions, confirms and alarms), the secrets, the policies and the listening port. Exits with 1 when a
+    Checks Redis (reachable, version, no eviction, append-only file, memory, replicas, clock), the brokers (RabbitMQ:
+    also queues, permissions, confirms and alarms), the names of the settings, the secrets, the policies and the
+    listening port. With --call also whether FaceID accepts the key and the secret, at that URL. Exits with 1 when a
     check fails. Warnings don't count.
 
-    Example: [cyan]faceid doctor[/]
+    Example: [cyan]faceid doctor --call[/]
     """
-    findings = diagnose(gather(load_settings()))
+    findings = diagnose(gather(load_settings(), call=call))
     if json:
         for finding in findings:
             print_json(asdict(finding))

@@ -8,10 +8,12 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from console.doctor.checks import Environment, RedisEnvironment
+from console.doctor.getresult import call_all
 from console.doctor.probe import Probe, Refusal, explain_error
 from console.doctor.rabbitmq import probe_rabbit
 from console.terminal.errors import UsageError
 from console.terminal.redis_connection import error_code, new_client
+from console.unknown_settings import unknown_settings
 from shared.accounts import account_names, load_accounts
 from shared.brokers.factory import open_connection
 from shared.messaging.engine import engine_of
@@ -25,9 +27,14 @@ REACH_SECONDS: Final = 3.0
 """Time-out of each server."""
 
 
-def gather(settings: Settings, *, accounts: bool = True) -> Environment:
-    """Ask every server. Never raises for one that can't be reached. Without `accounts` no secret is read."""
+def gather(settings: Settings, *, accounts: bool = True, call: bool = False) -> Environment:
+    """Ask every server. Never raises for one that can't be reached. Without `accounts` no secret is read.
+
+    `call`: also call GetResult for each account.
+    """
     account_faults, policy_faults = _accounts(settings) if accounts else ((), {})
+    known = load_accounts(settings) if accounts and not account_faults else {}
+    reconciled = {name: account for name, account in known.items() if account.reconcile == "always"}
     return Environment(
         redis=_redis(settings.redis_url),
         brokers={
@@ -40,6 +47,9 @@ def gather(settings: Settings, *, accounts: bool = True) -> Environment:
         account_faults=account_faults,
         policy_faults=policy_faults,
         port=settings.port,
+        unknown_settings=unknown_settings(),
+        unreconciled=tuple(name for name in known if name not in reconciled),
+        calls=call_all(reconciled, settings.getresult_timeout_seconds) if call else {},
     )
 
 
@@ -67,6 +77,7 @@ def _redis(url: str) -> RedisEnvironment | str:
         used_bytes=int(info["used_memory"]),
         limit_bytes=int(info["maxmemory"]),
         skew_seconds=skew,
+        replicas=int(info.get("connected_slaves", 0)),
     )
 
 
@@ -125,5 +136,5 @@ def _policy(path: Any) -> tuple[str, ...]:
     try:
         Policy.load(path)
     except PolicyError as error:
-        return tuple(error.faults)
+        return tuple(f"{path}: {fault}" for fault in error.faults)
     return ()

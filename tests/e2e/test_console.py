@@ -302,12 +302,34 @@ def test_watching_the_status_prints_it_again_and_again(faceid: Faceid) -> None:
     assert process.wait(LIMIT) == 0
 
 
-def test_the_doctor_warns_only_of_memory_and_port_on_a_demo_server(faceid: Faceid) -> None:
+def test_the_doctor_warns_only_of_memory_replicas_and_port_on_a_demo_server(faceid: Faceid) -> None:
     ran = faceid("doctor", "--json")
 
     levels = {record["check"]: record["level"] for record in ran.records}
     assert ran.code == 0
-    assert {name for name, level in levels.items() if level == "warn"} == {"memory", "port"}
+    assert {name for name, level in levels.items() if level == "warn"} == {"memory", "port", "replicas"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "level", "found"),
+    [
+        ({}, "ok", "key, secret and URL are right (RESULT_NOT_FOUND"),
+        ({"FACEID_API_KEY": "wrong"}, "fail", "FaceID knows no such key and secret"),
+        ({"FACEID_API_SECRETS": "wrong"}, "fail", "FaceID knows no such key and secret"),
+        ({"FACEID_BASE_URL": "{}/elsewhere"}, "fail", "there is no GetResult at the URL"),
+        ({"FACEID_BASE_URL": "http://127.0.0.1:1/faceid/lite"}, "fail", "nothing answers at the URL"),
+    ],
+)
+def test_a_call_of_the_doctor_tells_a_wrong_key_from_a_wrong_url(
+    settings: dict[str, str], level: str, found: str, stack: Stack, faceid: Faceid
+) -> None:
+    given = {name: value.format(stack.simulator_url) for name, value in settings.items()}
+    ran = Faceid(stack.env | given)("doctor", "--call", "--json")
+
+    (call,) = [record for record in ran.records if record["check"] == "GetResult of default"]
+    assert call["level"] == level
+    assert found in call["found"]
+    assert ran.code == (1 if level == "fail" else 0)
 
 
 def test_the_doctor_exits_with_1_when_something_fails(faceid: Faceid, redis: "Redis") -> None:

@@ -1,12 +1,10 @@
 """The results that a stage may return: a closed set. `settlement.py` turns each into what is written where."""
 
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from shared.messaging.message import Message
-
-DeadReason = Literal["undecodable", "poison", "error", "attempts_exhausted", "unknown_account"]
-UnverifiedReason = Literal["bad_signature", "malformed", "stale"]
+from shared.messaging.reasons import DeadReason, UnverifiedReason
 
 
 class Value(Protocol):

@@ -18,6 +18,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [name for name in os.environ if name.startswith("FACEID_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "secrets").mkdir()
     monkeypatch.setenv("FACEID_SECRETS_DIR", str(tmp_path / "secrets"))
 
 
@@ -33,7 +34,6 @@ def test_every_setting_has_a_row_with_its_default_and_meaning() -> None:
 
 def test_the_source_of_a_setting_is_the_first_that_has_it(tmp_path: Path) -> None:
     secrets = tmp_path / "secrets"
-    secrets.mkdir()
     for name in ("faceid_api_key", "faceid_prefix", "faceid_prefetch"):
         (secrets / name).write_text("1")
     (tmp_path / ".env").write_text("FACEID_PREFIX=2\nFACEID_PREFETCH=2\nFACEID_LISTEN=\nOTHER=1\n")
@@ -91,3 +91,17 @@ def test_settings_that_can_not_be_used_exit_with_2() -> None:
     assert "FACEID_LISTEN" in ran.err
     assert "FACEID_PREFETCH" in ran.err
     assert SECRET not in ran.err
+
+
+def test_names_that_are_no_settings_are_warned_about_with_the_nearest_setting(tmp_path: Path) -> None:
+    (tmp_path / "secrets" / "faceid_api_secret").write_text(SECRET)
+    (tmp_path / ".env").write_text(f"FACEID_REDIS_ULR={SECRET}\nOTHER=1\n")
+
+    ran = faceid("settings", faceid_wholly_unknown=SECRET, FACEID_SIMULATOR_SEED="1")
+
+    assert ran.code == 0
+    assert ran.err.splitlines() == [
+        "Warning: there is no setting FACEID_API_SECRET. Did you mean FACEID_API_SECRETS?",
+        "Warning: there is no setting FACEID_REDIS_ULR. Did you mean FACEID_REDIS_URL?",
+        "Warning: there is no setting FACEID_WHOLLY_UNKNOWN. faceid settings lists all settings.",
+    ]

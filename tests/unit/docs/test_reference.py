@@ -18,7 +18,7 @@ import shared
 import workers
 from console.case.timeline import CaseTimeline, Reads
 from console.dead_letters.rendering import summary
-from console.doctor.checks import Finding
+from console.doctor.finding import Finding
 from console.settings import Row as Setting
 from console.status.snapshot import Breaker, Queue, Reader, Results, SetCounts, Status, Worker
 from deploy.reference.commands import walk

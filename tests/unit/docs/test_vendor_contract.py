@@ -12,11 +12,11 @@ from deploy.simulator.model.scenarios import COUNTERS, SCENARIOS, Procedure
 from deploy.simulator.model.token_request import CHOICES, MAX_BYTES, REQUIRED, REQUIRED_TO_COMPARE
 from shared.events.alert import AlertKind
 from shared.events.decision import Outcome, ReasonCode
+from shared.messaging.reasons import DeadReason, UnverifiedReason
 from tests.support.markdown import APPENDIX, MARKED, read, rows
 from workers.decisioning import policy, rules
 from workers.faceid import getresult_client as getresult
 from workers.faceid import payload
-from workers.runtime import stage_result
 
 PAGE: Final = list(rows(read("docs/reference/vendor-contract.md")))
 CONTRACT: Final = [row for row in PAGE if row.section != APPENDIX]
@@ -59,7 +59,7 @@ KNOWN: dict[str, set[str]] = {
     "Reasons of a decision": set(ReasonCode),
     "Outcomes": set(Outcome),
     "Alerts": set(AlertKind),
-    "Where everything else ends": {*get_args(stage_result.UnverifiedReason), *get_args(stage_result.DeadReason)},
+    "Where everything else ends": {*get_args(UnverifiedReason), *get_args(DeadReason)},
     "What the simulator plays": {*SCENARIOS, *Faults.model_fields, *get_args(ResultFaultKind)},
 }
 """Every closed set of the code, by the section that has a line for each of its members."""

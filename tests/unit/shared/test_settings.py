@@ -17,6 +17,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [name for name in os.environ if name.startswith("FACEID_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)  # without the developer's .env
+    (tmp_path / "secrets").mkdir()
     monkeypatch.setenv("FACEID_SECRETS_DIR", str(tmp_path / "secrets"))
 
 
@@ -65,7 +66,6 @@ def test_the_environment_beats_the_dotenv_file(tmp_path: Path, monkeypatch: pyte
 
 def test_secrets_are_read_from_files(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
-    folder.mkdir()
     (folder / "faceid_api_secrets").write_text("newest, older\n")
     (folder / "faceid_api_key").write_text("key\n")
     settings = load_settings()
@@ -84,10 +84,13 @@ def test_an_empty_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"REDIS_URL": "redis://a"}, ("redis://a", "redis://a", "redis://a")),
         ({"BROKER_URL": "amqp://b"}, ("redis://127.0.0.1:6379/0", "amqp://b", "amqp://b")),
-        ({"RESULTS_URL": "sqs://c"}, ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0", "sqs://c")),
         (
-            {"REDIS_URL": "redis://a", "BROKER_URL": "amqp://b", "RESULTS_URL": "sqs://c"},
-            ("redis://a", "amqp://b", "sqs://c"),
+            {"RESULTS_URL": "stock+redis://c"},
+            ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0", "stock+redis://c"),
+        ),
+        (
+            {"REDIS_URL": "redis://a", "BROKER_URL": "amqp://b", "RESULTS_URL": "stock+redis://c"},
+            ("redis://a", "amqp://b", "stock+redis://c"),
         ),
     ],
 )
@@ -108,7 +111,18 @@ def test_read_spacing_is_comma_separated_seconds(monkeypatch: pytest.MonkeyPatch
     assert given(monkeypatch, READ_SPACING_SECONDS="1, 2.5").read_spacing_seconds == (1.0, 2.5)
 
 
+@pytest.mark.parametrize("url", ["redis://h", "redis://h/", "redis://h:1/15", "rediss://u:p@h/3?x=1", "unix:///s?db=1"])
+def test_a_redis_url_may_name_a_database_by_its_number(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert given(monkeypatch, REDIS_URL=url).redis_url == url
+
+
 # Invalid values
+
+
+def test_a_folder_of_secrets_that_does_not_exist_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError) as error:
+        given(monkeypatch, SECRETS_DIR=str(tmp_path / "nope"), PREFETCH="many")
+    assert set(faults(error)) == {"FACEID_SECRETS_DIR", "FACEID_PREFETCH"}
 
 
 def test_all_errors_are_reported_together_by_the_names_of_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,10 +156,27 @@ def test_a_value_out_of_range_is_an_error_with_its_name(name: str, value: str, m
     ("values", "words"),
     [
         ({"REDIS_URL": "amqp://host", "BROKER_URL": "redis://host"}, {"FACEID_REDIS_URL": "redis://127.0.0.1:6379/0"}),
-        ({"REDIS_URL": "http://host"}, {"FACEID_REDIS_URL": "redis://127.0.0.1:6379/0"}),
-        ({"BROKER_URL": "sqs://"}, {"FACEID_BROKER_URL": "FACEID_RESULTS_URL"}),
+        *(
+            ({f"{name}_URL": url}, {f"FACEID_{name}_URL": "write redis://..., rediss://..., unix://..."})
+            for name in ("REDIS", "BROKER", "RESULTS")
+            for url in (
+                "memory://",
+                "sqs://",
+                "filesystem://x",
+                "stock+amqp://h",
+                "redis",
+                "host:6379",
+                "http://h",
+                "=",
+            )
+        ),
+        *(
+            ({f"{name}_URL": url}, {f"FACEID_{name}_URL": "write its number, such as redis://HOST:6379/0"})
+            for name in ("REDIS", "BROKER", "RESULTS")
+            for url in ("redis://h/abc", "redis://h:6379/0/1", "rediss://u:p@h/-1", "redis://h/ 0")
+        ),
+        ({"RESULTS_URL": "stock+redis://h/abc"}, {"FACEID_RESULTS_URL": "write its number"}),
         ({"BROKER_URL": "stock+redis://host"}, {"FACEID_BROKER_URL": "FACEID_RESULTS_URL"}),
-        ({"BROKER_URL": "host:5672"}, {"FACEID_BROKER_URL": "amqp://"}),
         ({"REDIS_URL": "redis://a;redis://b"}, {"FACEID_REDIS_URL": "redis+sentinel://"}),
         ({"BROKER_URL": "redis://a;redis://b"}, {"FACEID_BROKER_URL": "redis+sentinel://"}),
         ({"BROKER_URL": "amqp://a;redis://b"}, {"FACEID_BROKER_URL": "redis+sentinel://"}),
@@ -305,6 +336,25 @@ def test_an_accounts_file_without_accounts_is_an_error(
     for load in (load_accounts, account_names):
         with pytest.raises(SettingsError, match="FACEID_ACCOUNTS"):
             load(settings)
+
+
+def test_a_broken_accounts_file_names_the_line_and_nothing_of_its_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = accounts_file(tmp_path, f"[a]\napi_key = {PASSWORD}\n")
+    with pytest.raises(SettingsError, match="line 2, column") as error:
+        load_accounts(given(monkeypatch, ACCOUNTS=str(path)))
+    assert PASSWORD not in str(error.value)
+
+
+@pytest.mark.parametrize(("policy", "found"), [("strict.toml", "{}/strict.toml"), ("/p/a.toml", "/p/a.toml")])
+def test_a_relative_policy_is_beside_its_accounts_file(
+    policy: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder := tmp_path / "etc").mkdir()
+    path = accounts_file(folder, f"[a]\napi_secrets = 's'\nreconcile = 'never'\npolicy = '{policy}'")
+    accounts = load_accounts(given(monkeypatch, ACCOUNTS=str(path.relative_to(tmp_path))))
+    assert str(accounts["a"].policy) == found.format(folder)
 
 
 def test_a_missing_accounts_file_is_an_error_of_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,3 +89,10 @@ def test_a_filter_or_all_is_enough(selection: Selection, everything: bool) -> No
 def test_options_that_are_not_given_select_everything() -> None:
     assert select(None, None, None, None, None, None, None) == Selection()
     assert select(["a"], "verify", None, None, None, 0.0, None) == Selection(ids=("a",), stage="verify", since=0.0)
+
+
+def test_a_reason_that_no_item_can_have_is_refused_with_the_ones_that_exist() -> None:
+    with pytest.raises(UsageError) as error:
+        Selection(reason="nope").within("unverified")
+    assert error.value.lines == ("The reasons are bad_signature, malformed, stale.",)
+    assert Selection(reason="poison").within("dead") == Selection(reason="poison")

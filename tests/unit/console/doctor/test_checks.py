@@ -5,8 +5,9 @@ import pytest
 
 from console.doctor.checks import Environment, RedisEnvironment, diagnose
 from console.doctor.probe import Probe, Refusal
+from workers.faceid.getresult_client import Answer, Answered, Failed, Refused, Unread
 
-REDIS = RedisEnvironment("7.2.4", "noeviction", True, "", "always", 100_000_000, 1_000_000_000, 0.01)
+REDIS = RedisEnvironment("7.2.4", "noeviction", True, "", "always", 100_000_000, 1_000_000_000, 0.01, 1)
 FINE = (Probe("", "reachable"),)
 RABBIT = (Probe("", "reachable, version 3.10.8"), Probe("queues", "declared"), Probe("confirms", "given"))
 FIT = Environment(REDIS, {"FACEID_BROKER_URL": FINE, "FACEID_RESULTS_URL": FINE}, (), {"default": ()}, 8028)
@@ -24,9 +25,11 @@ def test_a_good_installation_passes_every_check() -> None:
         "eviction": "ok",
         "append-only": "ok",
         "memory": "ok",
+        "replicas": "ok",
         "clock": "ok",
         "broker": "ok",
         "results": "ok",
+        "settings": "ok",
         "secrets": "ok",
         "policy of default": "ok",
         "port": "ok",
@@ -48,6 +51,7 @@ def test_a_good_installation_passes_every_check() -> None:
         ({"limit_bytes": 0}, "memory", "warn"),
         ({"used_bytes": 750_000_000}, "memory", "warn"),
         ({"used_bytes": 950_000_000}, "memory", "fail"),
+        ({"replicas": 0}, "replicas", "warn"),
         ({"skew_seconds": -1.5}, "clock", "warn"),
         ({"skew_seconds": 31.0}, "clock", "fail"),
     ],
@@ -79,17 +83,22 @@ def test_without_redis_its_other_checks_are_left_out() -> None:
     findings = diagnose(replace(FIT, redis="Connection refused."))
 
     assert (findings[0].check, findings[0].level, findings[0].found) == ("redis", "fail", "Connection refused.")
-    assert [finding.check for finding in findings[1:]] == ["broker", "results", "secrets", "policy of default", "port"]
+    assert [finding.check for finding in findings[1:]] == [
+        *("broker", "results", "settings", "secrets", "policy of default", "port")
+    ]
 
 
 def test_every_finding_that_is_not_ok_says_what_to_do() -> None:
     worst = replace(
         FIT,
-        redis=RedisEnvironment("5.0", "allkeys-lru", False, "", "", 99, 100, 60.0),
+        redis=RedisEnvironment("5.0", "allkeys-lru", False, "", "", 99, 100, 60.0, 0),
         brokers={"FACEID_BROKER_URL": (Probe("", REFUSED),)},
         account_faults=("no secret",),
         policy_faults={"default": ("broken",)},
         port=80,
+        unknown_settings={"FACEID_X": ""},
+        unreconciled=("default",),
+        calls={"default": Failed("HTTP_500")},
     )
 
     assert all(bool(finding.hint) == (finding.level != "ok") for finding in diagnose(worst) + diagnose(FIT))
@@ -105,3 +114,37 @@ def test_each_probe_of_rabbitmq_is_a_check() -> None:
         ("broker confirms", "ok"),
     ]
     assert (clash["broker"], clash["broker queues"]) == ("ok", "fail")
+
+
+def test_a_name_that_is_no_setting_is_a_warning_with_the_nearest_one() -> None:
+    unknown = {"FACEID_REDIS_ULR": "FACEID_REDIS_URL", "FACEID_X": ""}
+    found = [finding for finding in diagnose(replace(FIT, unknown_settings=unknown)) if finding.check == "settings"]
+
+    assert [(finding.level, finding.found, finding.hint) for finding in found] == [
+        ("warn", "there is no setting FACEID_REDIS_ULR", "Did you mean FACEID_REDIS_URL?"),
+        ("warn", "there is no setting FACEID_X", "faceid settings lists all settings."),
+    ]
+
+
+def test_an_account_that_is_not_reconciled_is_a_warning() -> None:
+    assert levels(replace(FIT, unreconciled=("a",))) == levels(FIT) | {"reconcile of a": "warn"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "level", "words"),
+    [
+        (Refused("RESULT_NOT_FOUND"), "ok", "key, secret and URL are right"),
+        (Unread("AUTHENTICATION_ERROR"), "fail", "FaceID knows no such key and secret"),
+        (Unread("AUTHORIZATION_ERROR"), "fail", "may not call GetResult"),
+        (Unread("API_NOT_FOUND"), "fail", "there is no GetResult at the URL"),
+        (Unread("NO_CONNECTION"), "fail", "nothing answers at the URL"),
+        (Unread("CONCURRENCY_LIMIT_EXCEEDED"), "warn", "did not answer this time"),
+        (Answered(b"<html>"), "fail", "it is not FaceID"),
+        (Failed("HTTP_502"), "fail", "the call failed (HTTP_502)"),
+    ],
+)
+def test_the_answer_to_a_call_tells_a_wrong_key_from_a_wrong_url(answer: Answer, level: str, words: str) -> None:
+    (found,) = [f for f in diagnose(replace(FIT, calls={"a": answer})) if f.check == "GetResult of a"]
+
+    assert found.level == level
+    assert words in found.found
