@@ -32,3 +32,4 @@ def _raised() -> Iterator[Alert]:
     yield Alert.of(AlertKind.EVIDENCE_CONFLICT, ACCOUNT, BORN + 90, biz_id, cause="notify")
     yield Alert.of(AlertKind.BREAKER_OPENED, ACCOUNT, BORN + 90, cause="AUTHENTICATION_ERROR")
     yield Alert.of(AlertKind.BREAKER_CLOSED, ACCOUNT, BORN + 120, cause="answered")
+    yield Alert.of(AlertKind.LEDGER_LOST, None, BORN + 90)

@@ -27,6 +27,7 @@ class AlertKind(StrEnum):
     DEAD_LETTERS_GROWING = "dead_letters_growing"
     DEAD_LETTERS_EXPIRING = "dead_letters_expiring"
     BACKLOG_AGE = "backlog_age"
+    LEDGER_LOST = "ledger_lost"
 
 
 MESSAGES: Final[dict[AlertKind, str]] = {
@@ -69,6 +70,10 @@ MESSAGES: Final[dict[AlertKind, str]] = {
     AlertKind.BACKLOG_AGE: (
         "Callbacks wait too long in a queue. None is lost. Check `faceid status`, and start more workers or fix what"
         " slows them down."
+    ),
+    AlertKind.LEDGER_LOST: (
+        "Redis has lost its cases, or is another Redis than before. Cases that arrive again are decided again, and"
+        " their GetResult reads are counted from zero. Find out who emptied or replaced it, and restore its data."
     ),
 }
 

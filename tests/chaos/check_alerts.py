@@ -120,6 +120,7 @@ def alerts_of_monitor(history: History) -> Iterator[Violation]:
         "bad_signature_rate": sum(post.proof == "forged" for post in history.posted) >= FEWEST_FORGED,
         "dead_letters_growing": len(history.dead) > MOST_DEAD,
         "dead_letters_expiring": False,
+        "ledger_lost": False,
         "backlog_age": _seconds(history) > LONGEST_WAIT,
     }
     for alert in _unique(history):

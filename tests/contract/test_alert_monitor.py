@@ -302,3 +302,29 @@ def test_an_alert_is_raised_when_redis_is_back(private_server: RedisServer, cloc
             return kinds(redis) == [("bad_signature_rate", "default")]
 
         until(raised)
+
+
+def test_a_ledger_that_was_emptied_is_one_alert(redis: "Redis", clock: Clock) -> None:
+    first, second = monitor(redis, clock), monitor(redis, clock)
+    for each in (first, second, first):
+        redis.delete("p:watch")
+        clock.now += 10
+        each.run()
+    assert kinds(redis) == []
+    redis.flushall()
+    for each in (second, first, second, first, monitor(redis, clock)):
+        redis.delete("p:watch")
+        clock.now += 10
+        each.run()
+    assert kinds(redis) == [("ledger_lost", "")]
+
+
+@pytest.mark.server
+def test_a_full_redis_without_an_epoch_stops_no_other_alert(private_server: RedisServer, clock: Clock) -> None:
+    with private_server.client() as redis:
+        add_dead_letters(redis, 4, clock())
+        private_server.config_set("maxmemory", 1)
+        observe(redis, clock)
+        private_server.config_set("maxmemory", 0)
+        assert ("dead_letters_growing", "") in kinds(redis)
+        assert not redis.exists("p:epoch")

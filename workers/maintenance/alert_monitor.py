@@ -18,6 +18,7 @@ from shared.ledger.message_set import SCRIPTS, MessageSet
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import INNER_QUEUES, queue_name
 from workers.maintenance.alert_rules import AlertLimits, Measurements, alerts_for
+from workers.maintenance.ledger_epoch import LedgerEpoch
 from workers.runtime.source import Source
 
 log = structlog.get_logger()
@@ -51,6 +52,7 @@ class AlertMonitor:
         self._clock = clock
         self._dead = MessageSet(redis, prefix, "dead")
         self._raise = redis.register_script((SCRIPTS / "raise_alert.lua").read_text())
+        self._epoch = LedgerEpoch(redis, prefix)
         self._checked_at = -inf
 
     def run(self) -> None:
@@ -66,6 +68,8 @@ class AlertMonitor:
             log.warning("ledger.unavailable", error=type(error).__name__)
 
     def _raise_all(self, now: float) -> None:
+        if self._epoch.is_lost():
+            self._put(Alert.of(AlertKind.LEDGER_LOST, None, now), now)
         for alert in alerts_for(self._measure(now), self._limits):
             self._put(alert, now)
 
