@@ -99,7 +99,7 @@ def _read_evidence(redis: Redis, settings: Settings, case: CaseKey) -> StoredEvi
 def _decide_again(settings: Settings, case: CaseKey, evidence: StoredEvidence, note: str) -> Superseding:
     policy = Policy.load(policy_of(settings, case.account) or DEFAULT)
     verdict = classify(evidence.reconciled.evidence, policy)
-    decision = decide(evidence.envelope, evidence.reconciled, verdict, policy, time.time())
+    decision = decide(evidence.envelope, evidence.reconciled, verdict, policy, time.time()).decision
     return supersede(evidence.stored_decision, evidence.decision, decision, by=os_user(), note=note)
 
 

@@ -18,7 +18,7 @@ from deploy.simulator.model.wire import json_text
 from shared.compression import FIRST_ID, LEVEL
 from shared.messaging.envelope import Envelope
 from workers.decisioning.classifier import classify
-from workers.decisioning.decision_builder import DecidedCase, decide
+from workers.decisioning.decision_builder import decide
 from workers.decisioning.evidence import ReconciledCase
 from workers.decisioning.policy import Policy
 from workers.faceid.payload import Payload
@@ -50,7 +50,7 @@ def _decision(callback: dict[str, Any], answer: dict[str, Any]) -> bytes:
     reconciled = ReconciledCase(verified, raw, Payload.from_answer(raw, biz_id), None, True, ("notify",))
     envelope = Envelope("sample", "default", "notify", "POST", began + 60.25, b"")
     verdict = classify(reconciled.evidence, POLICY)
-    return DecidedCase(decide(envelope, reconciled, verdict, POLICY, began + 60.5)).dump()
+    return decide(envelope, reconciled, verdict, POLICY, began + 60.5).dump()
 
 
 def _document(random: Random, evidence: Evidence) -> dict[str, Any]:

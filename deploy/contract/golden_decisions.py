@@ -145,4 +145,4 @@ def _decided(name: str, evidence: Evidence, policy: Policy, now: float = BORN + 
     verified = VerifiedArrival(_biz_id(name), evidence.callback, "", None)
     channels = ("notify", "return") if evidence.callback else ("return",)
     reconciled = ReconciledCase(verified, "", evidence.result, evidence.refusal, evidence.reconcile, channels)
-    return decide(envelope, reconciled, classify(reconciled.evidence, policy), policy, now)
+    return decide(envelope, reconciled, classify(reconciled.evidence, policy), policy, now).decision

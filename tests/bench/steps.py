@@ -23,7 +23,7 @@ from tests.bench import callbacks, work
 from tests.support.load import bodies
 from tests.support.payloads import FORM, new_envelope
 from workers.decisioning.classifier import classify
-from workers.decisioning.decision_builder import DecidedCase, decide
+from workers.decisioning.decision_builder import decide
 from workers.decisioning.evidence import Evidence, ReconciledCase, fingerprint
 from workers.decisioning.policy import Policy
 from workers.faceid import form, strict_json, verification
@@ -50,7 +50,7 @@ def steps() -> Iterator[Step]:
     evidence = Evidence(callback, None, None, False)
     verdict = classify(evidence, policy)
     decision = decide(envelope, reconciled, verdict, policy, NOW)
-    dumped = DecidedCase(decision).dump()
+    dumped = decision.dump()
     yield "read the envelope", lambda: Envelope.read(message.headers, message.content_type, message.body)
     yield "verify", lambda: verify(envelope, SECRETS)
     yield "  the form", lambda: form.parse(FORM, envelope.body)
@@ -60,7 +60,7 @@ def steps() -> Iterator[Step]:
     yield "what it says, for contradictions", lambda: fingerprint(callback)
     yield "classify", lambda: classify(evidence, policy)
     yield "the decision", lambda: decide(envelope, reconciled, verdict, policy, NOW)
-    yield "its JSON", lambda: DecidedCase(decision).dump()
+    yield "its JSON", decision.dump
     yield "its id", lambda: decision_id("default", decision.biz_id, 1)
     yield "the event around it", lambda: to_message(decision, "faceid", dumped)
     yield "the entry of the stream", lambda: addition(message)

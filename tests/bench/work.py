@@ -61,7 +61,8 @@ def _event(envelope: Envelope, verified: VerifiedArrival, answer: bytes) -> byte
     result = Payload.from_answer(answer.decode(), verified.biz_id) if answer else None
     item = ReconciledCase(verified, answer.decode(), result, None, bool(answer), ("notify",))
     verdict = classify(item.evidence, POLICY)
-    return to_event(decide(envelope, item, verdict, POLICY, time.time()))
+    decided = decide(envelope, item, verdict, POLICY, time.time())
+    return to_event(decided, decided.dump())
 
 
 class SyncHandler:

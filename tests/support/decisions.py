@@ -7,6 +7,7 @@ from shared.events.decision import Decision
 from shared.messaging.envelope import Envelope
 from tests.support.payloads import BIZ_ID, ISSUED_AT, changed
 from workers.decisioning.classifier import classify
+from workers.decisioning.decided_case import DecidedCase
 from workers.decisioning.decision_builder import decide
 from workers.decisioning.evidence import ReconciledCase
 from workers.decisioning.policy import Policy
@@ -20,6 +21,13 @@ def made_on(
     reconciled: ReconciledCase, policy: Policy = POLICY, now: float = ISSUED_AT + 3.25, biz_id: str = BIZ_ID
 ) -> Decision:
     """The first revision of the decision on this evidence."""
+    return decided_on(reconciled, policy, now, biz_id).decision
+
+
+def decided_on(
+    reconciled: ReconciledCase, policy: Policy = POLICY, now: float = ISSUED_AT + 3.25, biz_id: str = BIZ_ID
+) -> DecidedCase:
+    """The same as `classify` hands it to `publish`."""
     envelope = Envelope("i1", "default", "notify", "POST", ISSUED_AT, b"", biz_id=biz_id)
     return decide(envelope, reconciled, classify(reconciled.evidence, policy), policy, now)
 

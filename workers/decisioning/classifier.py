@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from msgspec import structs
-
-from shared.events.decision import Effect, Face, Genuineness, Liveness, Outcome, Reason, ReasonCode
+from shared.events.decision import Effect, Outcome, ReasonCode
+from workers.decisioning.decided_case import Face, Liveness, Reason
 from workers.decisioning.evidence import Evidence, combined, differences, judged_alike
 from workers.decisioning.policy import Policy
 from workers.decisioning.rules import Finding, findings
-from workers.faceid.payload import BizInfo, Payload, ResultRef, is_final
+from workers.faceid.payload import BizInfo, FaceGenuineness, Payload, ResultRef, is_final
 
 NOT_STORED: Final = "callbacks_not_stored"
 """What a finding names when signed callbacks differ that are not stored."""
@@ -25,7 +24,7 @@ class Verdict(NamedTuple):
     """Whether GetResult's answer was classified; False for the signed callback alone."""
     status: str | None
     liveness: Liveness | None
-    genuineness: Genuineness | None
+    genuineness: FaceGenuineness | None
     faces: tuple[Face, ...]
     biz_no: str | None
     biz_extra_data: str | None
@@ -49,7 +48,7 @@ def classify(evidence: Evidence, policy: Policy) -> Verdict:
         reconciled=reconciled,
         status=payload.status if payload else None,
         liveness=_liveness(payload) if payload else None,
-        genuineness=_genuineness(payload) if payload else None,
+        genuineness=payload.liveness_result.face_genuineness if payload and payload.liveness_result else None,
         faces=_faces(payload) if payload else (),
         biz_no=info.biz_no if info else None,
         biz_extra_data=info.biz_extra_data if info else None,
@@ -103,7 +102,7 @@ def _missing_evidence(refusal: str | None) -> Finding:
 
 def _reasons(found: list[Finding], policy: Policy) -> tuple[Reason, ...]:
     ordered = sorted(dict.fromkeys(found), key=lambda finding: _ORDER[finding.code])
-    return tuple(Reason(*finding, effect=policy.effects.of(finding.code)) for finding in ordered)
+    return tuple(Reason(*finding, policy.effects.of(finding.code)) for finding in ordered)
 
 
 def _outcome(reasons: tuple[Reason, ...]) -> Outcome:
@@ -121,14 +120,7 @@ def _liveness(payload: Payload) -> Liveness | None:
     liveness = payload.liveness_result
     if liveness is None:
         return None
-    return Liveness(result=liveness.result, procedure_type=liveness.procedure_type, details=liveness.details)
-
-
-def _genuineness(payload: Payload) -> Genuineness | None:
-    scores = payload.liveness_result.face_genuineness if payload.liveness_result else None
-    if scores is None:
-        return None
-    return Genuineness(*structs.astuple(scores))
+    return Liveness(liveness.result, liveness.procedure_type, liveness.details)
 
 
 def _faces(payload: Payload) -> tuple[Face, ...]:
@@ -138,7 +130,7 @@ def _faces(payload: Payload) -> tuple[Face, ...]:
 
 def _face(name: str, ref: ResultRef) -> Face:
     thresholds = {rate: threshold for rate, threshold in ref.thresholds.items() if threshold is not None}
-    return Face(ref=name, confidence=ref.confidence, thresholds=thresholds)
+    return Face(name, ref.confidence, thresholds)
 
 
 _ORDER: Final = {code: position for position, code in enumerate(ReasonCode)}

@@ -1,14 +1,14 @@
 """Build decisions from verdicts: the first revision, a revision that supersedes another, and the alerts of each."""
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Self
+from typing import Final
 
 from shared.events.alert import Alert, AlertKind
 from shared.events.decision import Decision, Outcome, ReasonCode, timestamp
 from shared.ledger.superseding import Superseding
 from shared.messaging.envelope import Envelope
 from workers.decisioning.classifier import Verdict
+from workers.decisioning.decided_case import DecidedCase
 from workers.decisioning.evidence import ReconciledCase
 from workers.decisioning.policy import Policy
 
@@ -23,30 +23,12 @@ CONTRADICTION_NOTE: Final = "a signed callback contradicts the approval"
 _ATTACKS: Final = frozenset(code for code in ReasonCode if code.startswith("ATTACK_"))
 
 
-@dataclass(frozen=True, slots=True)
-class DecidedCase:
-    """What `classify` hands to `publish`."""
-
-    decision: Decision
-
-    @property
-    def biz_id(self) -> str:
-        """FaceID's id of the verification."""
-        return self.decision.biz_id
-
-    def dump(self) -> bytes:
-        """The body of a message, as JSON; the same decision gives the same bytes."""
-        return self.decision.model_dump_json().encode()
-
-    @classmethod
-    def load(cls, body: bytes) -> Self:
-        """Read what `dump` wrote."""
-        return cls(Decision.model_validate_json(body))
+AnyDecision = Decision | DecidedCase
 
 
-def decide(envelope: Envelope, reconciled: ReconciledCase, verdict: Verdict, policy: Policy, now: float) -> Decision:
+def decide(envelope: Envelope, reconciled: ReconciledCase, verdict: Verdict, policy: Policy, now: float) -> DecidedCase:
     """The first revision of a case's decision; `now` in unix seconds."""
-    return Decision(
+    return DecidedCase(
         biz_id=reconciled.biz_id,
         biz_no=verdict.biz_no,
         biz_extra_data=verdict.biz_extra_data,
@@ -83,12 +65,12 @@ def supersede(stored: bytes, old: Decision, new: Decision, *, by: str, note: str
     )
 
 
-def is_provisional(decision: Decision) -> bool:
+def is_provisional(decision: AnyDecision) -> bool:
     """Whether GetResult's answer was wanted and is missing. The pipeline supersedes such a decision when it comes."""
     return any(reason.code is ReasonCode.NOT_RECONCILED for reason in decision.reasons)
 
 
-def why_supersede(new: Decision, old: Decision) -> str:
+def why_supersede(new: AnyDecision, old: AnyDecision) -> str:
     """Why the pipeline itself supersedes `old` by `new`, as a note on the case; empty when `old` stays.
 
     `new` is based on the answer that `old` lacks, or on a signed callback that contradicts an approval.
@@ -98,12 +80,12 @@ def why_supersede(new: Decision, old: Decision) -> str:
     return CONTRADICTION_NOTE if old.outcome is Outcome.APPROVED and contradicts(new, old) else ""
 
 
-def contradicts(new: Decision, old: Decision) -> bool:
+def contradicts(new: AnyDecision, old: AnyDecision) -> bool:
     """Whether the evidence of `new` disagrees, and that of `old` did not."""
     return _has_mismatch(new) and not _has_mismatch(old)
 
 
-def _has_mismatch(decision: Decision) -> bool:
+def _has_mismatch(decision: AnyDecision) -> bool:
     return any(reason.code is ReasonCode.EVIDENCE_MISMATCH for reason in decision.reasons)
 
 
@@ -112,12 +94,12 @@ def is_different(new: Decision, old: Decision) -> bool:
     return (new.outcome, new.reasons, new.reconciled) != (old.outcome, old.reasons, old.reconciled)
 
 
-def has_attack(decision: Decision) -> bool:
+def has_attack(decision: AnyDecision) -> bool:
     """Whether one of the reasons is an attack."""
     return any(reason.code in _ATTACKS for reason in decision.reasons)
 
 
-def alerts(decision: Decision) -> list[Alert]:
+def alerts(decision: AnyDecision) -> list[Alert]:
     """The alerts that go out beside a decision; the same decision gives the same alerts."""
     kinds = []
     if any(reason.code is ReasonCode.DATA_SOURCE_ERROR for reason in decision.reasons):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from shared.messaging.envelope import Envelope
 from workers.decisioning.classifier import classify
-from workers.decisioning.decision_builder import DecidedCase, decide
+from workers.decisioning.decision_builder import decide
 from workers.decisioning.evidence import ReconciledCase
 from workers.decisioning.policy import Policy
 from workers.runtime import stage_result
@@ -29,5 +29,4 @@ class Classify:
         if policy is None:
             return stage_result.UNKNOWN_ACCOUNT
         verdict = classify(reconciled.evidence, policy)
-        decision = decide(envelope, reconciled, verdict, policy, self._clock())
-        return stage_result.Forward(DecidedCase(decision))
+        return stage_result.Forward(decide(envelope, reconciled, verdict, policy, self._clock()))

@@ -1,14 +1,13 @@
 """The `publish` stage: commit a decision to the ledger, then publish it."""
 
 from shared.events.cloudevent import to_message
-from shared.events.decision import Decision
 from shared.ledger.case_key import CaseKey
 from shared.ledger.ledger import Ledger
 from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
+from workers.decisioning.decided_case import DecidedCase
 from workers.decisioning.decision_builder import (
     PIPELINE_USER,
-    DecidedCase,
     alerts,
     contradicts,
     has_attack,
@@ -38,8 +37,8 @@ class Publish:
         callback. If this decision is based on evidence that the current one lacks, it may supersede the current one,
         and the outbox publishes the new revision.
         """
-        case, decision, dumped = CaseKey(envelope.account, decided.biz_id), decided.decision, decided.dump()
-        attacked, provisional = has_attack(decision), is_provisional(decision)
+        case, dumped = CaseKey(envelope.account, decided.biz_id), decided.dump()
+        attacked, provisional = has_attack(decided), is_provisional(decided)
         while True:
             committed = await self._ledger.commit(
                 case, dumped, item=envelope.id, attacked=attacked, provisional=provisional
@@ -47,16 +46,16 @@ class Publish:
             if committed is None:
                 return stage_result.Drop("joined")
             in_force, published, stored = committed
-            current = decision if in_force == dumped else DecidedCase.load(in_force).decision
-            if contradicts(decision, current):
+            current = decided if in_force == dumped else DecidedCase.load(in_force)
+            if contradicts(decided, current):
                 await self._ledger.raise_conflict(case, envelope.id, envelope.channel)
-            note = why_supersede(decision, current)
+            note = why_supersede(decided, current)
             if not note:
                 messages = () if published else self._messages(current, in_force)
                 return stage_result.Publish(messages, (self._ledger.key(case), "published", current.id))
-            superseding = supersede(stored, current, decision, by=PIPELINE_USER, note=note)
+            superseding = supersede(stored, current.decision, decided.decision, by=PIPELINE_USER, note=note)
             await self._ledger.supersede(case, superseding)  # then commit again, and find which decision is current
 
-    def _messages(self, decision: Decision, dumped: bytes) -> tuple[Message, ...]:
+    def _messages(self, decision: DecidedCase, dumped: bytes) -> tuple[Message, ...]:
         alert_messages = (to_message(alert, self._prefix) for alert in alerts(decision))
         return (to_message(decision, self._prefix, dumped), *alert_messages)

@@ -110,7 +110,7 @@ def test_the_decision_on_any_payload_is_valid(data: st.DataObject) -> None:
         VerifiedArrival(said.biz_id, said, "", 0), "", evidence.result, evidence.refusal, True, ("notify",)
     )
     decision = decide(posted(b""), reconciled, classify(evidence, POLICY), POLICY, 1_700_000_000.0)
-    assert is_valid(json.loads(to_event(decision)))
+    assert is_valid(json.loads(to_event(decision, decision.dump())))
 
 
 @given(st.data())

@@ -13,6 +13,7 @@ from shared.events.cloudevent import CONTENT_TYPE, from_event, to_event, topic
 from shared.events.decision import Decision, PolicyRef
 from tests.support.payloads import BIZ_ID, CALLBACKS, callback
 from workers.decisioning.classifier import classify
+from workers.decisioning.decided_case import DecidedCase
 from workers.decisioning.evidence import Evidence
 from workers.decisioning.policy import Policy
 
@@ -23,7 +24,7 @@ ALERT = Alert.of(AlertKind.DATA_SOURCE_ERROR, "default", 1462259763.25, BIZ_ID, 
 def decision(name: str) -> Decision:
     payload = callback(name)
     verdict = classify(Evidence(payload, payload), POLICY)
-    return Decision(
+    decided = DecidedCase(
         biz_id=payload.biz_id,
         biz_no=verdict.biz_no,
         biz_extra_data=verdict.biz_extra_data,
@@ -42,6 +43,7 @@ def decision(name: str) -> Decision:
         received_at="2016-05-03T07:16:03.250Z",
         decided_at="2016-05-03T07:16:03.500Z",
     )
+    return decided.decision
 
 
 GOLDEN = b"""\

@@ -7,7 +7,7 @@ from shared.messaging.envelope import Envelope
 from tests.support.cases import Clock, unsigned, verified
 from tests.support.decisions import on_answer
 from tests.support.payloads import BIZ_ID, ISSUED_AT
-from workers.decisioning.decision_builder import DecidedCase
+from workers.decisioning.decided_case import DecidedCase
 from workers.decisioning.evidence import ReconciledCase
 from workers.decisioning.policy import Policy
 from workers.runtime import stage_result

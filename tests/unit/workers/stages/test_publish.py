@@ -9,9 +9,9 @@ from shared.events.decision import Decision
 from shared.ledger.ledger import Ledger
 from shared.messaging.envelope import Envelope
 from tests.support.cases import KEY, new_ledger, new_redis
-from tests.support.decisions import made_on, on_answer, on_callback
+from tests.support.decisions import decided_on, on_answer, on_callback
 from tests.support.payloads import BIZ_ID, ISSUED_AT
-from workers.decisioning.decision_builder import DecidedCase
+from workers.decisioning.decided_case import DecidedCase
 from workers.runtime import stage_result
 from workers.stages.publish import Publish
 
@@ -24,11 +24,11 @@ def ledger() -> Ledger:
 
 
 def decided(**changes: Any) -> DecidedCase:
-    return DecidedCase(made_on(on_answer(**changes)))
+    return decided_on(on_answer(**changes))
 
 
 def decided_without_answer(refusal: str) -> DecidedCase:
-    return DecidedCase(made_on(on_callback(refusal=refusal)))
+    return decided_on(on_callback(refusal=refusal))
 
 
 async def publish(ledger: Ledger, value: DecidedCase) -> stage_result.Publish:
