@@ -137,6 +137,8 @@ class Settings(BaseSettings):
     """Unverified callbacks that are kept; the oldest are deleted first."""
     unverified_max_bytes: Annotated[int | None, Field(ge=0)] = None
     """Bytes of all unverified callbacks. Empty: 5 % of Redis's maxmemory, or 64 MiB without maxmemory."""
+    drop_evidence: bool = True
+    """Whether evidence of published cases is deleted while Redis is almost full: 95 % of FACEID_MAX_MEMORY_SHARE."""
     retention_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
     """Days for which a case and its decision are kept, and at most for which results stay in their queue."""
 

@@ -26,6 +26,8 @@ RECHECK_MARGIN: Final = 600.0
 """Seconds that a case with unsigned returns only is kept after its recheck is due."""
 PRESSURE_SHARE: Final = 0.9
 """Of FACEID_MAX_MEMORY_SHARE. Above it unverified callbacks are dropped, before the ingress refuses callbacks."""
+EVIDENCE_SHARE: Final = 0.95
+"""Of FACEID_MAX_MEMORY_SHARE. Above it the evidence of published cases is dropped too."""
 
 
 def make_ledger(settings: Settings, redis: "Redis") -> Ledger:
@@ -87,6 +89,11 @@ def alert_limits(settings: Settings) -> AlertLimits:
         backlog_age=settings.alert_backlog_seconds,
         retention=settings.retention_days * DAY,
     )
+
+
+def evidence_bounds(settings: Settings) -> tuple[float, float]:
+    """The share of Redis's memory above which evidence is dropped, and the seconds that a case is kept."""
+    return settings.max_memory_share * EVIDENCE_SHARE, settings.retention_days * DAY
 
 
 def trim_bounds(settings: Settings) -> tuple[Bounds, float]:

@@ -27,12 +27,13 @@ from shared.messaging.delivery import Delivery
 from shared.messaging.topology import STAGES, Stage
 from shared.redis_servers.clients import open_client
 from shared.settings import Settings
-from workers.bootstrap import alert_limits, load_policies, make_ledger, make_stages, trim_bounds
+from workers.bootstrap import alert_limits, evidence_bounds, load_policies, make_ledger, make_stages, trim_bounds
 from workers.decisioning.policy import Policy
 from workers.faceid.getresult_client import GetResultClient
 from workers.health import Health
 from workers.maintenance.alert_monitor import AlertMonitor
 from workers.maintenance.delayed_scheduler import DelayedScheduler
+from workers.maintenance.evidence_dropper import EvidenceDropper
 from workers.maintenance.heartbeat_writer import HeartbeatWriter, Identity
 from workers.maintenance.message_set_trimmer import MessageSetTrimmer
 from workers.maintenance.outbox_relay import OutboxRelay
@@ -176,11 +177,17 @@ class Worker:
         retention = Retention.opened(settings.results_url, prefix, settings.retention_days, time.time)
         return [
             MessageSetTrimmer(redis, prefix, *trim_bounds(settings), time.monotonic).run,  # first: it frees memory
+            *self._evidence_dropper(redis),
             DelayedScheduler(source, redis, prefix, time.time).run,
             OutboxRelay(source, redis, prefix).run,
             AlertMonitor(source, redis, prefix, sorted(self._accounts), alert_limits(settings), time.time).run,
             *([retention.run] if retention else []),
         ]
+
+    def _evidence_dropper(self, redis: "Redis") -> list[Callable[[], None]]:
+        settings = self._settings
+        dropper = EvidenceDropper(redis, settings.prefix, *evidence_bounds(settings), time.monotonic)
+        return [dropper.run] if settings.drop_evidence else []
 
     async def _run_stages(self, runner: Runner, pump: Pump, delivery: Delivery) -> None:
         try:

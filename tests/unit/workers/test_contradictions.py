@@ -8,8 +8,10 @@ from typing import Literal
 import pytest
 
 from shared.accounts import Account
+from shared.ledger.case_key import CaseKey, case_key, trimmed_key
+from shared.ledger.scripts import load_script
 from shared.messaging.envelope import Envelope
-from tests.support.one_worker import OneWorker
+from tests.support.one_worker import PREFIX, OneWorker
 from tests.support.payloads import BIZ_ID, FORM, ISSUED_AT, changed, signed
 from workers.faceid.getresult_client import Answer, Answered
 
@@ -104,3 +106,24 @@ async def test_a_thin_callback_that_agrees_is_no_contradiction(order: tuple[str,
     await worker.run_until_idle()
     assert [decision["outcome"] for decision in worker.published()] == ["APPROVED"]
     assert worker.message_set("outbox") == []
+
+
+@pytest.mark.parametrize("order", [("GET return", "notify", "return POST"), ("notify", "return POST", "GET return")])
+async def test_an_approval_is_taken_back_after_its_evidence_was_deleted(order: tuple[str, ...]) -> None:
+    says = {"notify": "clean-pass", "return POST": "liveness-fail"}
+    faceid = FaceID("clean-pass")
+    faceid.release.set()
+    worker = OneWorker(faceid, now=NOW)
+    key = case_key(PREFIX, CaseKey("default", BIZ_ID))
+    drop = worker.redis.register_script(load_script("drop_evidence"))
+    for kind in order:
+        await worker.process(envelope(kind, says))
+        await worker.run_until_idle()
+        drop(keys=(trimmed_key(PREFIX), key), args=(10**12,))
+        await worker.process(envelope(kind, says))  # FaceID posts it again
+    published = sorted(worker.published(), key=lambda decision: decision["revision"])
+    assert [decision["outcome"] for decision in published] == ["APPROVED", "REVIEW"]
+    mismatch, *_ = published[-1]["reasons"]
+    assert (mismatch["code"], mismatch["field"]) == ("EVIDENCE_MISMATCH", "callbacks_not_stored")
+    assert "evidence_conflict" in worker.message_set("outbox")
+    assert worker.redis.hmget(key, "reads", "raw", "callback") == [b"1", None, None]

@@ -32,4 +32,5 @@ local function get_text(case, name)
     return table.concat(pieces, '', 1, count)
 end
 
-local function delete_text(case, name) redis.call('HDEL', case, unpack(text_fields(name))) end
+-- Returns how many fields there were.
+local function delete_text(case, name) return redis.call('HDEL', case, unpack(text_fields(name))) end
