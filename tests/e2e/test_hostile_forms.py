@@ -64,6 +64,8 @@ POSTS: dict[str, Message] = {
     "signed, and no JSON": Message(FORM, Genuine(b"{", sign(DEMO_SECRET, b"{")).body, "bad_signature"),
     "a foreign signature": Message(FORM, Genuine(TEXT, sign("guessed", TEXT)).body, "bad_signature"),
 }
+KEPT = 16_384
+"""Bytes of an unverified body that are kept. One of these forms is longer, so it can't be replayed."""
 GENUINE = 3
 """Good callbacks among them. With a wrong secret they are unverified too."""
 
@@ -113,7 +115,7 @@ def test_a_hostile_form_is_answered_and_kept_byte_for_byte(
     name: str, statuses: dict[str, int], kept: dict[bytes, StoredMessage]
 ) -> None:
     message = POSTS[name]
-    item = kept[message.body]
+    item = kept[message.body[:KEPT]]
     assert statuses[name] == 200
     assert item.message is not None
     assert item.message.content_type == message.content_type
@@ -151,7 +153,7 @@ def test_once_the_secret_is_fixed_a_replay_decides_what_was_good_and_keeps_the_r
         )
         again = {item.message.body: item for item in MessageSet(redis, "faceid", "unverified") if item.message}
 
-    assert ran.code == 0, ran.err
+    assert (ran.code, ran.err.splitlines()[0]) == (1, "1 refused (BODY_SHORTENED) and not replayed.")
     assert {decision["biz_id"] for decision in decisions(redis)} == {biz_id(number) for number in (1, 2, 3)}
     assert set(again) == left
     assert again[POSTS["signed, and no JSON"].body].reason == "malformed"

@@ -180,6 +180,7 @@ def is_the_sum(redis: "Redis", key: str) -> bool:
 
 
 BOUNDS: Final[Mapping[str, Check]] = {
+    "faceid:epoch": lambda redis, key: redis.strlen(key) <= 100,
     "faceid:delayed": is_due_in_time,
     "faceid:dead": is_young_set,
     "faceid:unverified": is_small_set,
