@@ -17,6 +17,10 @@ to a measurement, each of the others may use two parts.
 """
 LARGE: Final = 16_384
 """Bytes. FaceID's callbacks are smaller, so larger ones may use only half of the memory that callbacks may use."""
+UNSIGNED_SHARE: Final = 0.1
+"""The share of the backlog that unsigned returns may fill. Of the memory they may use half, as large callbacks may.
+Anybody can send them, and nothing is lost without them: the notify of the same case brings the result.
+"""
 OVERHEAD: Final = 600
 """Bytes that a stored callback takes beside its body, query and content type."""
 
@@ -37,7 +41,8 @@ class Admission:
         self._share = max_memory_share
         self._admitted, self._admitted_bytes = 0, 0.0
         self._ended, self._ended_bytes = 0, 0.0
-        self._last, self._last_bytes, self._last_large_bytes = inf, inf, inf
+        self._last, self._last_unsigned = inf, inf
+        self._last_bytes, self._last_large_bytes = inf, inf
 
     @property
     def ended(self) -> Ended:
@@ -53,14 +58,18 @@ class Admission:
             counted: `ended` when the measurement began. What this process has admitted since is not in it for sure.
         """
         self._last = counted.callbacks + self._max_backlog - backlog
+        self._last_unsigned = counted.callbacks + UNSIGNED_SHARE * self._max_backlog - backlog
         self._last_bytes = counted.size + _room(projected, self._share)
         self._last_large_bytes = counted.size + _room(projected, self._share / 2)
 
-    def refusal(self, size: int) -> str:
-        """Why a callback of `size` bytes can't be stored now: `backlog`, `memory`, or empty when it can."""
-        if self._admitted > self._last:
+    def refusal(self, size: int, *, unsigned: bool = False) -> str:
+        """Why a callback of `size` bytes can't be stored now: `backlog`, `memory`, or empty when it can.
+
+        `unsigned`: it is an unsigned return.
+        """
+        if self._admitted > (self._last_unsigned if unsigned else self._last):
             return "backlog"
-        last = self._last_bytes if size <= LARGE else self._last_large_bytes
+        last = self._last_large_bytes if unsigned or size > LARGE else self._last_bytes
         return "memory" if self._admitted_bytes + _charge(size) > last else ""
 
     def begin(self, size: int) -> None:

@@ -10,11 +10,12 @@ from typing import Any, Final, cast
 
 import structlog
 
-from ingress.answer import Answer
+from ingress.http.answer import Answer
+from ingress.http.refusals import ANSWERED, Refusals
 from ingress.metrics import UNSTORED, requests_counter
 from ingress.redirect import FINISHED_PAGE, redirect_target
-from ingress.refusals import ANSWERED, Refusals
 from ingress.store import Store
+from shared.log_limiter import LogLimiter
 from shared.messaging.envelope import Channel, Envelope, Method
 from shared.messaging.publisher import NotStored
 
@@ -57,6 +58,7 @@ class Ingress:
         self._redirect_url = redirect_url
         self._max_body_bytes = max_body_bytes
         self._refusals = refusals
+        self._log_limiter = LogLimiter()
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,9 +110,13 @@ class Ingress:
             await self._store.put(envelope)
         except NotStored as error:
             UNSTORED.labels(envelope.channel).inc()
-            log.warning("callback.not_stored", account=envelope.account, channel=envelope.channel, why=str(error))
+            self._log_not_stored(envelope.account, envelope.channel, str(error))
             return False
         return True
+
+    def _log_not_stored(self, account: str, channel: Channel, why: str) -> None:
+        if count := self._log_limiter.due((account, channel, why)):
+            log.warning("callback.not_stored", account=account, channel=channel, why=why, count=count)
 
     def _redirect(self, query: str) -> Answer:
         """Redirect the browser whether or not the callback is stored: the notify callback carries the same result."""

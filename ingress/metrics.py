@@ -7,8 +7,6 @@ from prometheus_client import Counter, Gauge
 
 REQUESTS: Final = Counter("faceid_requests", "Requests by channel and status.", ("channel", "status"))
 UNSTORED: Final = Counter("faceid_unstored", "Callbacks that could not be stored.", ("channel",))
-REFUSALS: Final = Counter("faceid_refusals", "Requests and connections that were refused.", ("kind",))
-OPEN_CONNECTIONS: Final = Gauge("faceid_open_connections", "Open connections of the public listener.")
 BACKLOG: Final = Gauge("faceid_backlog", "Messages waiting or in work in the inner queues.")
 STAGE_BACKLOG: Final = Gauge("faceid_stage_backlog", "Messages that wait for a stage or are in work there.", ("stage",))
 

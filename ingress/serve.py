@@ -13,10 +13,10 @@ import uvicorn
 
 from ingress.admission import Admission
 from ingress.app import Ingress
-from ingress.connections import Connections
-from ingress.http_protocol import HttpProtocol
-from ingress.limits import Limits, connection_limit
-from ingress.refusals import Refusals
+from ingress.http.connections import Connections
+from ingress.http.limits import Limits, connection_limit
+from ingress.http.protocol import HttpProtocol
+from ingress.http.refusals import Refusals
 from ingress.store import Store
 from ingress.watch import Watch
 from shared import gc_tuning

@@ -58,7 +58,7 @@ class Store:
     async def put(self, envelope: Envelope) -> None:
         """Store an envelope; returns when the broker holds it. Raises `NotStored` with the cause."""
         size = len(envelope.body) + len(envelope.query)
-        if cause := self._admission.refusal(size):
+        if cause := self._admission.refusal(size, unsigned=envelope.method == "GET"):
             raise NotStored(cause)
         self._admission.begin(size)
         stored = self._group.submit(envelope.to_message(self._queue))

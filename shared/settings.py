@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     """First pause of GetResult for an account whose calls all fail; doubled with each failed probe, up to 20 times."""
     hint_delay_seconds: Seconds = 60.0
     """How long to wait for the signed callback after an unsigned return, before GetResult is called."""
-    hint_cases_per_minute: Annotated[int, Field(ge=0)] = 100_000
+    hint_cases_per_minute: Annotated[int, Field(ge=0)] = 10_000
     """New cases that unsigned returns may open for one account in a minute; further ones are dropped."""
     hint_reads_per_minute: Annotated[int, Field(ge=0)] = 600
     """GetResult calls that unsigned returns may cause for one account in a minute; further ones are given up."""

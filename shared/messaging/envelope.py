@@ -23,7 +23,7 @@ class Envelope:
     """One item on its way through the stages.
 
     The `body` is the stage's input: for `verify` the bytes of the request's body, later the JSON that the stage before
-    has made. From the ingress to the decision only `body`, `content_type`, `attempts` and `biz_id` change.
+    has made. From the ingress to the decision only `body`, `content_type`, `query`, `attempts` and `biz_id` change.
     """
 
     id: str
@@ -36,7 +36,7 @@ class Envelope:
     body: bytes = field(repr=False)
     content_type: str = ""
     query: str = field(default="", repr=False)
-    """The raw query string of the request, without `?`."""
+    """The raw query string of the request, without `?`. Empty after `verify`."""
     attempts: int = 0
     """Failed attempts of the current stage."""
     biz_id: str = ""
@@ -64,8 +64,11 @@ class Envelope:
             raise Undecodable(f"headers: received_at or attempts is no number ({type(error).__name__})") from None
 
     def advanced(self, body: bytes, biz_id: str) -> "Envelope":
-        """The same item for the next stage: with a new body, and no failed attempts."""
-        return replace(self, body=body, biz_id=biz_id, content_type=JSON, attempts=0)
+        """The same item for the next stage: with a new body and no failed attempts.
+
+        The query is dropped: only `verify` reads it, and it may be long.
+        """
+        return replace(self, body=body, biz_id=biz_id, content_type=JSON, query="", attempts=0)
 
     def to_message(self, queue: str) -> Message:
         """The message that carries this envelope."""

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local.redis_server import RedisServer
-from ingress.refusals import Refusals
+from ingress.http.refusals import Refusals
 from ingress.serve import build, open_store
 from shared.accounts import load_accounts
 from shared.brokers.factory import open_publisher

@@ -72,6 +72,22 @@ def test_a_large_callback_counts_with_its_own_size() -> None:
     assert admit_all(measured(Memory(0, LIMIT)), 256_000) == pytest.approx(room / 256_000, abs=1)
 
 
+def test_unsigned_returns_take_only_half_of_the_memory_and_a_tenth_of_the_backlog() -> None:
+    half_full = measured(Memory(50 * MEGABYTE, LIMIT))
+    assert (half_full.refusal(SMALL, unsigned=True), half_full.refusal(SMALL)) == ("memory", "")
+    behind = measured(Memory(0, 0), backlog=100_001)
+    assert (behind.refusal(SMALL, unsigned=True), behind.refusal(SMALL)) == ("backlog", "")
+    empty = measured(Memory(0, 0), backlog=100_000)
+    assert empty.refusal(SMALL, unsigned=True) == ""
+
+
+def test_unsigned_returns_leave_room_for_signed_callbacks_within_an_interval() -> None:
+    admission = measured(Memory(20 * MEGABYTE, LIMIT))
+    while not admission.refusal(SMALL, unsigned=True):
+        admission.begin(SMALL)
+    assert admit_all(admission, SMALL) > 500
+
+
 def test_a_broker_that_accepts_nothing_admits_nothing() -> None:
     assert measured(Memory(1, 1)).refusal(0) == "memory"
 

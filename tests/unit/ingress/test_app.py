@@ -9,9 +9,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from ingress.app import Ingress
-from ingress.refusals import Refusals
+from ingress.http.refusals import Refusals
 from ingress.store import Store
 from shared.messaging.envelope import Envelope
 from shared.messaging.publisher import NotStored
@@ -163,6 +164,18 @@ async def test_a_notify_that_is_not_stored_is_answered_with_503_and_retry_after(
     assert answer.status == 503
     assert int(answer.headers["retry-after"]) > 0
     assert metric("faceid_unstored_total", channel="notify") == before + 1
+
+
+async def test_callbacks_that_are_not_stored_are_logged_once_a_minute_for_each_cause() -> None:
+    http = client()
+    with capture_logs() as lines:
+        for refusal in ("backlog", "backlog", "memory", "backlog"):
+            http.store.refusal = refusal
+            await http.request("POST", NOTIFY, b"x")
+    assert [(line["event"], line["why"], line["count"]) for line in lines] == [
+        ("callback.not_stored", "backlog", 1),
+        ("callback.not_stored", "memory", 1),
+    ]
 
 
 # Return

@@ -7,7 +7,7 @@ import uvicorn
 from structlog.testing import capture_logs
 
 from ingress.app import Ingress
-from ingress.refusals import Refusals
+from ingress.http.refusals import Refusals
 from ingress.serve import Server
 from ingress.store import Store
 from tests.support.waiting import eventually

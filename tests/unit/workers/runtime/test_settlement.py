@@ -17,7 +17,7 @@ from workers.runtime.settlement import MAX_UNVERIFIED_BODY, Item, Settlement, Se
 
 NOW = 1000.0
 RAW = Envelope("i1", "default", "notify", "POST", 5.5, b"data=1&sign=2", "text/form", "q=1")
-LATER_STAGE = replace(RAW, body=b"as it came", content_type="application/json", biz_id="1,a")
+LATER_STAGE = replace(RAW, query="", body=b"as it came", content_type="application/json", biz_id="1,a")
 RELEASE = ("HDEL", "p:case:{default}:1,a", "owner", "signed_recheck", "unsigned_recheck")
 
 
@@ -67,7 +67,7 @@ def test_forward_publishes_the_value_to_the_next_stages_queue() -> None:
     assert message.queue == "p.verified"
     assert (message.body, message.content_type) == (b'{"made": "by a stage"}', "application/json")
     assert Envelope.read(message.headers, message.content_type, message.body) == replace(
-        RAW, body=message.body, content_type="application/json", biz_id="1,a"
+        RAW, body=message.body, content_type="application/json", query="", biz_id="1,a"
     )
 
 

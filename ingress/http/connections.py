@@ -7,9 +7,9 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from ingress.limits import MAX_HELD_BYTES, Limits
-from ingress.metrics import OPEN_CONNECTIONS
-from ingress.refusals import Refusal, Refusals
+from ingress.http.limits import MAX_HELD_BYTES, Limits
+from ingress.http.metrics import OPEN_CONNECTIONS
+from ingress.http.refusals import Refusal, Refusals
 
 SWEEP_SECONDS: Final = 0.25
 """Between two looks for connections whose time is over."""

@@ -1,19 +1,15 @@
 """What the ingress refuses: counted always, logged once a minute for each kind."""
 
-import time
-from collections import Counter
-from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
 import structlog
 
-from ingress.answer import Answer
-from ingress.metrics import REFUSALS
+from ingress.http.answer import Answer
+from ingress.http.metrics import REFUSALS
+from shared.log_limiter import LogLimiter
 
 log = structlog.get_logger()
-LOG_SECONDS: Final = 60.0
-"""Between two log lines about the same kind."""
 
 
 class Refusal(Enum):
@@ -45,19 +41,13 @@ ANSWERED: Final = {400: "empty", 404: "not_found", 405: "method", 413: "body"}
 
 
 class Refusals:
-    """Counts and logs refusals. For one asyncio loop."""
+    """Counts and logs refusals."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._since = Counter[str]()
-        self._logged_at: dict[str, float] = {}
+    def __init__(self, log_limiter: LogLimiter | None = None) -> None:
+        self._log_limiter = log_limiter or LogLimiter()
 
     def note(self, kind: str, status: int) -> None:
         """Count a refusal. Log it unless this kind was logged within the last minute."""
         REFUSALS.labels(kind).inc()
-        self._since[kind] += 1
-        now = self._clock()
-        if now - self._logged_at.get(kind, -LOG_SECONDS) < LOG_SECONDS:
-            return
-        self._logged_at[kind] = now
-        log.warning("request.refused", kind=kind, status=status, count=self._since.pop(kind))
+        if count := self._log_limiter.due(kind):
+            log.warning("request.refused", kind=kind, status=status, count=count)

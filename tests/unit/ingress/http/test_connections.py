@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from ingress import connections as connections_module
-from ingress.connections import Connections, State
-from ingress.limits import MAX_CONNECTIONS, RESERVED_FILES, Limits, connection_limit, header_bytes
-from ingress.refusals import Refusal, Refusals
+from ingress.http import connections as connections_module
+from ingress.http.connections import Connections, State
+from ingress.http.limits import MAX_CONNECTIONS, RESERVED_FILES, Limits, connection_limit, header_bytes
+from ingress.http.refusals import Refusal, Refusals
 
 
 class FakeConnection:

@@ -13,8 +13,8 @@ import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from ingress.connections import Connections, State
-from ingress.limits import (
+from ingress.http.connections import Connections, State
+from ingress.http.limits import (
     FEED_BYTES,
     MAX_HEAD_BYTES,
     MAX_HEADER_BYTES,
@@ -23,7 +23,7 @@ from ingress.limits import (
     MAX_URL_BYTES,
     header_bytes,
 )
-from ingress.refusals import Refusal
+from ingress.http.refusals import Refusal
 
 UPGRADE_HEADERS: Final = frozenset({b"upgrade", b"http2-settings", b"connection"})
 

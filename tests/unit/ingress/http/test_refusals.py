@@ -3,7 +3,8 @@
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from ingress.refusals import LOG_SECONDS, Refusal, Refusals
+from ingress.http.refusals import Refusal, Refusals
+from shared.log_limiter import LOG_SECONDS, LogLimiter
 
 
 def counted(kind: str) -> float:
@@ -12,7 +13,7 @@ def counted(kind: str) -> float:
 
 def test_a_kind_is_logged_at_once_and_then_once_a_minute_with_the_number_since() -> None:
     now = 50.0
-    refusals = Refusals(lambda: now)
+    refusals = Refusals(LogLimiter(lambda: now))
     before = counted("url")
     with capture_logs() as lines:
         for _ in range(100):
