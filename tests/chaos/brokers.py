@@ -16,6 +16,7 @@ from deploy.local.rabbit_server import RabbitServer
 from deploy.local.redis_server import RedisServer
 from shared.brokers.factory import open_connection
 from shared.messaging.topology import DECISIONS, INNER_QUEUES, queue_name
+from tests.support.waiting import until
 
 PREFIX: Final = "faceid"
 GROUP: Final = "faceid"
@@ -64,12 +65,48 @@ class RedisBroker:
 
     def __init__(self, server: RedisServer) -> None:
         self._server = server
-        self.start, self.kill, self.stop = server.start, server.kill, server.stop
-        self.pause, self.resume = server.pause, server.resume
+        self._replica: RedisServer | None = None
+
+    def start(self) -> None:
+        """Start the primary."""
+        self._server.start()
+
+    def kill(self) -> None:
+        """SIGKILL the primary."""
+        self._server.kill()
+
+    def pause(self) -> None:
+        """SIGSTOP the primary."""
+        self._server.pause()
+
+    def resume(self) -> None:
+        """SIGCONT the primary."""
+        self._server.resume()
+
+    def stop(self) -> None:
+        """Stop both servers."""
+        self._server.stop()
+        if self._replica is not None:
+            self._replica.stop()
+
+    def fail_over(self) -> int:
+        """Make a replica the primary by Redis's FAILOVER, and return its port. The old one lives on as its replica."""
+        if self._replica is None:
+            self._replica = RedisServer(self._server.folder.with_name("replica"))
+            self._replica.start()
+        old, new = self._server, self._replica
+        with _client(old) as primary, _client(new) as replica:
+            primary.config_set("repl-diskless-sync-delay", 0)
+            replica.replicaof("127.0.0.1", old.port)
+            until(lambda: replica.info("replication").get("master_link_status") == "up", what="the replica")
+            primary.execute_command("FAILOVER", "TO", "127.0.0.1", new.port)
+            until(lambda: replica.info("replication")["role"] == "master", what="the failover")
+        self._server, self._replica = new, old
+        return new.port
 
     def client(self) -> "Redis":
         """A client that waits until a server that was killed has loaded its data again."""
-        return Redis.from_url(self._server.url, socket_timeout=TIMEOUT, retry=Retry(ConstantBackoff(0.1), 200))
+        return _client(self._server)
 
     def full(self, *, full: bool) -> None:
         """Set `maxmemory`."""
@@ -148,6 +185,10 @@ class RabbitBroker:
                 yield connection.default_channel
             except (*connection.connection_errors, *connection.channel_errors) as error:
                 raise OSError(type(error).__name__) from error
+
+
+def _client(server: RedisServer) -> "Redis":
+    return Redis.from_url(server.url, socket_timeout=TIMEOUT, retry=Retry(ConstantBackoff(0.1), 200))
 
 
 def _in_work(redis: "Redis", queue: str) -> int:

@@ -85,6 +85,11 @@ def fill_broker(choose: ChooseBroker) -> Inject:
     return inject
 
 
+async def fail_over(environment: Environment, _: Injection) -> None:
+    """Make a replica the primary behind the same address. The old primary keeps its connections."""
+    environment.proxy.upstream = await asyncio.to_thread(environment.redis.fail_over)
+
+
 async def destroy_group(environment: Environment, _: Injection) -> None:
     """Destroy the consumer group of every queue."""
     with environment.ledger as redis:
@@ -191,6 +196,7 @@ INJECT: Final[Mapping[str, Inject]] = {
     "kill-redis": kill_broker(_redis),
     "pause-redis": pause_broker(_redis),
     "fill-redis": fill_broker(_redis),
+    "fail-over-redis": fail_over,
     "destroy-group": destroy_group,
     "cut-connections": cut_connections(_to_redis),
     "lose-replies": lose_replies(_to_redis),

@@ -62,6 +62,11 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "kill-redis": Fault("redis", "kill -9, and a start after that time", 0.2, 2.0, reads="lost"),
     "pause-redis": Fault("redis", "SIGSTOP, then SIGCONT", 0.5, 4.0, reads="lost"),
     "fill-redis": Fault("redis", "maxmemory is reached: writes that need memory are refused", 0.5, 4.0, reads="lost"),
+    "fail-over-redis": Fault(
+        "redis",
+        "a replica becomes the primary behind one address; the old one keeps its connections",
+        reads="lost",
+    ),
     "destroy-group": Fault("redis", "the consumer group of every queue is destroyed", engine="redis"),
     "cut-connections": Fault(
         "network", "every connection to Redis is cut, five times a second", 1.0, 3.0, reads="lost"
