@@ -8,11 +8,11 @@ from typing import Final, NamedTuple
 
 from shared.messaging.memory import Memory
 
-WAITING: Final = 1_500
+WAITING: Final = 1_250
 """Bytes of a callback that waits in the queue `callbacks`."""
-DELAYED: Final = 2_500
+DELAYED: Final = 2_100
 """Bytes of a callback that is delayed before GetResult is read, with its open case."""
-CASE: Final = 4_500
+CASE: Final = 1_200
 """Bytes of a decided case with its callback, GetResult's answer, its decision and the index from biz_no."""
 RESULT: Final = 2_100
 """Bytes of a decision that no consumer has acknowledged."""

@@ -37,11 +37,12 @@ from tests.support.load import bodies
 from tests.support.payloads import CALLBACKS, FORM, new_envelope
 from workers.bootstrap import make_ledger, make_stages
 from workers.decisioning.policy import Policy
-from workers.faceid.getresult_client import Answer, Answered
+from workers.faceid.getresult_client import Answer, Answered, Failed
 from workers.runtime.full_ledger import FullLedger
 from workers.runtime.runner import Runner
 from workers.runtime.settlement import Settler
 from workers.sources.factory import open_source
+from workers.stages.evidence_reader import GetResultCall
 
 COMMITTED: Final = Path(__file__).with_name("costs.json")
 END: Final = "end of the batch"
@@ -131,6 +132,10 @@ async def _get_result(_account: object, _biz_id: str) -> Answer:
     return Answered(ANSWER)
 
 
+async def _no_result(_account: object, _biz_id: str) -> Answer:
+    return Failed("TIMEOUT")
+
+
 def _settings(url: str, **more: Any) -> Settings:
     known = {
         "redis_url": url,
@@ -152,14 +157,20 @@ def _store(settings: Settings) -> Callable[[Sequence[bytes]], None]:
     return store
 
 
-def _worker(settings: Settings, names: Sequence[Stage], redis: "Redis", stack: AsyncExitStack) -> Step:
+def _worker(
+    settings: Settings,
+    names: Sequence[Stage],
+    redis: "Redis",
+    stack: AsyncExitStack,
+    get_result: GetResultCall = _get_result,
+) -> Step:
     """A worker's turns until a batch is done: read messages, run these stages, settle. The stack closes the worker."""
     accounts = load_accounts(settings)
     policies = {name: Policy.load(account.policy) for name, account in accounts.items()}
     client = open_redis(settings.redis_url)
     stack.push_async_callback(client.aclose)
     ledger = make_ledger(settings, client)
-    stages = make_stages(settings, names, accounts, policies, ledger, _get_result)
+    stages = make_stages(settings, names, accounts, policies, ledger, get_result)
     full_ledger = FullLedger(lambda: False, Random(1))
     settler = Settler(settings.prefix, settings.max_attempts, lambda: NOW)
     runner = Runner(stages, settler, full_ledger, Random(1))

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 from redis import Redis
+from redis.exceptions import OutOfMemoryError
 
 from shared.ledger.case_key import CaseKey, release_command
 from shared.ledger.ledger import MAX_RECORDED_ARRIVALS, Arrival, Ledger, Limits, ReadPermit
@@ -17,6 +18,7 @@ from shared.ledger.message_set import MessageSet
 from shared.messaging.stored_message import StoredMessage
 from tests.support.case_texts import text
 from tests.support.redis_clients import open_async_redis, open_redis
+from tests.support.servers import RedisServer
 
 CASE = CaseKey("default", "1462259748,52b13fb5-8dfb-4537-a62b-a641d5e929f1")
 KEY = "p:case:{default}:1462259748,52b13fb5-8dfb-4537-a62b-a641d5e929f1"
@@ -641,3 +643,22 @@ async def test_alerts_in_the_outbox_are_json(ledger: Ledger, redis: "Redis") -> 
     await arrive(ledger, "b", fingerprint="two")
     (raw,) = redis.hvals("p:outbox:items")
     assert json.loads(raw)["stage"] == "publish"
+
+
+@pytest.mark.server
+async def test_an_answer_is_stored_in_a_redis_that_has_become_full_since_its_read_was_reserved(
+    private_server: RedisServer,
+) -> None:
+    """The read counts, so the answer must not be lost."""
+    client = open_async_redis(private_server.url)
+    ledger = Ledger(client, "p", LIMITS)
+    await arrive(ledger)
+    permit = await ledger.reserve_read(CASE, "read", allowed=3, read_timeout=40.0, spacing=(60.0,))
+    assert permit.verdict == "go"
+    private_server.config_set("maxmemory", 1)
+    with pytest.raises(OutOfMemoryError):
+        await arrive(ledger, "another")
+    assert await ledger.finish_read(CASE, "read", "answered", b'{"status": "OK"}', 1.5) == ("notify",)
+    stored = await ledger.reserve_read(CASE, "again", allowed=3, read_timeout=40.0, spacing=(60.0,))
+    await client.aclose()
+    assert (stored.verdict, stored.raw) == ("stored", b'{"status": "OK"}')

@@ -17,6 +17,8 @@ end
 
 local known = redis.call('HMGET', case, 'read_id', 'raw', 'provisional', 'evidence_dropped_at', 'count:notify', 'count:return')
 local open_read = known[1] == ARGV[1]
+-- HDEL comes first: after a write a script may grow memory in a full Redis, and the answer has cost a read.
+if open_read then redis.call('HDEL', case, 'read_id', 'read_until') end
 if result == 'answered' then
     if not known[2] and not known[4] then
         local values = {'raw_at', ARGV[4]}
@@ -30,12 +32,9 @@ if result == 'answered' then
 elseif result == 'refused' or result == 'unusable' then
     redis.call('HSETNX', case, 'refused', ARGV[3])
 end
-if open_read then
-    if result == 'given_back' or result == 'refused' then
-        redis.call('HINCRBY', case, 'reads', -1)
-        redis.call('HDEL', case, 'next_read_at')
-    end
-    redis.call('HDEL', case, 'read_id', 'read_until')
+if open_read and (result == 'given_back' or result == 'refused') then
+    redis.call('HINCRBY', case, 'reads', -1)
+    redis.call('HDEL', case, 'next_read_at')
 end
 if redis.call('PTTL', case) < 0 then redis.call('PEXPIRE', case, ARGV[5]) end  -- the case had expired meanwhile
 

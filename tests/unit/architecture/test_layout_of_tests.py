@@ -9,7 +9,7 @@ from tests.support.paths import ROOT, TESTS
 MIRRORED = ("ingress", "workers", "console", "shared", "deploy")
 TOOLS = {"tests.bench", "tests.chaos", "tests.fuzz"}
 """Programs of their own, which `tests/unit/tooling` and a few guards test."""
-GUARDS = {"tests/contract/test_costs.py"}
+GUARDS = {"tests/contract/test_costs.py", "tests/contract/test_memory_costs.py"}
 
 
 def files_of_tests() -> Iterator[Path]:
