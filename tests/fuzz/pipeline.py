@@ -8,6 +8,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, cast
@@ -40,8 +41,8 @@ QUEUES: Final = ("callbacks", "verified", "reconciled", "decided")
 class Expected:
     """What must become of the bodies, by the verifier and the classifier in this process."""
 
-    refused: Counter[tuple[str, str, bytes]] = field(default_factory=Counter)
-    """Reason, content type and body of each callback that must be unverified."""
+    refused: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Reason, content type and SHA-256 of the body of each callback that must be unverified."""
     noted: int = 0
     """Arrivals that cases must count."""
     outcomes: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -51,13 +52,13 @@ class Expected:
         """Add one body. Raises `Broken` for a forgery that is verified."""
         end = outcome(hostile)
         if end != "verified":
-            self.refused[end, hostile.content_type, hostile.body] += 1
+            self.refused[end, hostile.content_type, _digest(hostile.body)] += 1
             return
         verified = verify(posted(hostile.body, hostile.content_type), [SECRET])
         try:
             check_age(verified.biz_id, time.time(), RETENTION)
         except Unverified as error:
-            self.refused[error.reason, hostile.content_type, hostile.body] += 1
+            self.refused[error.reason, hostile.content_type, _digest(hostile.body)] += 1
             return
         self.noted += 1
         callback = verified.callback
@@ -71,7 +72,7 @@ class Found:
     """What became of the bodies."""
 
     statuses: Counter[int]
-    refused: Counter[tuple[str, str, bytes]]
+    refused: Counter[tuple[str, str, str]]
     noted: int
     decided: list[tuple[str, str]]
     """biz_id and outcome."""
@@ -79,6 +80,10 @@ class Found:
     pending: int
     died: list[str]
     """Processes that have ended, or that logged an exception."""
+
+
+def _digest(body: bytes) -> str:
+    return sha256(body).hexdigest()
 
 
 async def post_all(stack: Stack, bodies: Iterable[Hostile]) -> Counter[int]:
@@ -114,7 +119,9 @@ def find(stack: Stack, statuses: Counter[int]) -> Found:
     return Found(
         statuses=statuses,
         refused=Counter(
-            (item.reason, item.message.content_type, item.message.body) for item in unverified if item.message
+            (item.reason, item.message.content_type, item.body_sha256 or _digest(item.message.body))
+            for item in unverified
+            if item.message
         ),
         noted=sum(int(case.get(b"count:notify", 0)) + int(case.get(b"count:return", 0)) for case in cases),
         decided=[(decision["biz_id"], decision["outcome"]) for decision in made],

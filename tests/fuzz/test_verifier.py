@@ -97,7 +97,7 @@ def test_a_complete_account_has_no_fault() -> None:
         lambda found: {"decided": [*found.decided, ("1462259748,forged", "APPROVED")]},
         lambda found: {"noted": found.noted + 1},
         lambda found: {"refused": found.refused - Counter(list(found.refused)[:1])},
-        lambda found: {"refused": found.refused + Counter([("malformed", "", b"x")])},
+        lambda found: {"refused": found.refused + Counter([("malformed", "", "x")])},
         lambda found: {"statuses": Counter({200: 99, 503: 1})},
         lambda found: {"dead": 1},
         lambda found: {"pending": 1},

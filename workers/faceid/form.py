@@ -3,6 +3,7 @@
 import logging
 import re
 from binascii import a2b_qp
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from python_multipart.exceptions import FormParserError
@@ -11,6 +12,9 @@ from python_multipart.multipart import Field, FormParser, parse_options_header
 MAX_FIELDS: Final = 64
 _SOFT_LINE_BREAK: Final = re.compile(rb"%[\r\n]")
 """Once `%` is `=`, a soft line break of quoted-printable, which decodes to nothing."""
+_QUOTED_PRINTABLE: Final = bytes.maketrans(b"+%", b" =")
+_CACHED_LENGTH: Final = 256
+"""Characters of a content type. The parts of a longer one are not kept in memory."""
 _UTF8: Final = frozenset({b"", b"utf-8", b"utf8", b"us-ascii"})
 
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # its warnings quote the posted body
@@ -38,7 +42,8 @@ def parse(content_type: str, body: bytes) -> SignedForm:
         InvalidForm: A field is missing or doubled, the percent-encoding is broken, the charset is not UTF-8, there are
             more than 64 fields, or a multipart body has no end.
     """
-    kind, options = _parse_content_type(content_type)
+    parse_type = _parse_content_type if len(content_type) <= _CACHED_LENGTH else _parse_content_type.__wrapped__
+    kind, options = parse_type(content_type)
     if options.get(b"charset", b"").lower() not in _UTF8:
         raise InvalidForm("the charset is not UTF-8")
     pairs = _multipart(options, body) if kind == b"multipart/form-data" else _urlencoded(body)
@@ -54,19 +59,20 @@ def unquote(text: bytes) -> bytes:
     Raises:
         InvalidForm: A `%` without two hex digits.
     """
-    plain = text.replace(b"+", b" ")
-    if b"%" not in plain:
-        return plain
-    if b"=" in plain:
-        plain = plain.replace(b"=", b"%3D")
-    if (b"\n" in plain or b"\r" in plain) and _SOFT_LINE_BREAK.search(plain):
+    if b"=" in text:
+        text = text.replace(b"=", b"%3D")
+    escapes = text.count(b"%")
+    if not escapes:
+        return text.translate(_QUOTED_PRINTABLE)
+    if (b"\n" in text or b"\r" in text) and _SOFT_LINE_BREAK.search(text):
         raise InvalidForm("broken percent-encoding")
-    decoded = a2b_qp(plain.replace(b"%", b"="))
-    if len(decoded) != len(plain) - 2 * plain.count(b"%"):
+    decoded = a2b_qp(text.translate(_QUOTED_PRINTABLE))
+    if len(decoded) != len(text) - 2 * escapes:
         raise InvalidForm("broken percent-encoding")
     return decoded
 
 
+@lru_cache(maxsize=64)
 def _parse_content_type(content_type: str) -> tuple[bytes, dict[bytes, bytes]]:
     try:
         return parse_options_header(content_type)

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Literal, Self
 
 from shared.messaging.envelope import Envelope
@@ -113,7 +114,14 @@ def issue_time(biz_id: str) -> float | None:
 
 def sign(secret: str, data: bytes) -> str:
     """The signature of `data`: 40 lower-case hex digits."""
-    return hashlib.sha1(secret.encode() + data, usedforsecurity=False).hexdigest()
+    digest = _keyed(secret).copy()
+    digest.update(data)
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _keyed(secret: str) -> "hashlib._Hash":
+    return hashlib.sha1(secret.encode(), usedforsecurity=False)
 
 
 def match_secret(secrets: Sequence[str], data: bytes, signature: str) -> int | None:
