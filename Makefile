@@ -37,6 +37,14 @@ BROKER ?= redis
 chaos: $(STAMP) ## Inject faults into real processes and check every promise: BROKER=redis|rabbitmq SESSIONS=5000 SEED=1 FAULTS=all|each|... WORKERS=4
 	$(BIN)/python -m tests.chaos.run --broker $(BROKER) --sessions $(SESSIONS) --seed $(SEED) --faults $(FAULTS) --workers $(WORKERS)
 
+SCALE ?= 1
+SECONDS ?= 120
+RATE ?= 50
+
+.PHONY: hostile
+hostile: $(STAMP) ## Attack without a secret while genuine sessions come in: SCALE=1 SECONDS=120 RATE=50
+	$(BIN)/python -m tests.hostile.run --scale $(SCALE) --seconds $(SECONDS) --rate $(RATE)
+
 .PHONY: engines
 engines: $(STAMP) ## Play the same 2,000 sessions on every mix of Redis and RabbitMQ, and compare
 	FACEID_TEST_SESSIONS=2000 $(BIN)/python -m pytest --quiet --capture=no tests/e2e/test_engines.py

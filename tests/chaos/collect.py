@@ -43,7 +43,7 @@ async def collect(environment: Environment, users: Users, injected: Sequence[Inj
     sessions = await environment.remote.sessions()
     with environment.ledger as ledger:
         return History(
-            posted=(*_notified(sessions), *users.posted),
+            posted=(*_notified(sessions), *users.posted, *environment.attacks),
             vendor_sessions=tuple(_vendor_sessions(sessions, users.users)),
             cases=tuple(_cases(ledger)),
             messages=tuple(_messages(environment.decisions)),

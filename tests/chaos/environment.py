@@ -18,6 +18,7 @@ from deploy.local.stack import Stack
 from deploy.simulator.driver.browser import http_client
 from deploy.simulator.driver.control_client import ControlClient
 from tests.chaos.brokers import Broker, RabbitBroker, RedisBroker
+from tests.chaos.history import Posted
 from tests.chaos.plan import Engine
 from tests.support.proxies import Proxy
 
@@ -81,6 +82,8 @@ class Environment:
         self.remote = ControlClient(http_client(), self.stack.simulator_url)
         self.deaths: list[str] = []
         """Processes that ended though no injected fault had killed them."""
+        self.attacks: list[Posted] = []
+        """What attackers have sent."""
         self._killed: set[str] = set()
 
     @property

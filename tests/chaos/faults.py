@@ -2,18 +2,24 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from itertools import cycle, islice
 from typing import Final
+from urllib.parse import parse_qs, urlsplit
 
 from redis import Redis
 from redis.exceptions import ResponseError
 
 from deploy.simulator.model.faults import ResultFault, ResultFaultKind
+from shared.messaging.envelope import Channel
 from shared.messaging.topology import INNER_QUEUES, queue_name
 from tests.chaos.brokers import GROUP, PREFIX, Broker
 from tests.chaos.environment import Environment
+from tests.chaos.history import Posted
 from tests.chaos.plan import Injection
+from tests.support.attackers import HEADS, Attackers, Request, posts, returns
 from tests.support.proxies import Proxy
 
 Inject = Callable[[Environment, Injection], Awaitable[None]]
@@ -24,6 +30,9 @@ LOSS_INTERVAL: Final = 0.1
 LATENCY: Final = (0.001, 0.2)
 LONGEST_STEP: Final = 10.0
 """Seconds that a clock is moved at most."""
+FLOOD_REQUESTS: Final = 60
+"""Posts, and as many returns."""
+FLOOD_SILENT: Final = 100
 
 
 async def kill(environment: Environment, injection: Injection) -> None:
@@ -185,6 +194,29 @@ async def crash_all(environment: Environment, injection: Injection) -> None:
     await asyncio.gather(*(asyncio.to_thread(broker.start) for broker in environment.brokers))
 
 
+async def flood(environment: Environment, injection: Injection) -> None:
+    """Send large posts and long queries without a secret, and keep connections open that send no request."""
+    attackers = Attackers(environment.stack.ingress_url, patience=3)
+    silent = [asyncio.create_task(attackers.keep_silent(head)) for head in islice(cycle(HEADS), FLOOD_SILENT)]
+    over = asyncio.get_running_loop().time() + injection.seconds
+    requests = (attackers.send_all(posts(FLOOD_REQUESTS), 4), attackers.send_all(returns(FLOOD_REQUESTS), 4))
+    await asyncio.gather(*requests)
+    await asyncio.sleep(over - asyncio.get_running_loop().time())
+    for task in silent:
+        task.cancel()
+    environment.attacks += [posted(request, answer) for request, answer in attackers.sent]
+
+
+def posted(request: Request, answer: int | str) -> Posted:
+    """An attacker's request as the history notes it. A forged callback names no biz_id."""
+    method, path, _ = request
+    url = urlsplit(path)
+    channel: Channel = "return" if url.path.endswith("return") else "notify"
+    if method == "POST":
+        return Posted("", channel, "forged", answer, time.time())
+    return Posted(parse_qs(url.query)["biz_id"][0], channel, "unsigned", answer, time.time())
+
+
 INJECT: Final[Mapping[str, Inject]] = {
     "kill-worker": kill,
     "restart-worker": restart,
@@ -213,6 +245,7 @@ INJECT: Final[Mapping[str, Inject]] = {
     "broken-result": result("broken"),
     "busy-result": result("busy"),
     "results-away": kill_broker(_results),
+    "flood": flood,
     "crash-all": crash_all,
 }
 """How each fault is injected. Faults of the callbacks come with the users instead."""

@@ -17,6 +17,7 @@ Target = Literal[
     "vendor",
     "callbacks",
     "results",
+    "attackers",
     "everything",
 ]
 Engine = Literal["redis", "rabbitmq"]
@@ -106,6 +107,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "results-away": Fault(
         "results", "the results have a broker of their own: kill -9, and a start after that time", 1, 4
     ),
+    "flood": Fault("attackers", "large anonymous posts, returns with long queries, and silent connections", 2.0, 5.0),
     "crash-all": Fault(
         "everything", "kill -9 of all processes and brokers at once, then all start again", 0.2, 2.0, 10.0, None, "lost"
     ),
