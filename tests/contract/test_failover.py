@@ -1,10 +1,10 @@
 """Every client goes on after a failover behind one address, although the demoted server keeps its connections."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -20,9 +20,12 @@ from shared.redis_servers.primary import NotPrimary
 from shared.results.queue import ResultQueue
 from shared.results.streams_subscription import StreamsSubscription
 from tests.support.places import Place, receive
+from tests.support.redis_clients import CLOSED_PORT
 from tests.support.replicas import ReplicaPair, by_command, by_hand
+from tests.support.servers import RedisServer
 from tests.support.waiting import until
 from workers.runtime.settlement import Settlement
+from workers.runtime.source import Source
 
 pytestmark = pytest.mark.server
 SECONDS = 60.0
@@ -35,6 +38,26 @@ FailOver = Callable[[], None]
 @pytest.fixture(params=[by_hand, by_command])
 def fail_over(replica_pair: ReplicaPair, request: pytest.FixtureRequest) -> FailOver:
     return lambda: replica_pair.fail_over(request.param)
+
+
+class Held(NamedTuple):
+    """A worker's source that holds a message."""
+
+    place: Place
+    source: Source
+    settlement: Settlement
+    server: RedisServer
+
+
+@pytest.fixture
+def held_message(private_server: RedisServer) -> Iterator[Held]:
+    url = private_server.url
+    with closing(Place(url, url, url)) as place:
+        source = place.source()
+        place.publish(MESSAGE)
+        [delivery] = receive(source)
+        settlement = Settlement(delivery.tag, results=(Message("faceid.decisions", b"made", "", {}),))
+        yield Held(place, source, settlement, private_server)
 
 
 def test_a_plain_client(replica_pair: ReplicaPair, fail_over: FailOver) -> None:
@@ -108,6 +131,29 @@ def test_the_pump_settles_what_it_holds_once(replica_pair: ReplicaPair, fail_ove
         assert place.results() == [b"made"]
         place.publish(MESSAGE)
         receive(source)
+
+
+def test_a_replica_without_its_primary_settles_nothing_and_loses_no_lease(held_message: Held) -> None:
+    """Scripts run there, and their commands answer MASTERDOWN."""
+    place, source, settlement, server = held_message
+    server.config_set("replica-serve-stale-data", "no")
+    with server.client() as redis:
+        redis.replicaof("127.0.0.1", CLOSED_PORT)
+        with pytest.raises(BrokerUnavailable, match="NotPrimary"):
+            source.settle([settlement])
+        redis.replicaof("NO", "ONE")
+    source.settle([settlement])
+    assert place.results() == [b"made"]
+
+
+def test_a_primary_that_misses_its_replicas_is_tried_again(held_message: Held) -> None:
+    place, source, settlement, server = held_message
+    server.config_set("min-replicas-to-write", 1)
+    with pytest.raises(BrokerUnavailable, match="NotPrimary"):
+        source.settle([settlement])
+    server.config_set("min-replicas-to-write", 0)
+    source.settle([settlement])
+    assert place.results() == [b"made"]
 
 
 def test_a_consumer_of_results(replica_pair: ReplicaPair, fail_over: FailOver) -> None:
