@@ -156,6 +156,8 @@ class Settings(BaseSettings):
     """Alert: new dead letters in a period; one more raises the alert."""
     alert_backlog_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 300.0
     """Alert: how long the oldest message may wait in a queue."""
+    alert_memory_share: Proportion = 0.75
+    """Alert: share of its maxmemory that the ledger's Redis uses."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Lowest level that is logged."""

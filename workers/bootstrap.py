@@ -87,6 +87,7 @@ def alert_limits(settings: Settings) -> AlertLimits:
         bad_signatures=RateThreshold(settings.alert_bad_signature_share, settings.alert_bad_signature_min),
         dead_letters=settings.alert_dead_letters,
         backlog_age=settings.alert_backlog_seconds,
+        memory_share=settings.alert_memory_share,
         retention=settings.retention_days * DAY,
     )
 

@@ -7,13 +7,22 @@ from typing import Final
 from deploy.contract.golden_decisions import ACCOUNT, BORN, decisions, superseding
 from shared.events.alert import Alert, AlertKind
 from shared.ledger.counters import Counted
+from shared.messaging.memory import Memory
 from workers.decisioning.decision_builder import alerts as alerts_of
 from workers.maintenance.alert_rules import AlertLimits, Measurements, RateThreshold, alerts_for
 
-_LIMITS: Final = AlertLimits(600.0, RateThreshold(0.2, 10), RateThreshold(0.05, 20), dead_letters=10, backlog_age=300.0)
+_LIMITS: Final = AlertLimits(
+    600.0, RateThreshold(0.2, 10), RateThreshold(0.05, 20), dead_letters=10, backlog_age=300.0, memory_share=0.75
+)
 _COUNTS: Final[Counter[Counted]] = Counter({"attacked": 31, "clean": 59, "bad_signature": 52, "verified": 90})
 _MEASURED: Final = Measurements(
-    BORN + 90, {ACCOUNT: _COUNTS}, 12, Counter({"reconcile.error": 12}), BORN - 222.5, BORN + 90 - 25 * 86_400
+    BORN + 90,
+    {ACCOUNT: _COUNTS},
+    12,
+    Counter({"reconcile.error": 12}),
+    BORN - 222.5,
+    Memory(845_152_256, 1_073_741_824),
+    BORN + 90 - 25 * 86_400,
 )
 
 

@@ -27,6 +27,7 @@ class AlertKind(StrEnum):
     DEAD_LETTERS_GROWING = "dead_letters_growing"
     DEAD_LETTERS_EXPIRING = "dead_letters_expiring"
     BACKLOG_AGE = "backlog_age"
+    MEMORY = "memory"
     LEDGER_LOST = "ledger_lost"
 
 
@@ -70,6 +71,10 @@ MESSAGES: Final[dict[AlertKind, str]] = {
     AlertKind.BACKLOG_AGE: (
         "Callbacks wait too long in a queue. None is lost. Check `faceid status`, and start more workers or fix what"
         " slows them down."
+    ),
+    AlertKind.MEMORY: (
+        "The ledger's Redis is nearly full. Callbacks are refused with 503 when they could not be decided any more, and"
+        " none that was accepted is lost. Have consumers read the results, raise maxmemory, or shorten the retention."
     ),
     AlertKind.LEDGER_LOST: (
         "Redis has lost its cases, or is another Redis than before. Cases that arrive again are decided again, and"

@@ -25,7 +25,9 @@ from workers.runtime import stage_result
 from workers.runtime.settlement import Item, Settlement, Settler
 
 NOW = 1_700_000_000.0
-LIMITS = AlertLimits(600.0, RateThreshold(0.2, 10), RateThreshold(0.05, 20), dead_letters=3, backlog_age=300.0)
+LIMITS = AlertLimits(
+    600.0, RateThreshold(0.2, 10), RateThreshold(0.05, 20), dead_letters=3, backlog_age=300.0, memory_share=0.75
+)
 ACCOUNTS = ("default", "north")
 
 
@@ -282,9 +284,22 @@ def test_a_full_redis_still_takes_an_alert(private_server: RedisServer, clock: C
         forge(redis, 20, clock)
         redis.config_set("maxmemory", 1)
         observe(redis, clock)
-        assert kinds(redis) == [("bad_signature_rate", "default")]
+        assert sorted(kinds(redis)) == [("bad_signature_rate", "default"), ("memory", "")]
         observe(redis, clock)
-        assert len(outbox(redis)) == 1
+        assert len(outbox(redis)) == 2
+
+
+@pytest.mark.server
+def test_a_redis_whose_memory_is_used_over_a_share_raises_an_alert(private_server: RedisServer, clock: Clock) -> None:
+    with private_server.client() as redis:
+        used = int(redis.info("memory")["used_memory"])
+        redis.config_set("maxmemory", used * 2)
+        observe(redis, clock)
+        assert kinds(redis) == []
+        redis.config_set("maxmemory", used + used // 8)
+        observe(redis, clock)
+        assert kinds(redis) == [("memory", "")]
+        assert "limit_share=0.75" in outbox(redis)[0].detail
 
 
 @pytest.mark.server

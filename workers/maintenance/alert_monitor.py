@@ -19,6 +19,7 @@ from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import INNER_QUEUES, queue_name
 from workers.maintenance.alert_rules import AlertLimits, Measurements, alerts_for
 from workers.maintenance.ledger_epoch import LedgerEpoch
+from workers.runtime.full_ledger import read_memory
 from workers.runtime.source import Source
 
 log = structlog.get_logger()
@@ -89,6 +90,7 @@ class AlertMonitor:
             causes=self._causes(now - window) if dead > self._limits.dead_letters else Counter(),
             oldest_dead_at=self._dead.oldest(),
             oldest_at=self._source.oldest([queue_name(self._prefix, queue) for queue in INNER_QUEUES]),
+            memory=read_memory(self._redis),
         )
 
     def _causes(self, since: float) -> Counter[str]:

@@ -8,6 +8,7 @@ from typing import Final
 
 from shared.events.alert import Alert, AlertKind, Detail
 from shared.ledger.counters import Counted
+from shared.messaging.memory import UNLIMITED, Memory
 
 EXPIRING_SHARE: Final = 0.8
 """Share of the retention after which a dead letter is about to be deleted: 24 of 30 days."""
@@ -40,6 +41,8 @@ class AlertLimits:
     """Most new dead letters in the window."""
     backlog_age: float
     """Most seconds that a message may wait in a queue."""
+    memory_share: float
+    """Share of its memory limit, 0 to 1, that the ledger's Redis may use."""
     retention: float = 2_592_000.0
     """Seconds that a dead letter is kept."""
 
@@ -58,6 +61,8 @@ class Measurements:
     """Number of dead letters by `STAGE.REASON`. Empty when there are few; of the first 1,000 when there are many."""
     oldest_at: float | None
     """When the oldest message in the queues was published, in Unix seconds. None: the queues are empty."""
+    memory: Memory = UNLIMITED
+    """Of the ledger's Redis."""
     oldest_dead_at: float = inf
     """When the oldest dead letter was stored, in Unix seconds. Infinity: there is none."""
 
@@ -70,6 +75,7 @@ def alerts_for(measured: Measurements, limits: AlertLimits) -> Iterator[Alert]:
     yield from _dead_letters(measured, limits)
     yield from _expiring(measured, limits)
     yield from _backlog(measured, limits)
+    yield from _memory(measured, limits)
 
 
 def _attacks(measured: Measurements, limits: AlertLimits, account: str, counts: Counter[Counted]) -> Iterator[Alert]:
@@ -137,4 +143,18 @@ def _backlog(measured: Measurements, limits: AlertLimits) -> Iterator[Alert]:
             measured.at,
             oldest_seconds=round(measured.at - measured.oldest_at, 1),
             limit_seconds=limits.backlog_age,
+        )
+
+
+def _memory(measured: Measurements, limits: AlertLimits) -> Iterator[Alert]:
+    memory = measured.memory
+    if memory.share > limits.memory_share:
+        yield Alert.of(
+            AlertKind.MEMORY,
+            None,
+            measured.at,
+            used_bytes=memory.used,
+            maxmemory_bytes=memory.limit,
+            used_share=round(memory.share, 3),
+            limit_share=limits.memory_share,
         )

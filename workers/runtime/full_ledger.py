@@ -7,9 +7,9 @@ from typing import Final
 
 import structlog
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-from shared.messaging.memory import Memory
+from shared.messaging.memory import UNLIMITED, Memory
 
 log = structlog.get_logger()
 
@@ -25,9 +25,17 @@ ROOM: Final = 0.95
 def has_room(redis: "Redis") -> bool:
     """Whether Redis has memory again. False when it can't be asked."""
     try:
-        return Memory.of(redis.info("memory")).share < ROOM
+        return read_memory(redis).share < ROOM
     except RedisError:
         return False
+
+
+def read_memory(redis: "Redis") -> Memory:
+    """The memory of Redis, without a limit when it forbids INFO, as some managed servers do. Raises `RedisError`."""
+    try:
+        return Memory.of(redis.info("memory"))
+    except ResponseError:
+        return UNLIMITED
 
 
 class FullLedger:

@@ -9,6 +9,7 @@ import pytest
 
 from shared.events.alert import Alert
 from shared.ledger.counters import Counted
+from shared.messaging.memory import Memory
 from workers.maintenance.alert_rules import AlertLimits, Measurements, RateThreshold, alerts_for
 
 LIMITS = AlertLimits(
@@ -17,6 +18,7 @@ LIMITS = AlertLimits(
     bad_signatures=RateThreshold(0.05, 20),
     dead_letters=10,
     backlog_age=300.0,
+    memory_share=0.75,
 )
 NOTHING = Measurements(
     at=1_700_000_000.25, counters={"default": Counter[Counted]()}, dead_letters=0, causes=Counter(), oldest_at=None
@@ -118,3 +120,14 @@ def test_the_details_of_every_alert_are_numbers() -> None:
     assert len(alerts) == 5
     assert all(type(value) in (int, float) for alert in alerts for value in alert.detail.values())
     assert all(json.loads(alert.model_dump_json()) for alert in alerts)
+
+
+def test_memory_over_its_share_is_an_alert_about_the_pipeline() -> None:
+    assert raised(replace(NOTHING, memory=Memory(750, 1_000))) == []
+    assert raised(replace(NOTHING, memory=Memory(10**12, 0))) == []
+    (alert,) = raised(replace(NOTHING, memory=Memory(751, 1_000)))
+    assert (alert.kind, alert.account, alert.detail) == (
+        "memory",
+        None,
+        {"used_bytes": 751, "maxmemory_bytes": 1_000, "used_share": 0.751, "limit_share": 0.75},
+    )
