@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     drop_evidence: bool = True
     """Whether evidence of published cases is deleted while Redis is almost full: 95 % of FACEID_MAX_MEMORY_SHARE."""
     retention_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
-    """Days for which a case and its decision are kept, and at most for which results stay in their queue."""
+    """Days for which a case and its decision are kept, and at most for which results and stored messages are."""
 
     alert_window_seconds: Annotated[float, Field(ge=60, le=3600)] = 600.0
     """Period over which the alerts on rates count; a lasting alert is raised once in each period."""

@@ -74,7 +74,7 @@ def details(stored: StoredMessage, now: float, *, reveal: bool) -> dict[str, Any
     if stored.message is not None:
         headers = {name: _shown(name, value, reveal) for name, value in stored.message.headers.items()}
         shown |= {"queue": stored.message.queue, "content_type": stored.message.content_type, "headers": headers}
-        shown["body"] = _bytes(stored.message.body, reveal)
+        shown["body"] = _bytes(stored.message.body, reveal, stored.body_bytes)
     if stored.body_bytes:
         shown |= {"body_bytes": stored.body_bytes, "body_sha256": stored.body_sha256}
     if stored.entry:
@@ -98,8 +98,15 @@ def _shown(name: str, value: str | int | float, reveal: bool) -> str | int | flo
     return f"[hidden, {plural(len(str(value)), 'character')}]"
 
 
-def _bytes(value: bytes, reveal: bool) -> str:
-    return _text(value) if reveal else f"[hidden, {plural(len(value), 'byte')}]"
+def _bytes(value: bytes, reveal: bool, whole: int = 0) -> str:
+    """`whole`: the length of the whole value, if this is its first part."""
+    if reveal:
+        return _text(value)
+    return (
+        f"[hidden, the first {len(value):,} of {plural(whole, 'byte')}]"
+        if whole
+        else f"[hidden, {plural(len(value), 'byte')}]"
+    )
 
 
 def _text(value: bytes) -> str:

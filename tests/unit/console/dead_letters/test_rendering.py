@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from hashlib import sha256
 
 import pytest
 from rich.console import Console
@@ -44,6 +45,14 @@ def test_details_show_the_message_with_reveal() -> None:
     record = details(dead_letter(), NOW, reveal=True)
 
     assert (record["body"], record["headers"]["query"]) == (SECRET_TEXT.decode(), "token=private")
+
+
+def test_details_of_a_body_of_which_only_the_first_part_is_kept_say_so() -> None:
+    record = details(dead_letter().shortened(10), NOW, reveal=False)
+
+    assert record["body"] == f"[hidden, the first 10 of {len(SECRET_TEXT)} bytes]"
+    assert (record["body_bytes"], record["body_sha256"]) == (len(SECRET_TEXT), sha256(SECRET_TEXT).hexdigest())
+    assert details(dead_letter().shortened(10), NOW, reveal=True)["body"] == SECRET_TEXT[:10].decode()
 
 
 def test_an_unknown_header_is_hidden() -> None:
