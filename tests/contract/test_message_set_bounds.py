@@ -19,9 +19,11 @@ from shared.ledger.message_set import (
 )
 from shared.messaging.message import Message
 from shared.messaging.stored_message import StoredMessage
+from tests.support.places import Place, receive
 from tests.support.redis_clients import open_redis
 from tests.support.servers import RedisServer
 from workers.maintenance.message_set_trimmer import INTERVAL, MessageSetTrimmer
+from workers.runtime.settlement import Settlement
 
 DAY = 86_400.0
 SIZE = 1000
@@ -231,3 +233,34 @@ def test_items_are_dropped_when_redis_refuses_writes(private_server: RedisServer
             "faceid:unverified", "faceid:unverified:items", "faceid:unverified:bytes", "faceid:dead"
         )
         assert redis.hgetall("faceid:trimmed") == {b"unverified": b"50", b"dead": b"1"}
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("broker", ["redis", "rabbit"])
+def test_a_callback_becomes_unverified_once_and_is_counted(
+    broker: str, redis_url: str, request: pytest.FixtureRequest
+) -> None:
+    url = redis_url if broker == "redis" else request.getfixturevalue("rabbit_url")
+    place = Place(redis_url, url, url)
+    place.publish(Message("faceid.callbacks", b"a=b", "text/plain", {"id": "item-1"}))
+    source = place.source()
+    (delivery,) = receive(source)
+    settlement = Settlement(delivery.tag, writes=(store_command("faceid", "unverified", item(1)),))
+    source.settle([settlement])
+    source.settle([settlement])
+    assert ids(place.message_set("unverified")) == ["item-1"]
+    assert counted(place.ledger) == real_bytes(place.ledger) > SIZE
+    place.close()
+
+
+@pytest.mark.server
+def test_a_callback_becomes_unverified_in_a_full_redis(private_server: RedisServer) -> None:
+    place = Place(private_server.url, private_server.url, private_server.url)
+    place.publish(Message("faceid.callbacks", b"a=b", "text/plain", {"id": "item-1"}))
+    source = place.source()
+    (delivery,) = receive(source)
+    private_server.config_set("maxmemory", 1)
+    source.settle([Settlement(delivery.tag, writes=(store_command("faceid", "unverified", item(1)),))])
+    assert ids(place.message_set("unverified")) == ["item-1"]
+    assert counted(place.ledger) == real_bytes(place.ledger) > SIZE
+    place.close()
