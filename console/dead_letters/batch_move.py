@@ -6,13 +6,13 @@ import pwd
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol, Self
 
 from console.dead_letters.selection import Selection, SelectionCounts
 from console.terminal.output import print_error, print_line, progress
 from shared.ledger.case_key import CaseKey, case_key
-from shared.ledger.message_set import PAGE, Command, MessageSet, SetName, TakeRefused
+from shared.ledger.message_set import PAGE, Bounds, Command, MessageSet, SetName, TakeRefused, put_commands
 from shared.messaging.stored_message import StoredMessage
 from shared.settings import Settings
 
@@ -20,6 +20,8 @@ BATCH_BYTES: Final = 4_000_000
 BATCHES_A_SECOND: Final = 10
 """With a rate, so that it is held evenly."""
 DAY_MS: Final = 86_400_000
+TOMBSTONES: Final = 10_000
+"""Tombstones kept; the oldest are deleted first."""
 NO_QUEUE: Final = "NO_SUCH_QUEUE"
 """Refusal of an item that fits no queue of this broker."""
 SHORTENED: Final = "BODY_SHORTENED"
@@ -80,6 +82,21 @@ class MoveContext:
         }
         field = f"{kind}:{stored.id}:{self.at * 1000:.0f}"
         return (("HSET", key, field, json.dumps(note)), ("PEXPIRE", key, self.retention_ms))
+
+    def replay_commands(self, stored: StoredMessage) -> tuple[Command, ...]:
+        """The commands that note a replay: on the item's case, or else in a tombstone, when there is a note to keep."""
+        if stored.biz_id or not self.note:
+            return self.note_commands("replay", stored)
+        return self.tombstone_commands(stored, f"replayed by {self.by}: {self.note}")
+
+    def make_room(self, tombstones: MessageSet, batch: Sequence[StoredMessage]) -> None:
+        """Delete the oldest tombstones, so that those of this batch are not too many."""
+        tombstones.trim(Bounds(items=TOMBSTONES - len(batch)))
+
+    def tombstone_commands(self, stored: StoredMessage, detail: str) -> tuple[Command, ...]:
+        """The commands that leave a tombstone of the item, without its message."""
+        tombstone = replace(stored, at=self.at, detail=detail, message=None, entry=())
+        return put_commands(self.prefix, "tombstones", tombstone)
 
 
 @dataclass(slots=True)

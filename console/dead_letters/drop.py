@@ -1,8 +1,6 @@
 """`faceid dead|unverified drop`: delete items, and leave tombstones."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Final
 
 import typer
 
@@ -12,12 +10,9 @@ from console.dead_letters.selection import count_by_kind, noun, select
 from console.terminal.options import Everything, ForReason, Ids, InAccount, OfCase, OfStage, Since, Until, Yes
 from console.terminal.redis_connection import open_redis
 from shared.ledger.case_key import CaseKey, release_command
-from shared.ledger.message_set import Bounds, Command, MessageSet, put_commands
+from shared.ledger.message_set import Command, MessageSet
 from shared.messaging.stored_message import StoredMessage
 from shared.settings import load_settings
-
-TOMBSTONES: Final = 10_000
-"""Tombstones kept; the oldest are deleted first."""
 
 
 def drop(  # noqa: PLR0913 - options of a command
@@ -70,14 +65,13 @@ class Drop:
 
     def prepare(self, batch: Sequence[StoredMessage]) -> None:
         """Make room for the tombstones."""
-        self._tombstones.trim(Bounds(items=TOMBSTONES - len(batch)))
+        self._context.make_room(self._tombstones, batch)
 
     def commands(self, stored: StoredMessage) -> Sequence[Command]:
         """The tombstone, the release of the case, and the note."""
         context = self._context
         detail = f"dropped by {context.by} from the message set {context.message_set}"
-        tombstone = replace(stored, at=context.at, detail=detail, message=None, entry=())
-        commands = put_commands(context.prefix, "tombstones", tombstone)
+        commands = context.tombstone_commands(stored, detail)
         if stored.biz_id:
             commands += (release_command(context.prefix, CaseKey(stored.account, stored.biz_id)),)
         return (*commands, *context.note_commands("drop", stored))

@@ -61,22 +61,26 @@ def replay(  # noqa: PLR0913 - options of a command
             print_plan(ctx.obj, found, settings.prefix, rate)
             raise typer.Exit(1 if found.missing else 0)
         servers = name_each_server_once(settings, ("redis_url", "broker_url"))
-        with _open_action(servers, MoveContext.now(settings, ctx.obj, note)) as action:
+        context, tombstones = MoveContext.now(settings, ctx.obj, note), MessageSet(redis, settings.prefix, "tombstones")
+        with _open_action(servers, context, tombstones) as action:
             raise typer.Exit(run(message_set, selection, found, action, Pace(rate), "replayed"))
 
 
 class Replay:
     """Replay to queues on the ledger's Redis: an item leaves the message set and reaches its queue in one step."""
 
-    def __init__(self, context: MoveContext) -> None:
+    def __init__(self, context: MoveContext, tombstones: MessageSet) -> None:
         self._context = context
+        self._tombstones = tombstones
 
     def refusal(self, stored: StoredMessage) -> str:
         """Only an item with its whole body can be replayed."""
         return SHORTENED if stored.body_bytes else ""
 
     def prepare(self, batch: Sequence[StoredMessage]) -> None:
-        """Nothing to do."""
+        """Make room for notes."""
+        if self._context.note:
+            self._context.make_room(self._tombstones, batch)
 
     def commands(self, stored: StoredMessage) -> Sequence[Command]:
         """The note, then the message: when Redis refuses the note, nothing is on the queue."""
@@ -84,7 +88,7 @@ class Replay:
             message = entry_addition(self._context.prefix, stored)
         else:
             message = addition(without_attempts(stored.message))
-        return (*self._context.note_commands("replay", stored), message)
+        return (*self._context.replay_commands(stored), message)
 
 
 class MessagePublisher(Protocol):
@@ -98,10 +102,15 @@ class CrossServerReplay:
     """Replay to another broker: publish first, then take. An interruption may repeat a message, but loses none."""
 
     def __init__(
-        self, context: MoveContext, publisher: MessagePublisher, add: Callable[[Sequence[Command]], None] | None
+        self,
+        context: MoveContext,
+        tombstones: MessageSet,
+        publisher: MessagePublisher,
+        add: Callable[[Sequence[Command]], None] | None,
     ) -> None:
         """`add` runs Redis commands on the broker; None when the broker is not Redis."""
         self._context = context
+        self._tombstones = tombstones
         self._publisher = publisher
         self._add = add
 
@@ -112,7 +121,9 @@ class CrossServerReplay:
         return "" if stored.message is not None or self._add is not None else NO_QUEUE
 
     def prepare(self, batch: Sequence[StoredMessage]) -> None:
-        """Publish; raises `NotStored`, or `redis.RedisError`."""
+        """Make room for notes, and publish; raises `NotStored`, or `redis.RedisError`."""
+        if self._context.note:
+            self._context.make_room(self._tombstones, batch)
         self._publisher.publish([without_attempts(stored.message) for stored in batch if stored.message is not None])
         entries = [entry_addition(self._context.prefix, stored) for stored in batch if stored.message is None]
         if entries and self._add is not None:
@@ -120,7 +131,7 @@ class CrossServerReplay:
 
     def commands(self, stored: StoredMessage) -> Sequence[Command]:
         """The note."""
-        return self._context.note_commands("replay", stored)
+        return self._context.replay_commands(stored)
 
 
 def without_attempts(message: Message) -> Message:
@@ -135,15 +146,16 @@ def entry_addition(prefix: str, stored: StoredMessage) -> Command:
 
 
 @contextmanager
-def _open_action(settings: Settings, context: MoveContext) -> Iterator[BatchAction]:
+def _open_action(settings: Settings, context: MoveContext, tombstones: MessageSet) -> Iterator[BatchAction]:
     """The replay to wherever the queues are."""
     url = settings.broker_url
     if url == settings.redis_url:
-        yield Replay(context)
+        yield Replay(context, tombstones)
         return
     publisher = open_publisher(url, TIMEOUT, prefix=settings.prefix, queues=INNER_QUEUES)
     try:
-        yield CrossServerReplay(context, publisher, _runner(url) if engine_of(url) == "streams" else None)
+        add = _runner(url) if engine_of(url) == "streams" else None
+        yield CrossServerReplay(context, tombstones, publisher, add)
     finally:
         publisher.close()
 

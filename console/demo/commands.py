@@ -8,6 +8,7 @@ import typer
 
 from console.demo import run
 from console.demo.report import default_folder
+from console.terminal.errors import UsageError
 
 Sessions = Annotated[int, typer.Option(min=1, max=100_000, help="Number of verification sessions.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Leave everything running, and print commands to use it.")]
@@ -27,6 +28,8 @@ def demo(
 
     Example: [cyan]faceid demo --sessions 1000[/]
     """
+    if folder and folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder.", "Name a folder for logs and data, or leave out --folder.")
     keep_folder = folder or default_folder()
     if stop:
         raise typer.Exit(run.stop(keep_folder))

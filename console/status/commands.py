@@ -1,5 +1,6 @@
 """`faceid status`: queues, message sets, workers and results at this moment."""
 
+import sys
 import time
 from contextlib import ExitStack
 from typing import Annotated, Final
@@ -39,8 +40,8 @@ def status(watch: Watch = False, json: Json = False) -> None:
     try:
         if not watch:
             raise typer.Exit(1 if faults(_print(settings, json=json), Limits.of(settings)) else 0)
-        if json:
-            _repeat(settings)
+        if json or not out.is_terminal:
+            _repeat(settings, json=json)
         else:
             _watch(settings)
     except KeyboardInterrupt:
@@ -59,15 +60,17 @@ def _print(settings: Settings, *, json: bool) -> Status:
     return found
 
 
-def _repeat(settings: Settings) -> None:
+def _repeat(settings: Settings, *, json: bool) -> None:
+    """Print it again and again, for a file or a pipe. Ends when nobody reads it any more."""
     while True:
-        _print(settings, json=True)
+        _print(settings, json=json)
+        sys.stdout.flush()
         time.sleep(INTERVAL)
 
 
 def _watch(settings: Settings) -> None:
     """Refresh the screen. While Redis can't be reached the screen says so."""
-    with Live(console=out, auto_refresh=False, screen=out.is_terminal) as live:
+    with Live(console=out, auto_refresh=False, screen=True) as live:
         while True:
             try:
                 table, lines = view(_read(settings), settings.prefix, Limits.of(settings))

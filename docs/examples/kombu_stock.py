@@ -1,7 +1,7 @@
 """Decisions by kombu's own transports: from RabbitMQ, or from Redis lists where FACEID_RESULTS_URL is stock+redis://...
 
 pip install 'kombu[redis]'
-python kombu_stock.py amqp://guest:guest@127.0.0.1:5672 verdicts.db      # or redis://127.0.0.1:6379/0
+python kombu_stock.py amqp://guest:guest@127.0.0.1:5672 verdicts.db      # or stock+redis://127.0.0.1:6379/0
 
 It ends when its connection breaks: run it under something that starts it again.
 """
@@ -32,8 +32,18 @@ def receive(message: Any) -> None:
     message.ack()  # after handling
 
 
-with Connection(url, heartbeat=30) as connection, Consumer(connection, [queue], on_message=receive, prefetch_count=20):
-    while True:
-        with suppress(TimeoutError):
-            connection.drain_events(timeout=5)
-        connection.heartbeat_check()
+try:
+    with (
+        Connection(url.removeprefix("stock+"), heartbeat=30) as connection,
+        Consumer(connection, [queue], on_message=receive, prefetch_count=20),
+    ):
+        while True:
+            with suppress(TimeoutError):
+                connection.drain_events(timeout=5)
+            connection.heartbeat_check()
+except Exception as error:
+    if "WRONGTYPE" in str(error):
+        sys.exit(
+            "There the decisions are a Redis stream. Set FACEID_RESULTS_URL=stock+redis://..., and give it here too."
+        )
+    raise

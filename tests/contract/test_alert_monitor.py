@@ -50,7 +50,7 @@ class Queues:
     def renew(self) -> None:
         raise NotImplementedError
 
-    def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> None:
+    def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> list[str]:
         raise NotImplementedError
 
     def close(self) -> None:

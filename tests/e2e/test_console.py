@@ -240,7 +240,8 @@ def test_the_status_counts_stored_messages_and_results(stack: Stack, redis: "Red
     open_publisher(stack.redis_url, 5).publish(
         [new_envelope("ghost", "notify", "POST", b"x", FORM, "", time.time()).to_message("faceid.callbacks")]
     )
-    until(lambda: len(message_set(redis)) == 1, what="the dead letter", of=stack.programs)
+    asyncio.run(post_all(stack.notify_url, bodies(1, first=490)))
+    until(lambda: len(message_set(redis)) == 1 and decisions(redis, biz_id(490)), what="both", of=stack.programs)
 
     (status,) = faceid("status", "--json").records
     shown = faceid("status")
@@ -258,12 +259,23 @@ def test_the_status_counts_stored_messages_and_results(stack: Stack, redis: "Red
     assert faceid("dead", "drop", "--all", "--yes").code == 0
 
 
+def wait_for_heartbeats(stack: Stack, faceid: Faceid) -> list[dict[str, Any]]:
+    """The workers in the status, when all of them and no other are there."""
+
+    def workers() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = faceid("status", "--json").records[0]["workers"]
+        return found
+
+    running = {worker.pid for worker in stack.workers}
+    until(lambda: {worker["pid"] for worker in workers()} == running, what="the heartbeats", of=stack.programs)
+    return workers()
+
+
 def test_the_status_shows_live_workers_and_fails_without_them(stack: Stack, redis: "Redis", faceid: Faceid) -> None:
-    until(lambda: faceid("status").code == 0, what="the heartbeats", of=stack.programs)
-    (alive,) = faceid("status", "--json").records
-    assert {worker["pid"] for worker in alive["workers"]} == {worker.pid for worker in stack.workers}
-    assert {tuple(worker["stages"]) for worker in alive["workers"]} == {("verify", "reconcile", "classify", "publish")}
-    assert {tuple(worker["accounts"]) for worker in alive["workers"]} == {("default",)}
+    alive = wait_for_heartbeats(stack, faceid)
+    assert {tuple(worker["stages"]) for worker in alive} == {("verify", "reconcile", "classify", "publish")}
+    assert {tuple(worker["accounts"]) for worker in alive} == {("default",)}
+    assert faceid("status").code == 0
 
     for worker in stack.workers:
         worker.stop()
@@ -282,7 +294,7 @@ def test_the_status_shows_live_workers_and_fails_without_them(stack: Stack, redi
 
 
 def test_the_status_fails_for_a_killed_worker_until_its_heartbeat_expires(stack: Stack, faceid: Faceid) -> None:
-    until(lambda: faceid("status").code == 0, what="the heartbeats", of=stack.programs)
+    wait_for_heartbeats(stack, faceid)
     stack.workers[0].kill()
     try:
         until(lambda: faceid("status").code == 1, what="a missing heartbeat", of=stack.workers[1:])
@@ -300,6 +312,26 @@ def test_watching_the_status_prints_it_again_and_again(faceid: Faceid) -> None:
 
     assert second["at"] > first["at"]
     assert process.wait(LIMIT) == 0
+
+
+def test_watching_the_status_through_a_pipe_prints_at_once_and_ends_with_the_reader(faceid: Faceid) -> None:
+    process = faceid.start("status", "--watch")
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("stage ")
+
+    process.stdout.close()
+
+    assert process.wait(LIMIT) in {0, 1}
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+
+
+def test_a_demo_whose_folder_is_a_file_says_so(faceid: Faceid, tmp_path: Path) -> None:
+    (file := tmp_path / "file").touch()
+    ran = faceid("demo", "--folder", str(file))
+
+    assert (ran.code, ran.out) == (2, "")
+    assert f"{file} is not a folder." in ran.err
 
 
 def test_the_doctor_warns_only_of_memory_replicas_and_port_on_a_demo_server(faceid: Faceid) -> None:

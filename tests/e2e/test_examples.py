@@ -118,6 +118,23 @@ def expected(example: Example) -> dict[str, str]:
     return {each.biz_id: each.outcome for each in (*MADE, PROBE) if each.outcome in example.takes}
 
 
+def test_the_example_for_lists_says_which_url_it_needs_when_the_results_are_a_stream(
+    redis_url: str, start: Start
+) -> None:
+    publish(redis_url, PROBE)
+    program = start(Example("kombu_stock.py", "redis"), redis_url)
+    until(lambda: program.exit_code is not None, what="its end")
+    assert program.exit_code == 1
+    assert program.logged("Set FACEID_RESULTS_URL=stock+redis://")
+    assert not program.logged("Traceback")
+
+
+def test_the_example_for_lists_takes_the_url_of_the_setting(redis_url: str, start: Start) -> None:
+    example = Example("kombu_stock.py", "redis", published_at="stock+")
+    program = start(example, f"stock+{redis_url}")
+    wait_until_it_reads(example, redis_url, program)
+
+
 def wait_until_it_reads(example: Example, url: str, program: Program) -> None:
     """Publish one decision until the example prints it: a queue that does not exist yet stores nothing."""
 

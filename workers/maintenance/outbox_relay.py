@@ -51,9 +51,11 @@ class OutboxRelay:
         if to_classify:
             self._source.release(self._outbox, to_classify, results=False)
         if results:
-            self._source.release(self._outbox, [(item.id, self._result(item)) for item in results], results=True)
+            leaving = [(item.id, self._result(item)) for item in results]
+            published = self._source.release(self._outbox, leaving, results=True)
             for item in results:  # after publishing: an unreachable results broker is tried again and again
-                _log_published(item)
+                if item.id in published:
+                    _log_published(item)
 
     def _to_reclassify(self, stored: StoredMessage) -> Message | None:
         """The message for the classify stage. None when the case holds no GetResult answer that can be classified."""

@@ -1,6 +1,6 @@
 """A worker's side of a broker: what the pump and the maintenance need of it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from shared.ledger.message_set import MessageSet
@@ -12,10 +12,13 @@ from workers.runtime.settlement import Settlement
 class Source(MessageSource[Settlement], Protocol):
     """The inner queues on one broker. To settle is to take a message off its queue, together with what it writes."""
 
-    def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> None:
+    def release(
+        self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool
+    ) -> Collection[str]:
         """Take items off a message set and publish a message for each. `leaving`: item ids with their messages.
 
-        `results`: to the queues of results, else to the inner ones. Raises `BrokerUnavailable`.
+        `results`: to the queues of results, else to the inner ones. Returns the ids of the items that this call has
+        taken: other workers release at the same time. Raises `BrokerUnavailable`.
         """
 
     def oldest(self, queues: Sequence[str]) -> float | None:

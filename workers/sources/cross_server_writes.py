@@ -5,7 +5,7 @@ in between is tried again. A repeated write to the ledger changes nothing, excep
 What a broker has confirmed is not published again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from redis import Redis
@@ -32,15 +32,17 @@ def mark(ledger: "Redis", settlements: Sequence[Settlement]) -> None:
     run_commands(ledger, [("HSETNX", *settlement.once) for settlement in settlements if settlement.once is not None])
 
 
-def release(message_set: MessageSet, leaving: Sequence[tuple[str, Message]], publisher: Publisher) -> None:
-    """Publish a message for each item, then take it off the message set. Raises RedisError and `NotStored`.
+def release(message_set: MessageSet, leaving: Sequence[tuple[str, Message]], publisher: Publisher) -> Collection[str]:
+    """Publish a message for each item, then take it off the message set; returns the ids of those of this worker.
 
     One worker at a time claims an item. It is published twice only when that worker dies in between, or takes longer
     than `RELEASE_SECONDS`. An item that was put back after its message was published stays.
+    Raises RedisError and `NotStored`.
     """
     claimed = message_set.claim([item for item, _ in leaving], RELEASE_SECONDS)
     publisher.publish([message for item, message in leaving if item in claimed])
     message_set.take([(item, ()) for item in claimed], at=claimed)
+    return claimed
 
 
 class SettlementPublisher:

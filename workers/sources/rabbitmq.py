@@ -1,6 +1,6 @@
 """A worker's messages over RabbitMQ."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -75,10 +75,12 @@ class RabbitSource:
             self._keep_publishers()
             self._consumer.drain(0.0)
 
-    def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> None:
+    def release(
+        self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool
+    ) -> Collection[str]:
         """Publish a message for each item, then take the items off the message set."""
         with self._reporting():
-            release(message_set, leaving, self._results if results else self._inner)
+            return release(message_set, leaving, self._results if results else self._inner)
 
     def oldest(self, queues: Sequence[str]) -> float | None:
         """When the oldest message that this worker holds was published; those that wait on the broker are younger."""

@@ -1,6 +1,6 @@
 """A worker's messages over Redis Streams."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -92,15 +92,17 @@ class StreamsSource:
             self._keep_results()
             self._channel().renew()
 
-    def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> None:
+    def release(
+        self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool
+    ) -> Collection[str]:
         """Take items off a message set and publish a message for each, in one step where both are on one Redis."""
         with self._reporting():
             if results and self._results is not None:
-                release(message_set, leaving, self._results.publisher)
-            elif self._ledger is not None:
-                release(message_set, leaving, self._inner)
-            else:
-                message_set.take([(item, (addition(message),)) for item, message in leaving])
+                return release(message_set, leaving, self._results.publisher)
+            if self._ledger is not None:
+                return release(message_set, leaving, self._inner)
+            taken = message_set.take([(item, (addition(message),)) for item, message in leaving])
+            return [item for (item, _), by_us in zip(leaving, taken, strict=True) if by_us]
 
     def oldest(self, queues: Sequence[str]) -> float | None:
         """When the oldest unsettled message was published, unix seconds."""

@@ -50,13 +50,14 @@ class Bench(OneWorker):
         self.results: list[dict[str, Any]] = []
         self._outbox = OutboxRelay(self, self.redis, PREFIX)  # type: ignore[arg-type]  # the part of a Source that it uses
 
-    def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> None:
+    def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> list[str]:
         message_set.take([(item, ()) for item, _ in leaving])
         for _, message in leaving:
             if results:
                 self.results.append(json.loads(message.body))
             else:
                 self.inner.append(message)
+        return [item for item, _ in leaving]
 
     async def empty(self, *, deaths: int = 0) -> None:
         """Empty the outbox and process the cases that it sends; the first `deaths` workers die before they settle."""

@@ -8,8 +8,8 @@ import fakeredis
 import pytest
 from redis import Redis
 
-from console.dead_letters.batch_move import BATCH_BYTES, MoveContext, MoveCounts, Pace, batches, move
-from console.dead_letters.drop import TOMBSTONES, Drop
+from console.dead_letters.batch_move import BATCH_BYTES, TOMBSTONES, MoveContext, MoveCounts, Pace, batches, move
+from console.dead_letters.drop import Drop
 from console.dead_letters.replay import CrossServerReplay, Replay, without_attempts
 from shared.ledger.case_key import CaseKey, case_key
 from shared.ledger.message_set import Command, MessageSet, put_commands
@@ -46,6 +46,22 @@ def put(redis: Redis, *items: StoredMessage) -> MessageSet:
         for command in put_commands("faceid", "dead", stored):
             redis.execute_command(*command)
     return MessageSet(redis, "faceid", "dead")
+
+
+def stones(redis: Redis) -> MessageSet:
+    return MessageSet(redis, "faceid", "tombstones")
+
+
+@pytest.mark.parametrize("note", ["fixed", ""])
+def test_the_note_of_a_replay_without_a_case_is_kept_in_a_tombstone(redis: Redis, note: str) -> None:
+    unknown = replace(dead_letter(1, reason="unknown_account"), biz_id="")
+    message_set, context = put(redis, unknown), replace(CONTEXT, note=note)
+
+    move(message_set, [unknown], Replay(context, stones(redis)), Pace(None), counts := MoveCounts(), lambda _: None)
+
+    kept = [(stone.id, stone.detail, stone.message) for stone in stones(redis)]
+    assert counts.moved == 1
+    assert kept == ([(unknown.id, "replayed by alice: fixed", None)] if note else [])
 
 
 def test_a_move_counts_moved_gone_and_refused_items(redis: Redis) -> None:
@@ -143,7 +159,7 @@ def test_a_dropped_item_leaves_a_tombstone_without_its_message_and_releases_its_
 
 def test_tombstones_are_capped(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     assert TOMBSTONES == 10_000
-    monkeypatch.setattr("console.dead_letters.drop.TOMBSTONES", 3)
+    monkeypatch.setattr("console.dead_letters.batch_move.TOMBSTONES", 3)
     items = [dead_letter(number) for number in range(1, 6)]
     message_set, tombstones = put(redis, *items), MessageSet(redis, "faceid", "tombstones")
 
@@ -160,7 +176,14 @@ def test_a_message_is_replayed_whatever_its_headers_hold(redis: Redis, text: str
     stored = replace(stored, message=replace(stored.message, headers={**stored.message.headers, "query": text}))
     message_set = put(redis, stored)
 
-    move(message_set, list(message_set), Replay(CONTEXT), Pace(None), counts := MoveCounts(), lambda _: None)
+    move(
+        message_set,
+        list(message_set),
+        Replay(CONTEXT, stones(redis)),
+        Pace(None),
+        counts := MoveCounts(),
+        lambda _: None,
+    )
 
     ((_, fields),) = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange("faceid.verified"))
     assert (counts.moved, len(message_set)) == (1, 0)
@@ -185,8 +208,15 @@ def test_an_item_with_only_the_first_part_of_its_body_is_not_replayed(
     short = dead_letter(2).shortened(10)
     message_set, counts, broker = put(redis, dead_letter(1), short), MoveCounts(), Broker()
 
-    move(message_set, list(message_set), Replay(CONTEXT), Pace(None), counts, lambda _: None)
-    move(message_set, list(message_set), CrossServerReplay(CONTEXT, broker, None), Pace(None), counts, lambda _: None)
+    move(message_set, list(message_set), Replay(CONTEXT, stones(redis)), Pace(None), counts, lambda _: None)
+    move(
+        message_set,
+        list(message_set),
+        CrossServerReplay(CONTEXT, stones(redis), broker, None),
+        Pace(None),
+        counts,
+        lambda _: None,
+    )
     counts.print("replayed")
 
     assert (counts.moved, counts.refused, broker.messages) == (1, {"BODY_SHORTENED": 2}, [])
@@ -207,7 +237,7 @@ class Broker:
 def test_a_replay_to_another_broker_publishes_a_message_before_it_leaves_the_message_set(redis: Redis) -> None:
     broker, added = Broker(), list[Command]()
     message_set = put(redis, dead_letter(), unreadable())
-    action = CrossServerReplay(CONTEXT, broker, added.extend)
+    action = CrossServerReplay(CONTEXT, stones(redis), broker, added.extend)
 
     move(message_set, list(message_set), action, Pace(None), counts := MoveCounts(), lambda _: None)
 
@@ -227,7 +257,7 @@ def test_an_item_that_fails_again_during_a_replay_stays(redis: Redis) -> None:
     move(
         message_set,
         list(message_set),
-        CrossServerReplay(CONTEXT, broker, None),
+        CrossServerReplay(CONTEXT, stones(redis), broker, None),
         Pace(None),
         counts := MoveCounts(),
         lambda _: None,
@@ -244,7 +274,7 @@ def test_an_unreadable_stream_entry_stays_when_the_broker_is_not_redis(redis: Re
     move(
         message_set,
         list(message_set),
-        CrossServerReplay(CONTEXT, broker, None),
+        CrossServerReplay(CONTEXT, stones(redis), broker, None),
         Pace(None),
         counts := MoveCounts(),
         lambda _: None,

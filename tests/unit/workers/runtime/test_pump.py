@@ -50,7 +50,7 @@ class FakeSource:
     def renew(self) -> None:
         self._call("renew")
 
-    def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> None:
+    def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> list[str]:
         raise NotImplementedError
 
     def oldest(self, queues: Sequence[str]) -> float | None:
