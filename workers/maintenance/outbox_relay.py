@@ -7,6 +7,7 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
+from shared.compression import UnreadableText
 from shared.events.alert import Alert, AlertKind
 from shared.events.cloudevent import to_message
 from shared.ledger.case_key import CaseKey
@@ -60,7 +61,11 @@ class OutboxRelay:
     def _to_reclassify(self, stored: StoredMessage) -> Message | None:
         """The message for the classify stage. None when the case holds no GetResult answer that can be classified."""
         case = CaseKey(stored.account, stored.biz_id)
-        evidence = load_stored_evidence(case, read_fields(self._redis, self._prefix, case))
+        fields = read_fields(self._redis, self._prefix, case)
+        try:
+            evidence = load_stored_evidence(case, fields)
+        except UnreadableText:  # damaged; the other items of the outbox must go out
+            evidence = None
         useful = evidence is not None and evidence.reconciled.result is not None
         log.info("case.reloaded", account=stored.account, biz_id=stored.biz_id, useful=useful)
         return evidence.envelope.to_message(queue_name(self._prefix, RECONCILED)) if evidence and useful else None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from zstandard import FRAME_HEADER
 
 from shared.events.decision import decision_id
 from shared.ledger.case_key import CaseKey, case_key
@@ -154,6 +155,17 @@ async def test_a_late_answer_that_can_not_be_parsed_changes_nothing(raw: bytes) 
     await bench.empty()
     assert revisions(bench) == [(1, "REVIEW")]
     assert bench.message_set("outbox") == bench.message_set("dead") == []
+
+
+@pytest.mark.parametrize("name", ["raw", "callback", "decision"])
+async def test_a_case_with_a_damaged_text_holds_nothing_up(name: str) -> None:
+    vendor = SlowFirstRead()
+    bench, slow_read = await decided_without_answer(vendor)
+    await finish_slow_read(vendor, slow_read)
+    bench.redis.hset(KEY, name, FRAME_HEADER + b"damaged")
+    await bench.empty()
+    assert bench.superseding() == []
+    assert bench.message_set("outbox") == []
 
 
 async def test_a_late_answer_with_the_same_outcome_is_a_revision_without_an_alert() -> None:
