@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from console.doctor.capacity import judge_capacity
 from console.doctor.finding import Finding, Level
 from console.doctor.getresult import judge
 from console.doctor.probe import Probe, Refusal
@@ -61,6 +62,10 @@ class Environment:
     """Names that are no settings, each with the nearest setting or nothing."""
     unreconciled: tuple[str, ...] = ()
     """Accounts that are decided without GetResult."""
+    max_memory_share: float = 0.9
+    """Share of Redis's memory limit that callbacks may take."""
+    retention_days: float = 30.0
+    """Days for which a case is kept."""
     calls: dict[str, Answer] = field(default_factory=dict)
     """GetResult's answers to an invented biz_id, by account; empty when no call was made."""
 
@@ -68,7 +73,7 @@ class Environment:
 def diagnose(environment: Environment) -> list[Finding]:
     """All findings, in a fixed order."""
     return [
-        *_redis(environment.redis),
+        *_redis(environment.redis, environment.max_memory_share, environment.retention_days),
         *(_broker(setting, probe) for setting, probes in environment.brokers.items() for probe in probes),
         *_settings(environment.unknown_settings),
         _secrets(environment.account_faults),
@@ -79,7 +84,7 @@ def diagnose(environment: Environment) -> list[Finding]:
     ]
 
 
-def _redis(redis: RedisEnvironment | str) -> Iterator[Finding]:
+def _redis(redis: RedisEnvironment | str, max_share: float, retention_days: float) -> Iterator[Finding]:
     if isinstance(redis, str):
         yield Finding("redis", "fail", redis, "Start Redis, or fix FACEID_REDIS_URL.")
         return
@@ -88,6 +93,7 @@ def _redis(redis: RedisEnvironment | str) -> Iterator[Finding]:
     yield _eviction(redis.eviction)
     yield _append_only(redis)
     yield _memory(redis)
+    yield judge_capacity(redis.used_bytes, redis.limit_bytes, max_share, retention_days)
     yield _replicas(redis.replicas)
     yield _clock(redis.skew_seconds)
 

@@ -48,6 +48,8 @@ def gather(settings: Settings, *, accounts: bool = True, call: bool = False) -> 
         policy_faults=policy_faults,
         port=settings.port,
         unknown_settings=unknown_settings(),
+        max_memory_share=settings.max_memory_share,
+        retention_days=settings.retention_days,
         unreconciled=tuple(name for name in known if name not in reconciled),
         calls=call_all(reconciled, settings.getresult_timeout_seconds) if call else {},
     )

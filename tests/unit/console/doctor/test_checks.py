@@ -25,6 +25,7 @@ def test_a_good_installation_passes_every_check() -> None:
         "eviction": "ok",
         "append-only": "ok",
         "memory": "ok",
+        "capacity": "ok",
         "replicas": "ok",
         "clock": "ok",
         "broker": "ok",
@@ -58,6 +59,8 @@ def test_a_good_installation_passes_every_check() -> None:
 )
 def test_each_fault_of_redis_is_found_alone(changes: dict[str, Any], check: str, level: str) -> None:
     expected = levels(FIT) | {check: level}
+    if changes.get("used_bytes", 0) > 0.9 * REDIS.limit_bytes:
+        expected["capacity"] = "warn"
 
     assert levels(replace(FIT, redis=replace(REDIS, **changes))) == expected
 
