@@ -3,6 +3,7 @@
 The filter is the second line of defence: the code must not pass such values to a logger at all.
 """
 
+import json
 import logging
 import os
 import socket
@@ -42,7 +43,7 @@ def configure(service: str, level: str = "info", stream: TextIO | None = None, n
         stream: Standard error by default.
         name: Tells several processes of a service on one host apart. The service by default.
     """
-    out = stream or sys.stderr
+    out = LossyStream(stream or sys.stderr)
     processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         _add_process(service, process_name(name or service)),
@@ -50,6 +51,7 @@ def configure(service: str, level: str = "info", stream: TextIO | None = None, n
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _redact,
         _format_exception,
+        out.add_lost,
     ]
     renderer: Processor = structlog.dev.ConsoleRenderer() if out.isatty() else structlog.processors.JSONRenderer(_json)
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -69,8 +71,48 @@ def raised_at(error: BaseException) -> str:
     return f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno} in {frames[-1].name}" if frames else "?"
 
 
+class LossyStream:
+    """A stream for log lines that raises nothing: a line that can't be written is lost.
+
+    A full disk, a closed pipe or a full one must not stop the work that a line is about.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.lost = 0
+        """Lines lost since the last one that could be written."""
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self._stream.isatty()
+
+    def write(self, text: str) -> None:
+        """Write a line, or count it as lost."""
+        try:
+            if self.lost:
+                self._stream.write("\n")  # the last one may have been cut
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):  # ValueError: the stream is closed, or can't encode a character
+            self.lost += 1
+        else:
+            self.lost = 0
+
+    def flush(self) -> None:
+        """Do nothing: each line is flushed when it is written."""
+
+    def add_lost(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        """Have the line say how many lines before it were lost."""
+        if self.lost:
+            event["lost_lines"] = self.lost
+        return event
+
+
 def _json(event: EventDict, **_: Any) -> str:
-    return to_json(event, fallback=repr).decode()
+    try:
+        return to_json(event, fallback=repr).decode()
+    except ValueError:  # a lone surrogate, which UTF-8 can't encode: the stdlib writes it as an escape
+        return json.dumps(event, default=repr)
 
 
 def process_name(name: str) -> str:
@@ -102,7 +144,7 @@ def _format_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _configure_standard_logging(processors: list[Processor], out: TextIO, level: int) -> None:
+def _configure_standard_logging(processors: list[Processor], out: LossyStream, level: int) -> None:
     handler = logging.StreamHandler(out)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=processors))
     root = logging.getLogger()

@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import structlog
@@ -114,6 +115,42 @@ def test_an_asyncio_task_that_failed_is_logged_without_its_exceptions_message(li
     (line,) = lines()
     assert (line["event"], line["error"]) == ("Task exception was never retrieved", "ValueError")
     assert PERSON not in json.dumps(line)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "ENOSPC"), BrokenPipeError(), BlockingIOError(), ValueError("closed")])
+def test_a_line_that_cannot_be_written_raises_nothing_and_is_counted(error: Exception) -> None:
+    stream = io.StringIO()
+    configure("worker", "info", stream)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream, "write", Mock(side_effect=error))
+        structlog.get_logger().info("attempt.settled", biz_id="1,a")
+        logging.getLogger("some.library").warning("lost")
+    structlog.get_logger().info("attempt.settled", biz_id="1,b")
+    structlog.get_logger().info("attempt.settled", biz_id="1,c")
+    first, second = (json.loads(line) for line in stream.getvalue().split("\n") if line)
+    assert (first["biz_id"], first["lost_lines"]) == ("1,b", 2)
+    assert (second["biz_id"], "lost_lines" in second) == ("1,c", False)
+
+
+@pytest.mark.parametrize("device", ["closed pipe", "full pipe", "full disk"])
+def test_a_log_on_a_real_stream_that_fails_raises_nothing(device: str) -> None:
+    reader, writer = os.pipe()
+    if device == "closed pipe":
+        os.close(reader)
+    if device == "full pipe":
+        os.set_blocking(writer, False)
+    if device == "full disk":
+        os.dup2(os.open("/dev/full", os.O_WRONLY), writer)
+    out = os.fdopen(writer, "w")
+    configure("worker", "info", out)
+    for number in range(2000):
+        structlog.get_logger().info("attempt.settled", number=number)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), writer)  # so that it can be closed
+
+
+def test_a_value_that_is_no_unicode_is_logged_as_an_escape(lines: Lines) -> None:
+    structlog.get_logger().info("attempt.settled", biz_id="\ud800")
+    assert lines()[0]["biz_id"] == "\ud800"
 
 
 def test_standard_loggers_log_no_information_lines(lines: Lines) -> None:
