@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 import traceback
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, cast
 
 import structlog
 from pydantic_core import to_json
@@ -58,7 +58,7 @@ def configure(service: str, level: str = "info", stream: TextIO | None = None, n
     structlog.configure(
         processors=[*processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", out)),
         cache_logger_on_first_use=True,
     )
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta

@@ -5,12 +5,14 @@ maintenance.
 """
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from random import SystemRandom
+from typing import Final
 
 import structlog
 import uvloop
@@ -38,6 +40,7 @@ from workers.maintenance.heartbeat_writer import HeartbeatWriter, Identity
 from workers.maintenance.message_set_trimmer import MessageSetTrimmer
 from workers.maintenance.outbox_relay import OutboxRelay
 from workers.maintenance.retention import Retention
+from workers.maintenance.tasks import Maintenance
 from workers.parent import Parent, worker_name
 from workers.reporter import Reporter
 from workers.runtime.full_ledger import FullLedger, has_room
@@ -45,9 +48,13 @@ from workers.runtime.pump import Pump
 from workers.runtime.runner import Runner
 from workers.runtime.settlement import Settler
 from workers.runtime.source import Source
+from workers.runtime.watchdog import Watchdog, longest_stage
 from workers.sources.factory import open_source
 
 log = structlog.get_logger()
+
+CANCEL_SECONDS: Final = 5.0
+"""How long a cancelled task may take to end."""
 
 
 def run(settings: Settings, stages: Sequence[Stage] = STAGES, parent: Parent | None = None) -> int:
@@ -83,6 +90,7 @@ class Worker:
         self._policies = policies
         self._parent = parent
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._watchdog = Watchdog(longest_stage(settings.getresult_timeout_seconds, settings.getresult_budget))
         self._wake_scheduled = False
 
     async def run(self) -> int:
@@ -105,8 +113,10 @@ class Worker:
                 loop.add_signal_handler(signal_number, pump.stop)
             log.info("worker.started", stages=list(self._stages), accounts=sorted(self._accounts))
             pump.start()
+            watch = loop.create_task(self._watchdog.watch(pump))
             with self._watched(Health(pump, heartbeat)):
                 await stopped.wait()
+                watch.cancel()
                 await self._cancel_tasks()
             return 0 if pump.failure is None else 1
 
@@ -129,7 +139,9 @@ class Worker:
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks and (await asyncio.wait(tasks, timeout=CANCEL_SECONDS))[1]:
+            log.error("worker.stuck", why="a task can't be cancelled")
+            os._exit(1)  # the loop would wait for it for ever
 
     def _make_pump(
         self,
@@ -142,7 +154,6 @@ class Worker:
         settings = self._settings
         source = open_source(settings, self._stages, redis)
         heartbeat = HeartbeatWriter(redis, settings.prefix, self._identity())
-        tasks = self._maintenance_tasks(source, redis)
 
         def start(batch: Sequence[Delivery]) -> None:
             for delivery in batch:
@@ -155,14 +166,14 @@ class Worker:
             heartbeat.end()
             loop.call_soon_threadsafe(stopped.set)
 
-        def maintenance() -> None:
-            heartbeat.run(pump)
-            pump.turned()
-            for task in tasks:
-                task()
-                pump.turned()
+        def maintain() -> None:
+            pulse.run()
+            if not source.on_probation():  # a death that maintenance causes must not count against such a message
+                maintenance.run()
 
-        pump = Pump(source, deliver, maintenance, on_stopped, full_ledger.is_pausing, settings.grace_seconds)
+        pump = Pump(source, deliver, maintain, on_stopped, full_ledger.is_pausing, settings.grace_seconds)
+        pulse = Maintenance({"heartbeat": partial(heartbeat.run, pump)}, after_each=pump.turned)
+        maintenance = Maintenance(self._maintenance_tasks(source, redis), after_each=pump.turned)
         return pump, heartbeat
 
     def _identity(self) -> Identity:
@@ -171,31 +182,35 @@ class Worker:
         digests = [policy.digest for policy in self._policies.values()]
         return Identity(name, self._stages, list(self._accounts), digests)
 
-    def _maintenance_tasks(self, source: Source, redis: "Redis") -> list[Callable[[], None]]:
-        """What every worker does beside its stages, in this order. Each raises `BrokerUnavailable`."""
+    def _maintenance_tasks(self, source: Source, redis: "Redis") -> dict[str, Callable[[], None]]:
+        """What every worker does beside its stages, in this order."""
         settings, prefix = self._settings, self._settings.prefix
         retention = Retention.opened(settings.results_url, prefix, settings.retention_days, time.time)
-        return [
-            MessageSetTrimmer(redis, prefix, *trim_bounds(settings), time.monotonic).run,  # first: it frees memory
-            *self._evidence_dropper(redis),
-            DelayedScheduler(source, redis, prefix, time.time).run,
-            OutboxRelay(source, redis, prefix).run,
-            AlertMonitor(source, redis, prefix, sorted(self._accounts), alert_limits(settings), time.time).run,
-            *([retention.run] if retention else []),
-        ]
-
-    def _evidence_dropper(self, redis: "Redis") -> list[Callable[[], None]]:
-        settings = self._settings
-        dropper = EvidenceDropper(redis, settings.prefix, *evidence_bounds(settings), time.monotonic)
-        return [dropper.run] if settings.drop_evidence else []
+        dropper = EvidenceDropper(redis, prefix, *evidence_bounds(settings), time.monotonic)
+        return {  # the first two free memory
+            "message_set_trimmer": MessageSetTrimmer(redis, prefix, *trim_bounds(settings), time.monotonic).run,
+            **({"evidence_dropper": dropper.run} if settings.drop_evidence else {}),
+            "delayed_scheduler": DelayedScheduler(source, redis, prefix, time.time).run,
+            "outbox_relay": OutboxRelay(source, redis, prefix).run,
+            "alert_monitor": AlertMonitor(
+                source, redis, prefix, sorted(self._accounts), alert_limits(settings), time.time
+            ).run,
+            **({"retention": retention.run} if retention else {}),
+        }
 
     async def _run_stages(self, runner: Runner, pump: Pump, delivery: Delivery) -> None:
+        self._watchdog.begin(delivery)
         try:
             pump.finish(await runner.run(delivery))
+        except Exception as error:  # no settlement: another attempt counts as another delivery
+            log.error("attempt.unsettled", queue=delivery.queue, id=str(delivery.headers.get("id", "")), exc_info=error)
+            pump.give_back(delivery.tag)
+        else:
             if not self._wake_scheduled:  # wakes after all tasks that are ready now, to settle them together
                 self._wake_scheduled = True
                 asyncio.get_running_loop().call_soon(self._wake, pump)
         finally:
+            self._watchdog.end(delivery)
             del self._tasks[delivery.tag]
 
     def _wake(self, pump: Pump) -> None:

@@ -24,6 +24,7 @@ TOMBSTONES: Final = 10_000
 """Tombstones kept; the oldest are deleted first."""
 NO_QUEUE: Final = "NO_SUCH_QUEUE"
 """Refusal of an item that fits no queue of this broker."""
+UNREADABLE: Final = "stored in a form that this version can't read"
 SHORTENED: Final = "BODY_SHORTENED"
 """Refusal of an item of whose body only the first part is kept."""
 _HINTS: Final = {

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Protocol
 
 import typer
 
-from console.dead_letters.batch_move import NO_QUEUE, SHORTENED, BatchAction, MoveContext, Pace, run
+from console.dead_letters.batch_move import NO_QUEUE, SHORTENED, UNREADABLE, BatchAction, MoveContext, Pace, run
 from console.dead_letters.rendering import print_missing, print_plan
 from console.dead_letters.selection import count, count_by_kind, select
 from console.terminal.options import Everything, ForReason, Ids, InAccount, OfCase, OfStage, Plan, Rate, Since, Until
@@ -16,6 +16,7 @@ from console.terminal.redis_connection import TIMEOUT, open_redis
 from shared.brokers.factory import open_publisher
 from shared.brokers.redis_streams_publisher import addition
 from shared.brokers.servers import name_each_server_once
+from shared.ledger.case_key import message_set_keys
 from shared.ledger.message_set import Command, MessageSet
 from shared.messaging.engine import engine_of
 from shared.messaging.message import Message
@@ -75,6 +76,8 @@ class Replay:
 
     def refusal(self, stored: StoredMessage) -> str:
         """Only an item with its whole body can be replayed."""
+        if stored.raw:
+            return UNREADABLE
         return SHORTENED if stored.body_bytes else ""
 
     def prepare(self, batch: Sequence[StoredMessage]) -> None:
@@ -84,11 +87,12 @@ class Replay:
 
     def commands(self, stored: StoredMessage) -> Sequence[Command]:
         """The note, then the message: when Redis refuses the note, nothing is on the queue."""
+        note, prefix = self._context.replay_commands(stored), self._context.prefix
+        if stored.origin:
+            return (*note, *return_commands(prefix, stored))
         if stored.message is None:
-            message = entry_addition(self._context.prefix, stored)
-        else:
-            message = addition(without_attempts(stored.message))
-        return (*self._context.replay_commands(stored), message)
+            return (*note, entry_addition(prefix, stored))
+        return (*note, addition(without_attempts(stored.message)))
 
 
 class MessagePublisher(Protocol):
@@ -116,22 +120,29 @@ class CrossServerReplay:
 
     def refusal(self, stored: StoredMessage) -> str:
         """An item needs its whole body, and an entry that could not be read fits only a Redis stream."""
+        if stored.raw:
+            return UNREADABLE
         if stored.body_bytes:
             return SHORTENED
-        return "" if stored.message is not None or self._add is not None else NO_QUEUE
+        return "" if stored.message is not None or stored.origin or self._add is not None else NO_QUEUE
 
     def prepare(self, batch: Sequence[StoredMessage]) -> None:
         """Make room for notes, and publish; raises `NotStored`, or `redis.RedisError`."""
         if self._context.note:
             self._context.make_room(self._tombstones, batch)
         self._publisher.publish([without_attempts(stored.message) for stored in batch if stored.message is not None])
-        entries = [entry_addition(self._context.prefix, stored) for stored in batch if stored.message is None]
+        entries = [
+            entry_addition(self._context.prefix, stored)
+            for stored in batch
+            if stored.message is None and not stored.origin
+        ]
         if entries and self._add is not None:
             self._add(entries)
 
     def commands(self, stored: StoredMessage) -> Sequence[Command]:
-        """The note."""
-        return self._context.replay_commands(stored)
+        """The note; and what came from a message set goes back there, since the sets are in this Redis."""
+        back = return_commands(self._context.prefix, stored) if stored.origin else ()
+        return (*self._context.replay_commands(stored), *back)
 
 
 def without_attempts(message: Message) -> Message:
@@ -143,6 +154,15 @@ def entry_addition(prefix: str, stored: StoredMessage) -> Command:
     """The command that puts a stream entry that could not be read back on its stage's queue, unchanged."""
     queue = queue_name(prefix, BY_STAGE[stored.stage].reads)
     return ("XADD", queue, "*", *chain.from_iterable(stored.entry))
+
+
+def return_commands(prefix: str, stored: StoredMessage) -> Sequence[Command]:
+    """The commands that put an item that could not be read back into its message set, due at once."""
+    if stored.origin is None:
+        return ()
+    message_set, item_id, raw = stored.origin
+    ids, items = message_set_keys(prefix, message_set)
+    return (("ZADD", ids, repr(stored.at), item_id), ("HSET", items, item_id, raw))
 
 
 @contextmanager

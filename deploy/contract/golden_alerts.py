@@ -20,6 +20,7 @@ _MEASURED: Final = Measurements(
     {ACCOUNT: _COUNTS},
     12,
     Counter({"reconcile.error": 12}),
+    2,
     BORN - 222.5,
     Memory(845_152_256, 1_073_741_824),
     BORN + 90 - 25 * 86_400,

@@ -5,11 +5,13 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from kombu.connection import Connection
+from kombu.exceptions import BatchPublishError
 from kombu.messaging import Producer
 
 from shared.messaging.memory import UNLIMITED, Memory
 from shared.messaging.message import Message
-from shared.messaging.publisher import NotStored
+from shared.messaging.publisher import MessageRefused, NotStored
+from shared.redis_servers.refusals import refusal_code
 
 
 def open_channel(connection: Connection) -> Any:
@@ -81,6 +83,8 @@ class KombuPublisher:
             yield self._producer or self._open()
         except Exception as error:
             self.close()
+            if code := refusal_code(error.__cause__ if isinstance(error, BatchPublishError) else error):
+                raise MessageRefused(code) from error
             raise NotStored(type(error).__name__) from error
 
     def _open(self) -> Producer:

@@ -29,6 +29,7 @@ class AlertKind(StrEnum):
     BACKLOG_AGE = "backlog_age"
     MEMORY = "memory"
     LEDGER_LOST = "ledger_lost"
+    SETTLEMENT_REFUSED = "settlement_refused"
 
 
 MESSAGES: Final[dict[AlertKind, str]] = {
@@ -67,6 +68,10 @@ MESSAGES: Final[dict[AlertKind, str]] = {
     AlertKind.DEAD_LETTERS_EXPIRING: (
         "The oldest dead letters will soon be deleted, since they are almost as old as FACEID_RETENTION_DAYS. Their"
         " callbacks are then lost. List them with `faceid dead list`, fix the cause, and replay or drop them."
+    ),
+    AlertKind.SETTLEMENT_REFUSED: (
+        "Redis or a broker refuses to store what the pipeline made of a message: mostly a key has a wrong type."
+        " The message is a dead letter with the reason `error`. Find the key, fix it, and replay the message."
     ),
     AlertKind.BACKLOG_AGE: (
         "Callbacks wait too long in a queue. None is lost. Check `faceid status`, and start more workers or fix what"

@@ -15,8 +15,9 @@ from shared.ledger.message_set import Command
 COUNTERS_TTL: Final = 7200
 """Seconds after its last change until a hash of counters expires. `lua/arrive.lua` and `lua/commit.lua` repeat it."""
 
-Counted = Literal["verified", "bad_signature", "clean", "attacked"]
-"""Callbacks with a valid and with an invalid signature; decisions without (`clean`) and with an attack."""
+Counted = Literal["verified", "bad_signature", "clean", "attacked", "refused"]
+"""Callbacks with a valid and with an invalid signature; decisions without (`clean`) and with an attack; refused
+settlements."""
 
 
 def count_commands(prefix: str, account: str, event: Counted, now: float) -> tuple[Command, ...]:

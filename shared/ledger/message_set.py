@@ -17,7 +17,9 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from shared.ledger.case_key import bytes_key, message_set_keys, trimmed_key
+from shared.messaging.errors import Undecodable
 from shared.messaging.stored_message import StoredMessage
+from shared.redis_servers.refusals import refusal_code
 from shared.streams.scripts import STORE
 
 SCRIPTS = Path(__file__).parent / "lua"
@@ -82,15 +84,24 @@ def store_command(prefix: str, name: SetName, stored: StoredMessage) -> Command:
     return ("STORE", *message_set_keys(prefix, name), counted, "", stored.id, stored.dump())
 
 
-def run_commands(redis: "Redis", commands: Iterable[Command]) -> None:
-    """Run these commands, one after another, in one round trip. Raises `redis.RedisError`."""
+def run_commands(redis: "Redis", commands: Iterable[Command]) -> list[str]:
+    """Run these commands, one after another, in one round trip.
+
+    Returns for each the code of its error if Redis refuses it for good, else an empty text. Raises `redis.RedisError`
+    for any other error: some commands may have run.
+    """
     with redis.pipeline(transaction=False) as pipe:
         for command in commands:
             if command[0] == "STORE":
                 pipe.eval(RUN_STORE, 0, *command)
             else:
                 pipe.execute_command(*command)
-        pipe.execute()
+        replies = pipe.execute(raise_on_error=False)
+    codes = [refusal_code(reply) if isinstance(reply, Exception) else "" for reply in replies]
+    for reply, code in zip(replies, codes, strict=True):
+        if isinstance(reply, Exception) and not code:
+            raise reply
+    return codes
 
 
 class MessageSet:
@@ -106,6 +117,8 @@ class MessageSet:
         self._counted = (bytes_key(prefix, name),) if name in COUNTED else ()
         self._trimmed = trimmed_key(prefix)
         self._read_chunk = redis.register_script((SCRIPTS / "read.lua").read_text())
+        self._prefix = prefix
+        self._bury = redis.register_script((SCRIPTS / "bury.lua").read_text())
         self._claim = redis.register_script((SCRIPTS / "claim.lua").read_text())
         self._take = redis.register_script((SCRIPTS / "take.lua").read_text())
         self._trim = redis.register_script(STORE + (SCRIPTS / "trim.lua").read_text())
@@ -157,9 +170,17 @@ class MessageSet:
         return list(self._read(list(ids)))
 
     def due(self, now: float, most: int = PAGE) -> list[StoredMessage]:
-        """At most `most` items whose time is `now` (Unix seconds) or earlier, oldest first."""
+        """At most `most` items whose time is `now` (Unix seconds) or earlier, oldest first.
+
+        An id without an item is removed.
+        """
         ids = cast("list[bytes]", self._redis.zrangebyscore(self._keys[0], "-inf", now, start=0, num=most))
-        return self.get(ids)
+        found = self.get(ids)
+        if len(found) < len(ids):
+            known = {stored.id for stored in found}
+            for lost in (item_id for item_id in ids if item_id.decode(errors="replace") not in known):
+                self._bury(keys=(*self._keys, *message_set_keys(self._prefix, "dead")), args=(lost, "", "", ""))
+        return found
 
     def claim(self, ids: Sequence[str], seconds: float) -> dict[str, float]:
         """Postpone due items by `seconds`. Returns those that this call has postponed, with their new time.
@@ -170,6 +191,13 @@ class MessageSet:
             return {}
         at, *claimed = cast("list[bytes]", self._claim(keys=self._keys[:1], args=(seconds, *ids)))
         return {item.decode(): float(at) for item in claimed}
+
+    def bury(self, unreadable: StoredMessage) -> bool:
+        """Move an item that can't be read to the dead letters, in one step. False when it is another item by now."""
+        raw = unreadable.raw or cast("bytes | None", self._redis.hget(self._keys[1], unreadable.id)) or b""
+        letter = replace(unreadable, raw=raw).dead_letter(self.name)
+        arguments = (unreadable.id, raw, letter.id, letter.dump())
+        return bool(self._bury(keys=(*self._keys, *message_set_keys(self._prefix, "dead")), args=arguments))
 
     def take(self, items: Sequence[tuple[str, Sequence[Command]]], at: Mapping[str, float] | None = None) -> list[bool]:
         """Remove items by id and run the commands of each in the same step. False for an item that was not there.
@@ -209,10 +237,18 @@ class MessageSet:
         """The items of these ids, in chunks of about `PAGE_BYTES`. Each has its time in the sorted set."""
         while ids:
             count, found, times = cast(
-                "tuple[int, list[bytes], list[bytes]]",
+                "tuple[int, list[bytes | None], list[bytes]]",
                 self._read_chunk(keys=self._keys[::-1], args=(PAGE_BYTES, *ids)),
             )
-            for raw, at in zip(found, times, strict=True):
-                stored = StoredMessage.load(raw)
-                yield replace(stored, at=float(at)) if at else stored
+            for item_id, raw, at in zip(ids, found, times, strict=False):
+                if raw is not None:
+                    stored = self._load(item_id, raw)
+                    yield replace(stored, at=float(at)) if at else stored
             ids = ids[count:]
+
+    def _load(self, item_id: str | bytes, raw: bytes) -> StoredMessage:
+        name = item_id.decode(errors="replace") if isinstance(item_id, bytes) else item_id
+        try:
+            return replace(StoredMessage.load(raw), id=name)
+        except Undecodable as fault:
+            return StoredMessage.unreadable(name, "publish" if self.name == "outbox" else "verify", raw, fault)

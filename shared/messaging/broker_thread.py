@@ -126,16 +126,17 @@ class BrokerThread(threading.Thread, ABC, Generic[S]):
                 self._failures = 0
 
     def _turn(self) -> None:
-        """Settle, read, wait and do the upkeep: one batch each."""
+        """Settle, do the upkeep, read and wait: one batch each."""
         self._woken.clear()
         self.turned()
         self._settle()
         self.turned()
-        self._wait(found=not self._reads_nothing() and self._read())
-        self.turned()
-        if self.turned_at >= self._upkeep_at:
+        if self.turned_at >= self._upkeep_at:  # before reading: then a message on probation can't hold it up for long
             self._upkeep_at = self.turned_at + UPKEEP_INTERVAL
             self._upkeep()
+            self.turned()
+        self._wait(found=not self._reads_nothing() and self._read())
+        self.turned()
 
     def _settle(self) -> None:
         """Settle all that is finished. After a failure it stays finished, and is tried again."""

@@ -3,19 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
+from types import MappingProxyType
 from typing import Any, Final, Literal, Self, get_args
 
-from shared.messaging.message import Message
+from shared.messaging.errors import Undecodable
+from shared.messaging.message import ENVELOPE_VERSION, FIELD, Message, check_version
 
 Channel = Literal["notify", "return"]
 Method = Literal["POST", "GET"]
 CHANNELS: Final = get_args(Channel)
 METHODS: Final = get_args(Method)
 JSON: Final = "application/json"
-
-
-class Undecodable(ValueError):
-    """A message is no envelope. The text names the fault, never a value."""
+KNOWN: Final = frozenset({"id", "account", "channel", "method", "received_at", "query", "attempts", "biz_id", FIELD})
+"""The headers of an envelope."""
+_NONE: Final[Mapping[str, str | int | float]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,13 @@ class Envelope:
     """Failed attempts of the current stage."""
     biz_id: str = ""
     """Empty before `verify` has read it."""
+    others: Mapping[str, str | int | float] = field(default_factory=dict, repr=False)
+    """Headers that this version does not know. They stay on the item."""
 
     @classmethod
     def read(cls, headers: Mapping[str, Any], content_type: str, body: bytes) -> Self:
         """The envelope in a message. Raises `Undecodable`."""
+        check_version(headers, ENVELOPE_VERSION)
         try:
             return cls(
                 id=_text(headers, "id"),
@@ -57,6 +61,7 @@ class Envelope:
                 query=str(headers.get("query", "")),
                 attempts=int(headers.get("attempts", 0)),
                 biz_id=_text(headers, "biz_id") if headers.get("biz_id") else "",
+                others=_others(headers),
             )
         except Undecodable:
             raise
@@ -82,6 +87,8 @@ class Envelope:
         for name in ("query", "attempts", "biz_id"):
             if value := getattr(self, name):
                 headers[name] = value
+        if self.others:
+            headers = {**self.others, **headers}
         return Message(queue, self.body, self.content_type, headers)
 
 
@@ -106,3 +113,14 @@ def _one_of(headers: Mapping[str, Any], name: str, allowed: tuple[Any, ...]) -> 
     if value not in allowed:
         raise Undecodable(f"headers: {name} is unknown")
     return value
+
+
+def _others(headers: Mapping[str, Any]) -> Mapping[str, str | int | float]:
+    """The headers of a newer version; a broker's own begin with `x-`."""
+    if headers.keys() <= KNOWN:
+        return _NONE
+    return {
+        name: value
+        for name, value in headers.items()
+        if name not in KNOWN and isinstance(value, str | int | float) and not name.startswith("x-")
+    }

@@ -1,4 +1,4 @@
-"""What a call to a broker may raise."""
+"""What a call to a broker, and reading a message, may raise."""
 
 
 class BrokerUnavailable(Exception):
@@ -6,3 +6,7 @@ class BrokerUnavailable(Exception):
 
     Calling again connects anew. What was in work on the lost connection is delivered again.
     """
+
+
+class Undecodable(ValueError):
+    """A message or a stored message can't be read. The text names the fault, never a value."""

@@ -14,6 +14,10 @@ class NotStored(Exception):
     """
 
 
+class MessageRefused(NotStored):
+    """The broker refuses one of the messages for good. It may have stored any of the others."""
+
+
 class Publisher(Protocol):
     """A connection to a broker, for one thread. It connects anew after a failure.
 

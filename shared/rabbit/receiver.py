@@ -83,6 +83,13 @@ class Receiver(ABC):
         self._open.add(message.delivery_tag)
         self._arrived(queue, (self.connections, message.delivery_tag), message)
 
+    def _return(self, positions: Iterable[Position]) -> None:
+        """Put these back on their queue; those of lost connections are there already."""
+        for _, tag in [position for position in positions if self.is_open(position)]:
+            with self._connected() as link, link.guarded():
+                link.channel.basic_reject(tag, requeue=True)
+            self._open.close([tag])
+
     def _acknowledge(self, positions: Iterable[Position]) -> None:
         """Acknowledge these; those of lost connections are left out, their messages arrive again."""
         tags = [position[1] for position in positions if self.is_open(position)]

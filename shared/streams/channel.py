@@ -265,14 +265,14 @@ class Channel(virtual.Channel):
         outcomes: list[int | bytes] = []
         for call in split_into_calls((moves[at], delivery) for at, delivery in held):
             outcomes += self._reader.consumer.move(call)
-        results: list[bool | None] = [False] * len(moves)
+        results: list[bool | str] = [False] * len(moves)
         for (at, _), outcome in zip(held, outcomes, strict=True):
-            results[at] = None if isinstance(outcome, bytes) else outcome == 1
+            results[at] = outcome.decode(errors="replace") if isinstance(outcome, bytes) else outcome == 1
         for move, result in zip(moves, results, strict=True):
-            if result is not None:
+            if not isinstance(result, str):
                 qos.forget(move.delivery_tag)
-        if refusals := [outcome for outcome in outcomes if isinstance(outcome, bytes)]:
-            raise MoveRefused(refusals[0].decode(errors="replace"), results)
+        if any(isinstance(result, str) for result in results):
+            raise MoveRefused(results)
         return [result is True for result in results]
 
     def leave_groups(self) -> None:

@@ -126,11 +126,16 @@ class GroupConsumer:
         return lost
 
     def settle(self, acked: Iterable[Delivery], returned: Iterable[Delivery]) -> None:
-        """Acknowledge the deliveries `acked` and hand back the deliveries `returned`."""
+        """Acknowledge the deliveries `acked` and hand back the deliveries `returned`.
+
+        A delivery that was not attempted does not count.
+        """
+        returned = list(returned)
         pipeline = self._redis.pipeline(transaction=False)  # a Redis that has reached maxmemory refuses MULTI
         for script, arguments, deliveries in (
             (scripts.ACK, (*self._names, self._keep), acked),
-            (scripts.HAND_BACK, self._names, returned),
+            (scripts.HAND_BACK, (*self._names, 1), (delivery for delivery in returned if delivery.attempted)),
+            (scripts.HAND_BACK, (*self._names, 0), (delivery for delivery in returned if not delivery.attempted)),
         ):
             for queue, chunk in by_queue(deliveries):
                 pipeline.eval(script, 1, self.key(queue), *arguments, *(delivery.entry_id for delivery in chunk))

@@ -25,6 +25,8 @@ class Delivery:
     """When this consumer received it, in seconds of the monotonic clock."""
     lease_lost: bool = False
     """The lease has ended and another consumer may have the entry."""
+    attempted: bool = True
+    """When it is handed back: whether this delivery counts. One that ends because the consumer stops does not."""
     tag: str = field(init=False)
     """Identifies this delivery: a second delivery of the same entry has another tag."""
 

@@ -44,12 +44,13 @@ class Move:
 class MoveRefused(ResponseError):
     """Redis refused a command of a move, for example because a key has the wrong type.
 
-    The message of that move is still held and its `once` field is not set. Commands before the refused one have run.
-    `results` has for each move of the batch True (settled), False (the lease was lost) or None (refused).
+    The message of that move is still held and its `once` field is not set. Commands before the refused one have run,
+    but the entries that they added (XADD) are deleted. The other moves of the batch are done.
     """
 
-    def __init__(self, reason: str, results: Sequence[bool | None]) -> None:
-        super().__init__(reason)
+    def __init__(self, results: Sequence[bool | str]) -> None:
+        """`results`: for each move of the batch True (settled), False (the lease was lost) or the error's text."""
+        super().__init__(next(result for result in results if isinstance(result, str)))
         self.results = results
 
 

@@ -24,6 +24,8 @@ class Options:
     """Put before the queue's name to make the stream's key."""
     keep_settled: bool = False
     """Leave acknowledged entries in the stream for other groups. Something else then has to trim the stream."""
+    count_closed: bool = True
+    """Whether a delivery counts that `close` hands back. If not, only a rejection and a consumer's death count."""
     socket_timeout: float = 5.0
     """Seconds to wait for a reply. A blocking read waits at most half as long."""
     socket_connect_timeout: float = 5.0

@@ -29,6 +29,7 @@ class StreamReader:
         self.ready: deque[Delivery] = deque()
         """Deliveries that were read and not yet handed to the caller."""
         self._batch_size = options.batch_size
+        self._count_closed = options.count_closed
         self._queues_read: set[str] = set()
         self._reply_lost = False
         self._rotation = 0
@@ -110,6 +111,8 @@ class StreamReader:
         """Hand back every held delivery and remove this consumer from the groups."""
         if self._reply_lost:
             self._recover()
+        for delivery in self.deliveries.held():
+            delivery.attempted = self._count_closed
         self.deliveries.restore_unacked()
         for queue in self._queues_read:
             self.consumer.remove_idle_consumers(queue, only=self.consumer.name)

@@ -88,12 +88,14 @@ return renewed
 HAND_BACK: Final = (
     _HELD
     + f"""
--- Hand entries back: every consumer may take them at once. Their delivery counts stay.
+-- Hand entries back: every consumer may take them at once.
 -- KEYS  stream
--- ARGV  group, consumer, entry ids
-for i = 3, #ARGV do
-  if held(KEYS[1], ARGV[i]) then
-    redis.call('XCLAIM', KEYS[1], group, '{HANDED_BACK}', 0, ARGV[i], 'IDLE', {_LONG_IDLE_MS}, 'JUSTID')
+-- ARGV  group, consumer, 1 to count this delivery or 0, entry ids
+for i = 4, #ARGV do
+  local row = held(KEYS[1], ARGV[i])
+  if row then
+    redis.call('XCLAIM', KEYS[1], group, '{HANDED_BACK}', 0, ARGV[i], 'IDLE', {_LONG_IDLE_MS}, 'RETRYCOUNT',
+      math.max(0, row[4] - 1 + ARGV[3]), 'JUSTID')
   end
 end
 """
@@ -120,12 +122,16 @@ local function run(once, commands)
     if new == 0 then return nil end
     if new ~= 1 then return new.err end
   end
+  local added = {}
   for _, range in ipairs(commands) do
     local reply = perform(range[1], range[2])
     if type(reply) == 'table' and reply.err then
+      -- The move may be tried again: without this its messages would be published twice.
+      for _, entry in ipairs(added) do redis.call('XDEL', entry[1], entry[2]) end
       if once then redis.call('HDEL', once[1], once[2]) end
       return reply.err
     end
+    if ARGV[range[1]] == 'XADD' then added[#added + 1] = {ARGV[range[1] + 1], reply} end
   end
 end
 

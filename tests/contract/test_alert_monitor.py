@@ -50,6 +50,12 @@ class Queues:
     def renew(self) -> None:
         raise NotImplementedError
 
+    def give_back(self, tags: Sequence[str]) -> None:
+        raise NotImplementedError
+
+    def on_probation(self) -> bool:
+        raise NotImplementedError
+
     def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> list[str]:
         raise NotImplementedError
 

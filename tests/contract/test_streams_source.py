@@ -60,7 +60,7 @@ class Place:
     def source(self) -> StreamsSource:
         """The source of one worker."""
         results = cast("Publisher | None", self.results)
-        source = StreamsSource(self.url, QUEUES, 100, LEASE, results, self.ledger if self._apart else None)
+        source = StreamsSource(self.url, QUEUES, 100, LEASE, results, self.ledger if self._apart else None, "p")
         self._stack.callback(source.close)
         return source
 
@@ -190,13 +190,22 @@ def test_renewing_keeps_a_message_from_being_taken_over(place: Place) -> None:
     assert bodies(place.redis, "p.callbacks") == []
 
 
-def test_closing_returns_messages_in_work(place: Place) -> None:
+def test_closing_returns_messages_in_work_and_their_deliveries_do_not_count(place: Place) -> None:
     publish(place, envelope("i1"))
     first = place.source()
     receive(first)
     first.close()
     (delivery,) = receive(place.source())
-    assert delivery.delivery_count == 1
+    assert delivery.delivery_count == 0
+
+
+def test_a_message_that_is_given_back_comes_again_and_its_delivery_counts(place: Place) -> None:
+    publish(place, envelope("i1"))
+    source = place.source()
+    for count in range(3):
+        (delivery,) = receive(source)
+        assert delivery.delivery_count == count
+        source.give_back([delivery.tag])
 
 
 def test_the_oldest_message_counts_until_it_is_settled_whichever_queue_it_is_in(place: Place) -> None:
@@ -276,7 +285,7 @@ def test_while_the_results_broker_is_away_nothing_is_settled(any_redis_url: str)
     ids=["receive", "renew", "settle"],
 )
 def test_a_redis_that_refuses_connections_raises_broker_unavailable(call: Callable[[StreamsSource], object]) -> None:
-    source = StreamsSource("redis://127.0.0.1:1/0", QUEUES, 10, LEASE, None, None)
+    source = StreamsSource("redis://127.0.0.1:1/0", QUEUES, 10, LEASE, None, None, "p")
     with pytest.raises(BrokerUnavailable) as down:
         call(source)
     assert isinstance(down.value.__cause__, RedisConnectionError | OSError)

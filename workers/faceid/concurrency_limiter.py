@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from shared.item_clock import paused
+
 HALVING_INTERVAL: Final = 1.0
 """Seconds during which several refusals halve the limit only once: they answer calls that were made together."""
 
@@ -56,7 +58,8 @@ class ConcurrencyLimiter:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
-            await waiter
+            with paused():
+                await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():  # cancelled after it got the place: pass the place on
                 self._leave()

@@ -17,6 +17,7 @@ from shared.ledger.counters import read_counters
 from shared.ledger.message_set import SCRIPTS, MessageSet
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import INNER_QUEUES, queue_name
+from shared.redis_servers.refusals import refusal_code
 from workers.maintenance.alert_rules import AlertLimits, Measurements, alerts_for
 from workers.maintenance.ledger_epoch import LedgerEpoch
 from workers.runtime.full_ledger import read_memory
@@ -66,6 +67,8 @@ class AlertMonitor:
             if self._claim_check():
                 self._raise_all(now)
         except RedisError as error:
+            if refusal_code(error):
+                raise
             log.warning("ledger.unavailable", error=type(error).__name__)
 
     def _raise_all(self, now: float) -> None:
@@ -83,11 +86,14 @@ class AlertMonitor:
     def _measure(self, now: float) -> Measurements:
         window = self._limits.window
         dead = self._dead.count(now - window, inf)
+        counters = read_counters(self._redis, self._prefix, [*self._accounts, NO_ACCOUNT], now, window)
+        refused = counters.pop(NO_ACCOUNT)["refused"]
         return Measurements(
             at=now,
-            counters=read_counters(self._redis, self._prefix, self._accounts, now, window),
+            counters=counters,
             dead_letters=dead,
             causes=self._causes(now - window) if dead > self._limits.dead_letters else Counter(),
+            refused=refused,
             oldest_dead_at=self._dead.oldest(),
             oldest_at=self._source.oldest([queue_name(self._prefix, queue) for queue in INNER_QUEUES]),
             memory=read_memory(self._redis),

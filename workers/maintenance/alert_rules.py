@@ -59,6 +59,8 @@ class Measurements:
     """New dead letters in the window."""
     causes: Counter[str]
     """Number of dead letters by `STAGE.REASON`. Empty when there are few; of the first 1,000 when there are many."""
+    refused: int
+    """Settlements in the window that were refused."""
     oldest_at: float | None
     """When the oldest message in the queues was published, in Unix seconds. None: the queues are empty."""
     memory: Memory = UNLIMITED
@@ -72,6 +74,7 @@ def alerts_for(measured: Measurements, limits: AlertLimits) -> Iterator[Alert]:
     for account, counts in measured.counters.items():
         yield from _attacks(measured, limits, account, counts)
         yield from _bad_signatures(measured, limits, account, counts)
+    yield from _refused(measured, limits)
     yield from _dead_letters(measured, limits)
     yield from _expiring(measured, limits)
     yield from _backlog(measured, limits)
@@ -104,6 +107,17 @@ def _bad_signatures(
             bad_signatures=bad,
             callbacks=callbacks,
             limit_share=limits.bad_signatures.share,
+            window_seconds=limits.window,
+        )
+
+
+def _refused(measured: Measurements, limits: AlertLimits) -> Iterator[Alert]:
+    if measured.refused:
+        yield Alert.of(
+            AlertKind.SETTLEMENT_REFUSED,
+            None,
+            measured.at,
+            refused=measured.refused,
             window_seconds=limits.window,
         )
 

@@ -6,10 +6,9 @@ from typing import Final
 
 import structlog
 from redis import Redis
-from redis.exceptions import RedisError
 
 from shared.ledger.message_set import MAX_TRIM, Bounds, MessageSet
-from shared.messaging.errors import BrokerUnavailable
+from workers.maintenance.releasing import reporting
 
 INTERVAL: Final = 10.0
 """Seconds between two searches by one worker for items that are too old. Unverified callbacks are trimmed each time."""
@@ -34,12 +33,10 @@ class MessageSetTrimmer:
 
     def run(self) -> None:
         """Trim what is over its bounds, a limited number of items. Raises `BrokerUnavailable`."""
-        try:
+        with reporting():
             self._trim_unverified()
             if (now := self._clock()) >= self._due_at:
                 self._due_at = now + INTERVAL if self._trim_old() < MAX_TRIM else now
-        except RedisError as error:
-            raise BrokerUnavailable(type(error).__name__) from error
 
     def _trim_unverified(self) -> None:
         trimmed = self._unverified.trim(self._unverified_bounds)

@@ -1,11 +1,13 @@
 """Publish the outbox: alerts and superseding decisions, and cases that have to be classified again."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from math import inf
 from typing import Final
 
 import structlog
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import ResponseError
 
 from shared.compression import UnreadableText
 from shared.events.alert import Alert, AlertKind
@@ -13,11 +15,12 @@ from shared.events.cloudevent import to_message
 from shared.ledger.case_key import CaseKey
 from shared.ledger.case_reader import read_fields
 from shared.ledger.message_set import MessageSet
-from shared.messaging.errors import BrokerUnavailable
 from shared.messaging.message import Message
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import RECONCILED, queue_name
+from shared.redis_servers.refusals import refusal_code
 from workers.decisioning.stored_evidence import load_stored_evidence
+from workers.maintenance.releasing import Leaving, Releaser, readable, reporting
 from workers.runtime.source import Source
 
 log = structlog.get_logger()
@@ -34,29 +37,40 @@ class OutboxRelay:
     """
 
     def __init__(self, source: Source, redis: "Redis", prefix: str) -> None:
-        self._source = source
         self._redis = redis
         self._prefix = prefix
         self._outbox = MessageSet(redis, prefix, "outbox")
+        self._releaser = Releaser(source, self._outbox, prefix)
 
     def run(self) -> None:
         """Send every item. Raises `BrokerUnavailable`."""
-        try:
-            items = self._outbox.due(inf)
-            reclassified = [(stored, self._to_reclassify(stored)) for stored in items if stored.reason == RECLASSIFY]
-            self._outbox.take([(stored.id, ()) for stored, message in reclassified if message is None])
-        except RedisError as error:
-            raise BrokerUnavailable(type(error).__name__) from error
-        to_classify = [(stored.id, message) for stored, message in reclassified if message is not None]
-        results = [stored for stored in items if stored.reason != RECLASSIFY]
-        if to_classify:
-            self._source.release(self._outbox, to_classify, results=False)
-        if results:
-            leaving = [(item.id, self._result(item)) for item in results]
-            published = self._source.release(self._outbox, leaving, results=True)
-            for item in results:  # after publishing: an unreachable results broker is tried again and again
-                if item.id in published:
-                    _log_published(item)
+        with reporting():
+            items = readable(self._outbox, self._outbox.due(inf))
+            reclassified, results = self._messages(items)
+        self._releaser.release(reclassified, results=False)
+        for item in self._releaser.release(results, results=True):
+            _log_published(item)  # after publishing: an unreachable results broker is tried again and again
+
+    def _messages(self, items: Sequence[StoredMessage]) -> tuple[Leaving, Leaving]:
+        """The messages for the classify stage, and the results. An item that makes neither becomes a dead letter."""
+        reclassified, results = list[tuple[StoredMessage, Message]](), list[tuple[StoredMessage, Message]]()
+        for stored in items:
+            try:
+                if stored.reason != RECLASSIFY:
+                    results.append((stored, self._result(stored)))
+                elif (message := self._to_reclassify(stored)) is not None:
+                    reclassified.append((stored, message))
+                else:
+                    self._outbox.take([(stored.id, ())])
+            except (ValueError, TypeError, LookupError, ResponseError) as error:  # of a newer version, or damaged
+                self._bury(stored, error)
+        return reclassified, results
+
+    def _bury(self, stored: StoredMessage, error: Exception) -> None:
+        if isinstance(error, ResponseError) and not refusal_code(error):
+            raise error
+        log.error("item.undecodable", message_set="outbox", id=stored.id, detail=type(error).__name__)
+        self._outbox.bury(replace(stored, reason="undecodable", detail=f"no event: {type(error).__name__}"))
 
     def _to_reclassify(self, stored: StoredMessage) -> Message | None:
         """The message for the classify stage. None when the case holds no GetResult answer that can be classified."""

@@ -1,6 +1,7 @@
 """The pump: moves messages between a source and the asyncio loop that works on them."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import ClassVar
@@ -19,6 +20,9 @@ log = structlog.get_logger()
 MANY_IN_WORK = 32
 """With more messages than that in work the pump waits in each turn: those that finish meanwhile are settled together,
 with one read."""
+
+FAIL_SECONDS = 2.0
+"""Seconds in which a pump that has to end still settles what is finished."""
 
 
 class Pump(BrokerThread[Settlement]):
@@ -43,12 +47,24 @@ class Pump(BrokerThread[Settlement]):
         `paused`: whether to read no messages now. `grace`: seconds to finish after `stop`.
         """
         super().__init__("pump", source)
+        self._worker_source = source
+        self._given_back: deque[str] = deque()
         self._deliver_batch = deliver
         self._maintenance = maintenance
         self._ended = ended
         self._paused = paused
         self._grace = grace
         self._stop_at: float | None = None
+
+    def give_back(self, tag: str) -> None:
+        """The work on a message has ended without a settlement: hand it back. Callable from any thread."""
+        self._given_back.append(tag)
+        self.wake()
+
+    def fail(self, error: BaseException) -> None:
+        """End within `FAIL_SECONDS` with this failure, and hand back what is in work. Callable from any thread."""
+        self._stop_at, self.failure = time.monotonic() + FAIL_SECONDS, error
+        self.wake()
 
     def stop(self) -> None:
         """Read no more, settle what finishes within the grace period, hand back the rest."""
@@ -78,6 +94,14 @@ class Pump(BrokerThread[Settlement]):
             time.sleep(self.BUSY_WAIT)
         else:
             super()._wait(found=found)
+
+    def _settle(self) -> None:
+        super()._settle()
+        if count := len(self._given_back):
+            self._worker_source.give_back([self._given_back[place] for place in range(count)])
+            for _ in range(count):
+                self._given_back.popleft()
+            self._in_work -= count
 
     def _upkeep(self) -> None:
         self._maintenance()

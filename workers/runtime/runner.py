@@ -12,7 +12,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.logs import raised_at
 from shared.messaging.delivery import POISON_DELIVERIES, Delivery
-from shared.messaging.envelope import Envelope, Undecodable
+from shared.messaging.envelope import Envelope
+from shared.messaging.errors import Undecodable
 from shared.messaging.topology import BY_QUEUE, Stage
 from workers.runtime import stage_result
 from workers.runtime.full_ledger import FullLedger

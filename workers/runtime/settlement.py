@@ -29,7 +29,7 @@ class Settlement(NamedTuple):
     results: tuple[Message, ...] = ()
     """For the results broker."""
     writes: tuple[Command, ...] = ()
-    """Commands for the ledger's Redis."""
+    """Commands for the ledger's Redis. What stores the item comes last: if another one is refused, it is not stored."""
     once: tuple[str, str, str] | None = None
     """A mark in the ledger: key, field and value in a hash. `results` are published only if the field is new."""
 
@@ -81,12 +81,12 @@ class Settler:
             case stage_result.Unverified(reason, detail):
                 counts = self._count(item) if reason == "bad_signature" else ()
                 stored = self._stored(item, reason, detail).shortened(MAX_UNVERIFIED_BODY)
-                return Settlement(tag, writes=(store_command(self._prefix, "unverified", stored), *counts))
+                return Settlement(tag, writes=(*counts, store_command(self._prefix, "unverified", stored)))
             case stage_result.Delay(seconds, why, attempt):
                 return self._delay(tag, item, seconds, why, spent=int(attempt))
             case stage_result.DeadLetter(reason, detail):
                 dead = store_command(self._prefix, "dead", self._stored(item, reason, detail))
-                return Settlement(tag, writes=(dead, *self._release(item)))
+                return Settlement(tag, writes=(*self._release(item), dead))
 
     def undecodable(self, delivery: Delivery, detail: str) -> Settlement:
         """A message that is no envelope becomes a dead letter, with its bytes as they arrived."""

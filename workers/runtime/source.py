@@ -12,6 +12,12 @@ from workers.runtime.settlement import Settlement
 class Source(MessageSource[Settlement], Protocol):
     """The inner queues on one broker. To settle is to take a message off its queue, together with what it writes."""
 
+    def give_back(self, tags: Sequence[str]) -> None:
+        """Hand these messages back unsettled. Their deliveries count. Raises `BrokerUnavailable`."""
+
+    def on_probation(self) -> bool:
+        """Whether a message is in work that may have killed other workers."""
+
     def release(
         self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool
     ) -> Collection[str]:

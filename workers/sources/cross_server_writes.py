@@ -8,28 +8,40 @@ What a broker has confirmed is not published again.
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+import structlog
 from redis import Redis
 
 from shared.ledger.message_set import MessageSet, run_commands
 from shared.messaging.message import Message
-from shared.messaging.publisher import Publisher
+from shared.messaging.publisher import MessageRefused, Publisher
 from workers.runtime.settlement import Settlement
+
+log = structlog.get_logger()
 
 RELEASE_SECONDS: Final = 10.0
 """How long a worker has claimed the items that it publishes: longer than publishing may take."""
 
 
-def write(ledger: "Redis", settlements: Sequence[Settlement]) -> None:
-    """Run the writes to the ledger, before publishing. Raises RedisError."""
-    run_commands(ledger, [command for settlement in settlements for command in settlement.writes])
+def write(ledger: "Redis", settlements: Sequence[Settlement]) -> dict[str, str]:
+    """Run the writes to the ledger, before publishing. Raises RedisError.
+
+    Returns the code of the error for the tag of each settlement that the ledger refuses for good.
+    """
+    pairs = [(settlement.tag, command) for settlement in settlements for command in settlement.writes]
+    codes = run_commands(ledger, [command for _, command in pairs])
+    return {tag: code for (tag, _), code in zip(pairs, codes, strict=True) if code}
 
 
 def mark(ledger: "Redis", settlements: Sequence[Settlement]) -> None:
     """Set the marks of what is published. Raises RedisError.
 
-    A mark is written after publishing: a crash in between may publish a result twice, but never loses it.
+    A mark is written after publishing: a crash in between may publish a result twice, but never loses it. A mark that
+    is refused is left out: its result is published all the same.
     """
-    run_commands(ledger, [("HSETNX", *settlement.once) for settlement in settlements if settlement.once is not None])
+    marked = [settlement for settlement in settlements if settlement.once is not None]
+    codes = run_commands(ledger, [("HSETNX", *settlement.once) for settlement in marked if settlement.once])
+    for code in filter(None, codes):
+        log.error("mark.refused", code=code)
 
 
 def release(message_set: MessageSet, leaving: Sequence[tuple[str, Message]], publisher: Publisher) -> Collection[str]:
@@ -54,11 +66,20 @@ class SettlementPublisher:
         self._messages_of = messages_of
         self._sent: set[str] = set()
 
-    def publish(self, settlements: Sequence[Settlement]) -> None:
-        """Publish all that is not sent yet. Raises `NotStored`."""
+    def publish(self, settlements: Sequence[Settlement]) -> dict[str, str]:
+        """Publish all that is not sent yet. Raises `NotStored`.
+
+        Returns the code of the error for the tag of each settlement whose messages the broker refuses for good.
+        """
         due = [settlement for settlement in settlements if settlement.tag not in self._sent]
-        self.publisher.publish([message for settlement in due for message in self._messages_of(settlement)])
+        try:
+            self.publisher.publish([message for settlement in due for message in self._messages_of(settlement)])
+        except MessageRefused as error:
+            if len(due) == 1:
+                return {due[0].tag: str(error)}
+            return {tag: code for settlement in due for tag, code in self.publish([settlement]).items()}
         self._sent.update(settlement.tag for settlement in due if self._messages_of(settlement))
+        return {}
 
     def has_sent(self, settlement: Settlement) -> bool:
         """Whether messages of it are sent."""

@@ -40,6 +40,7 @@ def _streams(settings: Settings, queues: Queues, redis: "Redis") -> Source:
         settings.lease_seconds,
         None if results_here else _publisher(settings, settings.results_url, RESULT_QUEUES),
         None if ledger_here else redis,
+        settings.prefix,
     )
 
 
@@ -55,7 +56,8 @@ def _rabbit(settings: Settings, queues: Queues, redis: "Redis") -> Source:
         queues,
         settings.prefetch,
     )
-    return RabbitSource(consumer, inner, results, redis, PoisonGuard(redis, settings.prefix), settings.prefetch)
+    guard = PoisonGuard(redis, settings.prefix)
+    return RabbitSource(consumer, inner, results, redis, guard, settings.prefetch, settings.prefix)
 
 
 def _publisher(settings: Settings, url: str, queues: Sequence[str]) -> Publisher:

@@ -62,7 +62,7 @@ class PoisonGuard:
         could kill workers without end.
         """
         now = monotonic()
-        if not len(self) or now < self._retry_at or any(each.is_open(now) for each in self._on_probation.values()):
+        if not len(self) or now < self._retry_at or self.on_probation():
             return []
         try:
             self._uncount()
@@ -71,6 +71,16 @@ class PoisonGuard:
         except RedisError:
             self._retry_at = monotonic() + LEDGER_PAUSE
             return []
+
+    def on_probation(self) -> bool:
+        """Whether a message is in work that may have killed other workers."""
+        now = monotonic()
+        return any(each.is_open(now) for each in self._on_probation.values())
+
+    def given_back(self, tags: Iterable[str]) -> None:
+        """These are put back on their queue unsettled. Their counts stay."""
+        for tag in tags:
+            self._on_probation.pop(tag, None)
 
     def settled(self, tags: Iterable[str]) -> None:
         """These are settled: delete their counts. A count that can't be deleted now expires."""

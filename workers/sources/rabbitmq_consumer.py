@@ -47,6 +47,13 @@ class RabbitConsumer(Receiver):
             del self._published[position]
         self._acknowledge(positions)
 
+    def reject(self, tags: Iterable[str]) -> None:
+        """Put these messages back on their queue."""
+        positions = [position for tag in tags if self.is_open(position := _position(tag))]
+        for position in positions:
+            del self._published[position]
+        self._return(positions)
+
     def oldest(self, queues: Sequence[str]) -> float | None:
         """When the oldest open message of these queues was published, in unix seconds; None when there is none."""
         return min((at for queue, at in self._published.values() if at and queue in queues), default=None)

@@ -17,6 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from shared.accounts import Account
+from shared.item_clock import paused
 from shared.ledger.case_key import CaseKey
 from shared.ledger.ledger import Ledger, ReadEnd, ReadPermit
 from workers.decisioning.decision_builder import BUDGET_SPENT
@@ -214,4 +215,5 @@ class EvidenceReader:
             until_recorded = AsyncRetrying(
                 retry=retry_if_exception_type(RedisError), wait=wait_random_exponential(multiplier=0.1, max=2.0)
             )
-            return await until_recorded(finish_read)
+            with paused():
+                return await until_recorded(finish_read)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.messaging.envelope import Envelope, Undecodable
+from shared.messaging.envelope import Envelope
+from shared.messaging.errors import Undecodable
 from shared.messaging.message import Message
 
 HEADERS = {"id": "a1", "account": "default", "channel": "notify", "method": "POST", "received_at": 1.5}

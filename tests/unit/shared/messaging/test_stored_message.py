@@ -49,6 +49,7 @@ def test_a_stored_message_is_a_line_of_json_and_the_body_as_it_is() -> None:
     )
     head, _, body = stored.dump().partition(b"\n")
     assert json.loads(head) == {
+        "v": 2,
         "id": "i",
         "stage": "verify",
         "reason": "poison",

@@ -21,7 +21,12 @@ LIMITS = AlertLimits(
     memory_share=0.75,
 )
 NOTHING = Measurements(
-    at=1_700_000_000.25, counters={"default": Counter[Counted]()}, dead_letters=0, causes=Counter(), oldest_at=None
+    at=1_700_000_000.25,
+    counters={"default": Counter[Counted]()},
+    dead_letters=0,
+    causes=Counter(),
+    refused=0,
+    oldest_at=None,
 )
 
 

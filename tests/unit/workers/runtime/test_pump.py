@@ -31,6 +31,8 @@ class FakeSource:
         self.full = False
         self.calls: list[str] = []
         self.closed = False
+        self.given_back: list[str] = []
+        self.probation = False
         self.waits: deque[float] = deque(maxlen=10)
 
     def receive(self, wait: float) -> Sequence[Delivery]:
@@ -49,6 +51,13 @@ class FakeSource:
 
     def renew(self) -> None:
         self._call("renew")
+
+    def give_back(self, tags: Sequence[str]) -> None:
+        self._call("give_back")
+        self.given_back += tags
+
+    def on_probation(self) -> bool:
+        return self.probation
 
     def release(self, message_set: MessageSet, leaving: Sequence[tuple[str, Message]], *, results: bool) -> list[str]:
         raise NotImplementedError

@@ -70,9 +70,9 @@ def delivery(stage: Stage = "verify", body: bytes = b"[]", delivery_count: int =
 
 def stored(settlement: Settlement) -> tuple[str, StoredMessage]:
     assert settlement.messages == settlement.results == ()
-    dump = settlement.writes[0][-1] if settlement.writes[0][0] == "STORE" else settlement.writes[1][-1]
+    dump = settlement.writes[-1][-1]
     assert isinstance(dump, bytes)
-    return str(settlement.writes[0][1]), StoredMessage.load(dump)
+    return str(settlement.writes[-1][1]).removesuffix(":items"), StoredMessage.load(dump)
 
 
 # Through the stages

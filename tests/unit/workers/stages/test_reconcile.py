@@ -66,7 +66,7 @@ class Bench:
         settled = Settler("p", 1, self.clock).settle(
             "t", Item("verify", envelope, b""), stage_result.DeadLetter("error", "")
         )
-        command: Command = settled.writes[-1]
+        command: Command = settled.writes[0]
         await self.redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py has no types for it
 
 
