@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 import structlog
 
+from ingress.admission import LARGE
 from ingress.http.answer import Answer
 from ingress.http.refusals import ANSWERED, Refusals
 from ingress.metrics import UNSTORED, requests_counter
@@ -89,30 +90,39 @@ class Ingress:
         return answer
 
     async def _accept(self, scope: Scope, receive: Receive, account: str, channel: Channel) -> Answer:
-        headers = dict(scope["headers"])
+        headers, query = dict(scope["headers"]), scope["query_string"].decode("latin-1")
+        method, answer = cast("Method", scope["method"]), STORED
         try:
-            body = await _body(headers, receive, self._max_body_bytes)
+            self._check_length(headers)
+            body = await _body(receive, self._max_body_bytes)
+            if method == "POST" and not body:
+                return Answer.text(400, "the body is empty")
+            content_type = headers.get(b"content-type", b"").decode("latin-1")
+            # token_hex is as unique as a UUID and takes a sixth of the time
+            envelope = Envelope(token_hex(16), account, channel, method, self._clock(), body, content_type, query)
+            if body or query:
+                await self._store.put(envelope)
         except BodyTooLarge:
             return Answer.text(413, f"over {self._max_body_bytes} bytes")
-        method, query = cast("Method", scope["method"]), scope["query_string"].decode("latin-1")
-        if method == "POST" and not body:
-            return Answer.text(400, "the body is empty")
-        content_type = headers.get(b"content-type", b"").decode("latin-1")
-        # token_hex is as unique as a UUID and takes a sixth of the time
-        envelope = Envelope(token_hex(16), account, channel, method, self._clock(), body, content_type, query)
-        stored = await self._store_envelope(envelope) if body or query else True
-        if channel == "return":
-            return self._redirect(query)
-        return STORED if stored else NOT_STORED
-
-    async def _store_envelope(self, envelope: Envelope) -> bool:
-        try:
-            await self._store.put(envelope)
         except NotStored as error:
-            UNSTORED.labels(envelope.channel).inc()
-            self._log_not_stored(envelope.account, envelope.channel, str(error))
-            return False
-        return True
+            UNSTORED.labels(channel).inc()
+            self._log_not_stored(account, channel, str(error))
+            answer = NOT_STORED
+        return self._redirect(query) if channel == "return" else answer
+
+    def _check_length(self, headers: dict[bytes, bytes]) -> None:
+        """Check the declared length before the body is received: a flood of large bodies costs time even if refused.
+
+        Raises:
+            BodyTooLarge: It is over the limit.
+            NotStored: The body is large and can't be stored now.
+        """
+        declared = headers.get(b"content-length", b"")
+        length = int(declared) if declared.isdigit() else 0
+        if length > self._max_body_bytes:
+            raise BodyTooLarge
+        if length > LARGE:
+            self._store.check(length)
 
     def _log_not_stored(self, account: str, channel: Channel, why: str) -> None:
         if count := self._log_limiter.due((account, channel, why)):
@@ -145,16 +155,13 @@ def _health(path: str, method: str) -> Answer:
     return Answer.text(200, "ok")
 
 
-async def _body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
+async def _body(receive: Receive, limit: int) -> bytes:
     """Receive the whole body of at most `limit` bytes.
 
     Raises:
-        BodyTooLarge: The declared length or what has arrived is over the limit. The rest is not received.
+        BodyTooLarge: What has arrived is over the limit. The rest is not received.
         ClientDisconnected: The client hung up.
     """
-    declared = headers.get(b"content-length", b"")
-    if declared.isdigit() and int(declared) > limit:
-        raise BodyTooLarge
     body = b""
     while True:
         message = await receive()

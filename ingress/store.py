@@ -55,11 +55,15 @@ class Store:
         self.backlog = 0
         """Their sum."""
 
+    def check(self, size: int, *, unsigned: bool = False) -> None:
+        """Raise `NotStored` with the cause if a callback of `size` bytes can't be stored now."""
+        if cause := self._admission.refusal(size, unsigned=unsigned):
+            raise NotStored(cause)
+
     async def put(self, envelope: Envelope) -> None:
         """Store an envelope; returns when the broker holds it. Raises `NotStored` with the cause."""
         size = len(envelope.body) + len(envelope.query)
-        if cause := self._admission.refusal(size, unsigned=envelope.method == "GET"):
-            raise NotStored(cause)
+        self.check(size, unsigned=envelope.method == "GET")
         self._admission.begin(size)
         stored = self._group.submit(envelope.to_message(self._queue))
         timer = asyncio.get_running_loop().call_later(self._timeout, _time_out, stored)

@@ -271,6 +271,24 @@ def test_connect_is_refused(ingress: IngressProcess) -> None:
     assert status(ingress.send(b"CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n")) == 400
 
 
+def test_after_a_large_body_that_is_refused_unread_the_connection_goes_on(tmp_path: Path) -> None:
+    """Redis has so little memory that a body of 200,000 bytes is refused, and a small one is not."""
+    server = RedisServer().start()
+    with ingress_process(server.url, tmp_path) as ingress:
+        ingress.redis.config_set("maxmemory", int(ingress.redis.info("memory")["used_memory"] * 2.3))
+
+        def large_is_refused() -> bool:
+            ingress.redis.delete("faceid.callbacks")  # so that the ingress refuses, and not Redis
+            return ingress.post(b"x" * 200_000) == 503
+
+        until(large_is_refused)
+        until(lambda: ingress.post() == 200)
+        answers = ingress.send(post(b"x" * 200_000) + post(b"data=1&sign=2", "connection: close"))
+        assert statuses(answers) == [503, 200]
+        assert ingress.bodies() == [b"data=1&sign=2"] * 2
+    server.stop()
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
 def test_curl_with_http2_is_stored(ingress: IngressProcess) -> None:
     url = f"http://127.0.0.1:{ingress.port}{NOTIFY}"

@@ -29,10 +29,16 @@ class FakeStore:
 
     def __init__(self) -> None:
         self.stored: list[Envelope] = []
+        self.checked: list[int] = []
         self.refusal = ""
         self.monitoring = asyncio.Event()
         self.monitoring_ended = False
         self.closed = False
+
+    def check(self, size: int) -> None:
+        self.checked.append(size)
+        if self.refusal:
+            raise NotStored(self.refusal)
 
     async def put(self, envelope: Envelope) -> None:
         if self.refusal:
@@ -105,11 +111,9 @@ def metric(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
-def client(redirect_url: str = SHOP) -> Client:
-    store = FakeStore()
-    app = Ingress(
-        cast("Store", store), frozenset({"default", "jakarta"}), redirect_url, LIMIT, Refusals(), lambda: 1234.5
-    )
+def client(redirect_url: str = SHOP, max_body_bytes: int = LIMIT) -> Client:
+    store, accounts = FakeStore(), frozenset({"default", "jakarta"})
+    app = Ingress(cast("Store", store), accounts, redirect_url, max_body_bytes, Refusals(), lambda: 1234.5)
     return Client(store, app)
 
 
@@ -302,6 +306,25 @@ async def test_a_chunked_body_is_cut_off_at_the_limit_whatever_length_it_claims(
         "POST", NOTIFY, *[b"x" * 1000] * 50, headers=[(b"content-length", length), (b"transfer-encoding", b"chunked")]
     )
     assert (answer.status, answer.received) == (413, 3)
+
+
+@pytest.mark.parametrize(("path", "status"), [(NOTIFY, 503), (RETURN, 303)])
+async def test_a_large_body_that_can_not_be_stored_is_not_received(path: str, status: int) -> None:
+    http = client(max_body_bytes=100_000)
+    http.store.refusal = "memory"
+    channel = path.rpartition("/")[2]
+    before = metric("faceid_unstored_total", channel=channel)
+    answered = await http.request("POST", path, b"x" * 40_000, headers=[(b"content-length", b"40000")])
+    assert (answered.status, answered.received) == (status, 0)
+    assert http.store.checked == [40_000]
+    assert metric("faceid_unstored_total", channel=channel) == before + 1
+
+
+@pytest.mark.parametrize("length", [b"16384", b"200000", b"many", b""])
+async def test_only_a_large_body_of_an_allowed_length_is_checked_before_it_is_received(length: bytes) -> None:
+    http = client(max_body_bytes=100_000)
+    await http.request("POST", NOTIFY, b"x", headers=[(b"content-length", length)])
+    assert http.store.checked == []
 
 
 @pytest.mark.parametrize("chunks", [(DISCONNECT,), (b"data=", DISCONNECT)])

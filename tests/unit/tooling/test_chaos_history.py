@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from tests.chaos.check import check
-from tests.chaos.history import AlertMessage, Case, History, ResultMessage, StoredItem
+from tests.chaos.history import AlertMessage, Case, History, InjectedFault, ResultMessage, StoredItem
 from tests.chaos.violation import Rule
 from tests.unit.tooling.histories import (
     CANCELLED,
@@ -260,3 +260,10 @@ def test_contradicting_callbacks_allow_a_review_that_names_the_mismatch() -> Non
 def test_on_another_broker_a_message_may_be_repeated_under_its_id() -> None:
     plant = both(added("messages", GOOD.messages[0]), added("alerts", GOOD.alerts[0]))
     assert check(replace(plant(GOOD), results_apart=True)) == []
+
+
+def test_forged_callbacks_may_vanish_while_redis_is_full() -> None:
+    full = added("injected", InjectedFault("fill-redis", "redis", 104.0, 106.0, 0))
+    assert list(check(both(full, without("unverified", FORGED))(GOOD))) == []
+    twice = both(full, added("unverified", *[StoredItem("item-9", FORGED, "bad_signature")] * 2))
+    assert [violation.rule for violation in check(twice(GOOD))] == ["forged unaccounted"]
