@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Annotated, Final, Protocol
 
 import typer
+from redis.exceptions import RedisError
 
 from console.dead_letters.batch_move import NO_QUEUE, SHORTENED, UNREADABLE, BatchAction, MoveContext, Pace, run
 from console.dead_letters.rendering import print_missing, print_plan
@@ -61,9 +62,8 @@ def replay(  # noqa: PLR0913 - options of a command
         if plan:
             print_plan(ctx.obj, found, settings.prefix, rate)
             raise typer.Exit(1 if found.missing else 0)
-        servers = name_each_server_once(settings, ("redis_url", "broker_url"))
         context, tombstones = MoveContext.now(settings, ctx.obj, note), MessageSet(redis, settings.prefix, "tombstones")
-        with _open_action(servers, context, tombstones) as action:
+        with _open_action(_compared(settings), context, tombstones) as action:
             raise typer.Exit(run(message_set, selection, found, action, Pace(rate), "replayed"))
 
 
@@ -163,6 +163,14 @@ def return_commands(prefix: str, stored: StoredMessage) -> Sequence[Command]:
     message_set, item_id, raw = stored.origin
     ids, items = message_set_keys(prefix, message_set)
     return (("ZADD", ids, repr(stored.at), item_id), ("HSET", items, item_id, raw))
+
+
+def _compared(settings: Settings) -> Settings:
+    """The settings, with one URL if ledger and queues are on one Redis. A broker that is away counts as another one."""
+    try:
+        return name_each_server_once(settings, ("redis_url", "broker_url"))
+    except RedisError:
+        return settings
 
 
 @contextmanager
