@@ -61,6 +61,7 @@ CASES: dict[str, Case] = {
     "not-json to the end": Case(once("not-json", http_status=200, times=None), "REVIEW", "BUDGET_SPENT", 3),
     # GetResult refuses permanently: the case is decided at once.
     "result-not-found": Case(once("result-not-found"), "REVIEW", "RESULT_NOT_FOUND", 0),
+    "too-large": Case(once("too-large"), "REVIEW", "ANSWER_TOO_LARGE", 1),
     "data-destroyed": Case(once("data-destroyed"), "REVIEW", "DATA_DESTROYED", 0),
     "bad-arguments": Case(once("bad-arguments"), "REVIEW", "BAD_ARGUMENTS", 0),
     "missing-arguments": Case(once("missing-arguments"), "REVIEW", "MISSING_ARGUMENTS", 0),

@@ -200,6 +200,13 @@ async def test_an_answer_can_be_invalid_json(world: World, status: int) -> None:
     assert await world.reads(biz_id) == 1
 
 
+async def test_an_answer_can_be_larger_than_any_result(world: World) -> None:
+    biz_id = await finished(world, ResultFault(kind="too-large"))
+    status, document = await world.result(biz_id)
+    assert (status, len(document["images"]["image_best"])) == (200, 5 * 1024 * 1024)
+    assert await world.reads(biz_id) == 1
+
+
 async def test_an_answer_can_be_cut_off(world: World) -> None:
     biz_id = await finished(world, ResultFault(kind="broken"))
     with pytest.raises(BodyDecodeError):

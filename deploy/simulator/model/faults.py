@@ -27,6 +27,7 @@ ResultFaultKind = Literal[
     "bad-arguments",
     "missing-arguments",
     "not-json",
+    "too-large",
     "hang",
     "broken",
 ]
@@ -44,7 +45,7 @@ ERROR_MESSAGES: dict[ResultFaultKind, str] = {
 }
 """The `error_message` of the faults that are error answers."""
 
-MAY_HAVE_READ: frozenset[ResultFaultKind] = frozenset({"internal-error", "not-json", "hang", "broken"})
+MAY_HAVE_READ: frozenset[ResultFaultKind] = frozenset({"internal-error", "not-json", "too-large", "hang", "broken"})
 """Faults after which the caller can't know whether the call has used up a read."""
 
 
@@ -56,7 +57,8 @@ class ResultFault(_Model):
     """A fault of GetResult."""
 
     kind: ResultFaultKind
-    """`slow`: a correct answer after `delay_ms`. `broken`: the answer is cut off. `hang`: no answer."""
+    """`slow`: a correct answer after `delay_ms`. `broken`: the answer is cut off. `hang`: no answer.
+    `too-large`: a result with 5 MiB of images."""
     times: PositiveInt | None = 1
     """How many calls get this fault. None: all of them."""
     delay_ms: NonNegativeFloat = 0

@@ -4,6 +4,7 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -12,6 +13,8 @@ from deploy.simulator.model.api_errors import ApiError
 from deploy.simulator.model.faults import ERROR_MESSAGES, ResultFault
 from deploy.simulator.model.scenarios import Document
 from deploy.simulator.model.wire import json_text
+
+TOO_LARGE: Final = 5 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class ApiCall:
             return TruncatedResponse()
         if fault.kind == "not-json":
             return HTMLResponse("<html><body><h1>Bad Gateway</h1></body></html>", fault.http_status or 502)
+        if fault.kind == "too-large":
+            return self.document({"status": "OK", "images": {"image_best": "x" * TOO_LARGE}})
         return self.error(ApiError(ERROR_MESSAGES[fault.kind]), fault.message_key, fault.http_status)
 
 
