@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,7 @@ from redis import Redis
 
 from deploy.local.stack import Stack
 from tests.support.load import bodies, post_all
-from tests.support.queues import is_idle
+from tests.support.queues import is_idle, queues_of
 from tests.support.redis_clients import open_redis
 from tests.support.stacks import new_stack
 from tests.support.waiting import until
@@ -30,7 +31,13 @@ CALLBACKS: Final = int(os.environ.get("FULL_REDIS_CALLBACKS", "4000"))
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
     """One worker, and a Redis with little memory."""
-    made = new_stack(tmp_path / "stack", worker_stages=((),))
+    with small(tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def small(folder: Path, broker_url: str = "") -> Iterator[Stack]:
+    made = new_stack(folder / "stack", worker_stages=((),), broker_url=broker_url)
     with made.running(), open_redis(made.redis_url) as redis:
         redis.config_set("maxmemory", int(LIMIT_MB * 1_000_000))
         yield made
@@ -92,3 +99,28 @@ def test_workers_pause_while_redis_is_full_and_go_on_by_themselves(stack: Stack)
 
     print(f"{count} callbacks, four pauses: {refused} lines of refused attempts, {attempts} of others")
     assert (refused, attempts, dead) == (0, 0, 0)
+
+
+def test_on_rabbitmq_the_memory_of_the_ledgers_redis_limits_what_is_accepted(tmp_path: Path, rabbit_url: str) -> None:
+    with (
+        small(tmp_path, rabbit_url) as stack,
+        open_redis(stack.redis_url) as redis,
+        closing(queues_of(stack)) as queues,
+    ):
+        worker = stack.workers[0]
+        worker.stop()
+        statuses = offer(stack, first=1)
+        redis.config_set("maxmemory", int(redis.info("memory")["used_memory"]) // 2)
+        worker.start()
+        until(lambda: lines(stack, "broker.unavailable"), what="a refused write", of=stack.programs)
+        redis.config_set("maxmemory", 0)
+        until(
+            lambda: len(queues.decisions()) >= statuses[200] and queues.empty() and is_idle(redis),
+            what=f"{statuses[200]} decisions",
+            of=stack.programs,
+        )
+        made, dead = {decision["biz_id"] for decision in queues.decisions()}, redis.zcard("faceid:dead")
+
+    print(f"{LIMIT_MB:g} MB, {CALLBACKS} offered on RabbitMQ: {dict(statuses)}")
+    assert set(statuses) == {200, 503}
+    assert (len(made), dead) == (statuses[200], 0)
