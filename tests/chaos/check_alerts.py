@@ -122,6 +122,7 @@ def alerts_of_monitor(history: History) -> Iterator[Violation]:
         "dead_letters_expiring": False,
         "ledger_lost": False,
         "memory": any(fault.fault == "fill-redis" for fault in history.injected),
+        "settlement_refused": any(fault.fault == "refused-settlement" for fault in history.injected),
         "backlog_age": _seconds(history) > LONGEST_WAIT,
     }
     for alert in _unique(history):

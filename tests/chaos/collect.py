@@ -89,7 +89,7 @@ def _vendor_sessions(sessions: Iterable[Mapping[str, Any]], users: Mapping[str, 
 
 def _cases(ledger: "Redis") -> Iterator[Case]:
     key = case_key(PREFIX, CaseKey(ACCOUNT, ""))
-    for found in ledger.scan_iter(f"{key}*", count=1000):
+    for found in ledger.scan_iter(f"{key}*", count=1000, _type="HASH"):
         biz_id = found.decode().removeprefix(key)
         fields = read_fields(ledger, PREFIX, CaseKey(ACCOUNT, biz_id))
         decision, raw = read_text(fields, "decision"), read_text(fields, "raw")

@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError
 from deploy.simulator.model.faults import ResultFault, ResultFaultKind
 from shared.messaging.envelope import Channel
 from shared.messaging.topology import INNER_QUEUES, queue_name
+from tests.chaos.bad_items import fill_log, refuse_settlements, store_bad_messages
 from tests.chaos.brokers import GROUP, PREFIX, Broker
 from tests.chaos.environment import Environment
 from tests.chaos.history import Posted
@@ -239,6 +240,9 @@ INJECT: Final[Mapping[str, Inject]] = {
     "cut-rabbitmq": cut_connections(_to_broker),
     "lose-rabbitmq-replies": lose_replies(_to_broker),
     "slow-rabbitmq": slow_network(_to_broker),
+    "full-log": fill_log,
+    "bad-stored-message": store_bad_messages,
+    "refused-settlement": refuse_settlements,
     "slow-result": result("slow", longest_ms=2000),
     "failing-result": result("internal-error"),
     "hanging-result": result("hang"),

@@ -14,6 +14,8 @@ Target = Literal[
     "network",
     "rabbitmq",
     "rabbitmq-network",
+    "items",
+    "refusals",
     "vendor",
     "callbacks",
     "results",
@@ -57,6 +59,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "restart-worker": Fault("worker", "SIGTERM, and a start when it has ended", rest=10.0),
     "stop-worker": Fault("worker", "SIGSTOP for longer than its lease, then SIGCONT", 2.5, 5.0, reads="slow"),
     "step-clock": Fault("worker", "its wall clock jumps by up to 10 s, ahead or back, and returns", 1.0, 4.0),
+    "full-log": Fault("worker", "its log can't be written, as on a full disk", 1.0, 4.0),
     "kill-ingress": Fault("ingress", "kill -9, and a start by the supervisor after that time", 0.2, 2.0),
     "restart-ingress": Fault("ingress", "SIGTERM, and a start when it has ended", rest=10.0),
     "stop-ingress": Fault("ingress", "SIGSTOP, then SIGCONT", 0.5, 3.0),
@@ -93,6 +96,8 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "slow-rabbitmq": Fault(
         "rabbitmq-network", "every packet to and from RabbitMQ takes 1 to 200 ms", 2.0, 5.0, 2.0, "rabbitmq"
     ),
+    "bad-stored-message": Fault("items", "items that can't be read are in delayed and in the outbox", 1.0, 4.0),
+    "refused-settlement": Fault("refusals", "callbacks come whose case is a key of a wrong type", 1.0, 4.0),
     "slow-result": Fault(
         "vendor", "GetResult takes longer than workers wait, or nearly as long", 1.0, 4.0, reads="slow"
     ),
