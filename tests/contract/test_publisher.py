@@ -62,7 +62,7 @@ def test_depths_are_of_each_queue_and_create_missing_ones(publisher: Publisher, 
 def test_a_key_that_is_no_queue_has_no_depth(publisher: Publisher, any_redis_url: str) -> None:
     with open_redis(any_redis_url) as redis:
         redis.set("p.callbacks", "text")
-    with pytest.raises(NotStored, match="ResponseError"):
+    with pytest.raises(NotStored, match="WRONGTYPE"):
         publisher.depths(["p.verified", "p.callbacks"])
 
 

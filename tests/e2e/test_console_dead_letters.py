@@ -211,7 +211,8 @@ def test_a_header_with_a_lone_surrogate_is_replayed(
 
 def test_a_replay_runs_few_files_of_the_product(redis: Redis, faceid: Faceid) -> None:
     """Without those that read the settings and connect to Redis, which every command runs."""
-    common = (f"{ROOT}/shared/redis_servers/", f"{ROOT}/shared/settings.py", f"{ROOT}/shared/server_urls.py")
+    names = ("redis_servers/", "settings.py", "server_urls.py", "messaging/engine.py")
+    common = tuple(f"{ROOT}/shared/{name}" for name in names)
     put(redis, dead_letter(1))
     files = set[str]()
 
