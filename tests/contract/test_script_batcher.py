@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from shared.ledger.script_batcher import MAX_CALLS, ScriptBatcher
 from tests.support.redis_clients import open_async_redis, open_redis
@@ -67,3 +67,13 @@ async def test_a_server_that_is_away_raises_redis_error(folder: Path) -> None:
     async with open_async_redis("redis://127.0.0.1:1/0", retry=None) as redis:
         with pytest.raises(RedisError):
             await ScriptBatcher(redis, folder).run([("count", ("list",), ())])
+
+
+async def test_a_write_that_a_full_redis_6_refuses_is_named_as_redis_7_names_it(
+    any_redis_url: str, tmp_path: Path
+) -> None:
+    text = "ERR Error running script: @user_script:1: -OOM command not allowed when used memory > 'maxmemory'."
+    (tmp_path / "full.lua").write_text(f'return redis.error_reply("{text}")')
+    async with open_async_redis(any_redis_url) as redis:
+        (answer,) = await ScriptBatcher(redis, tmp_path).run([("full", ("key",), ())])
+    assert isinstance(answer, OutOfMemoryError)
