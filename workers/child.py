@@ -69,8 +69,13 @@ class Child:
 
     @property
     def up(self) -> bool:
-        """Whether it has reported that it is live."""
+        """Whether it has reported that it works: its settings are valid."""
         return self._report in (b"l", b"r")
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has reported that it works, or that it waits for a server."""
+        return self.up or self._report == b"w"
 
     @property
     def ready(self) -> bool:

@@ -16,8 +16,8 @@ VARIABLE: Final = "WORKER_PARENT"
 PR_SET_PDEATHSIG: Final = 1
 """Linux, prctl(2): the signal that a process gets when its parent dies."""
 
-Report = Literal[b"s", b"l", b"r"]
-"""`s`: stuck. `l`: live, and not yet ready. `r`: ready."""
+Report = Literal[b"w", b"s", b"l", b"r"]
+"""`w`: waits at its start for a server. `s`: stuck. `l`: works, and is not ready. `r`: ready."""
 
 
 class ParentGone(Exception):

@@ -52,6 +52,8 @@ class Reporter(threading.Thread):
         if fault := self._health.fault():
             log.error("worker.stuck", why=fault)
             self._parent.report(b"s")
+        elif self._health.starting:
+            self._parent.report(b"w")
         else:
             self._parent.report(b"l" if self._health.missing() else b"r")
 

@@ -50,7 +50,7 @@ class Supervisor:
 
     def __init__(self, command: Sequence[str], processes: int, grace: float) -> None:
         self._children = [Child(command, slot, grace) for slot in range(1, processes + 1)]
-        self._looked_at = self._up_at = time.monotonic()
+        self._looked_at = self._alive_at = time.monotonic()
         self._to_restart: deque[Child] = deque()
         self._restarting: Child | None = None
         self._ever_up = False
@@ -62,8 +62,8 @@ class Supervisor:
         now = time.monotonic()
         if (silent := now - self._looked_at) > STUCK_SECONDS:
             return f"the supervisor has not looked at its processes for {silent:.0f} s"
-        if (down := now - self._up_at) > START_SECONDS:
-            return f"no process has worked for {down:.0f} s"
+        if (down := now - self._alive_at) > START_SECONDS:
+            return f"no process has been alive for {down:.0f} s"
         return ""
 
     def missing(self) -> str:
@@ -95,8 +95,8 @@ class Supervisor:
         running = [child for child in self._children if child.running]
         for child in running:
             child.listen(elapsed)
-            if child.up:
-                self._ever_up, self._up_at = True, now
+            self._ever_up = self._ever_up or child.up
+            self._alive_at = now if child.alive else self._alive_at
         for child in running:
             self._watch(child, now)
         self._go_on_restarting(now)

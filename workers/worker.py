@@ -8,8 +8,8 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack
 from functools import partial
 from random import SystemRandom
 from typing import Final
@@ -68,13 +68,27 @@ def run(settings: Settings, stages: Sequence[Stage] = STAGES, parent: Parent | N
     """
     accounts = load_accounts(settings)
     policies = load_policies(accounts)
-    settings = wait_for_servers(settings)
-    gc_tuning.freeze_startup_objects()
-    return uvloop.run(Worker(settings, stages, accounts, policies, parent).run())
+    health = Health()
+    with _teller(settings, health, parent):
+        settings = wait_for_servers(settings)
+        gc_tuning.freeze_startup_objects()
+        return uvloop.run(Worker(settings, stages, accounts, policies, health, worker_name_of(parent)).run())
+
+
+def worker_name_of(parent: Parent | None) -> str:
+    """The name of this worker, before `@HOST`."""
+    return worker_name(parent.slot) if parent else "worker"
+
+
+def _teller(settings: Settings, health: Health, parent: Parent | None) -> AbstractContextManager[object]:
+    """What tells the health of this process while its block runs: to its supervisor, else on its admin listener."""
+    if parent:
+        return Reporter(parent, health, settings.grace_seconds)
+    return AdminListener(settings.admin_listen or WORKER_ADDRESS, routes(health.fault, health.missing))
 
 
 class Worker:
-    """The stages of one process. `policies`: by account."""
+    """The stages of one process. `policies`: by account. `name`: before `@HOST`."""
 
     def __init__(
         self,
@@ -82,13 +96,15 @@ class Worker:
         stages: Sequence[Stage],
         accounts: Mapping[str, Account],
         policies: Mapping[str, Policy],
-        parent: Parent | None,
+        health: Health,
+        name: str,
     ) -> None:
         self._settings = settings
         self._stages = stages
         self._accounts = accounts
         self._policies = policies
-        self._parent = parent
+        self._health = health
+        self._name = name
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._watchdog = Watchdog(longest_stage(settings.getresult_timeout_seconds, settings.getresult_budget))
         self._wake_scheduled = False
@@ -113,26 +129,15 @@ class Worker:
                 loop.add_signal_handler(signal_number, pump.stop)
             log.info("worker.started", stages=list(self._stages), accounts=sorted(self._accounts))
             pump.start()
-            watch = loop.create_task(self._watchdog.watch(pump))
-            with self._watched(Health(pump, heartbeat)):
-                await stopped.wait()
+            watches = [
+                loop.create_task(self._watchdog.watch(pump)),
+                loop.create_task(self._health.watch(pump, heartbeat).run()),
+            ]
+            await stopped.wait()
+            for watch in watches:
                 watch.cancel()
-                await self._cancel_tasks()
+            await self._cancel_tasks()
             return 0 if pump.failure is None else 1
-
-    @contextmanager
-    def _watched(self, health: Health) -> Iterator[None]:
-        """Tell the health of this process: to its supervisor, else on its admin listener."""
-        turns = asyncio.get_running_loop().create_task(health.loop.run())
-        settings = self._settings
-        teller = (
-            Reporter(self._parent, health, settings.grace_seconds)
-            if self._parent
-            else AdminListener(settings.admin_listen or WORKER_ADDRESS, routes(health.fault, health.missing))
-        )
-        with teller:
-            yield
-        turns.cancel()
 
     async def _cancel_tasks(self) -> None:
         """Cancel what is still running after the grace period; the pump has handed those messages back."""
@@ -178,9 +183,8 @@ class Worker:
 
     def _identity(self) -> Identity:
         """What this worker says of itself in its heartbeats."""
-        name = process_name(worker_name(self._parent.slot) if self._parent else "worker")
         digests = [policy.digest for policy in self._policies.values()]
-        return Identity(name, self._stages, list(self._accounts), digests)
+        return Identity(process_name(self._name), self._stages, list(self._accounts), digests)
 
     def _maintenance_tasks(self, source: Source, redis: "Redis") -> dict[str, Callable[[], None]]:
         """What every worker does beside its stages, in this order."""

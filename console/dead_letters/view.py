@@ -61,7 +61,9 @@ def list_items(  # noqa: PLR0913 - options of a command
         print_table(as_table(rows, now))
     print_counts(ctx.obj, kinds)
     if len(rows) < kinds.total():
-        out.print(f"Only the oldest {len(rows):,} are shown. For more: --limit N, or --json.", style="dim")
+        out.print(
+            f"Only the oldest {len(rows):,} are shown. For more: --limit N, or --json.", style="dim", soft_wrap=True
+        )
 
 
 def show(

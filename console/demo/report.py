@@ -38,9 +38,10 @@ def print_report(run: Run, stack: Stack) -> bool:
     report = run.report
     out.print(
         f"GetResult: at most {plural(report.max_reads, 'call')} for one biz_id. "
-        f"Forged callbacks: {report.forged}, kept as unverified: {report.unverified}"
+        f"Forged callbacks: {report.forged}, kept as unverified: {report.unverified}",
+        soft_wrap=True,
     )
-    out.print(f"[bold {'green' if report.good else 'red'}]{report.line}[/]")
+    out.print(f"[bold {'green' if report.good else 'red'}]{report.line}[/]", soft_wrap=True)
     if not report.good:
         _print_failures(report, stack)
     return report.good
@@ -102,16 +103,16 @@ def _print_example(arrived: Sequence[ReceivedDecision]) -> None:
     if not arrived:
         return
     decision = max((one.decision for one in arrived), key=lambda decision: len(decision.reasons))
-    out.print(f"\nAn example, {decision.biz_id}: [{COLOURS[decision.outcome]}]{decision.outcome}[/]")
+    out.print(f"\nAn example, {decision.biz_id}: [{COLOURS[decision.outcome]}]{decision.outcome}[/]", soft_wrap=True)
     for reason in decision.reasons:
-        out.print(f"  {reason.code}: {describe(reason)}", markup=False)
+        out.print(f"  {reason.code}: {describe(reason)}", markup=False, soft_wrap=True)
 
 
 def _print_speed(run: Run) -> None:
     seconds = latencies(run.played, run.arrived)
     p50, p99 = (percentile(seconds, share) * 1000 for share in (0.5, 0.99))
     out.print(f"\n{len(run.arrived) / run.seconds:.0f} sessions a second, as fast as they were played")
-    out.print(f"Callback to decision, for sessions without a delay: p50 {p50:.0f} ms, p99 {p99:.0f} ms")
+    out.print(f"Callback to decision, for sessions without a delay: p50 {p50:.0f} ms, p99 {p99:.0f} ms", soft_wrap=True)
 
 
 def _print_failures(report: Report, stack: Stack) -> None:

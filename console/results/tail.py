@@ -105,7 +105,7 @@ def listen(url: str, exchange: str, topics: Sequence[str]) -> Iterator[Message]:
     """What is published to a RabbitMQ exchange under these topics from now on, without end."""
     try:
         listener = Listener(url, exchange, topics)
-        err.print(plain(f"Listening at the exchange {exchange}: new messages are shown.", "dim"))
+        err.print(plain(f"Listening at the exchange {exchange}: new messages are shown.", "dim"), soft_wrap=True)
         while True:
             for event in listener.receive(BLOCK_MS / 1000):
                 yield exchange.encode(), event

@@ -65,6 +65,22 @@ def test_a_worker_whose_redis_hangs_is_alive_and_not_ready(start: Start, private
     until(lambda: probe(url, "/readyz")[0] == 200, of=[worker])
 
 
+@pytest.mark.parametrize("arguments", [(), ("--processes", "2")])
+def test_a_worker_that_starts_before_its_servers_is_alive_and_waits(
+    arguments: tuple[str, ...], start: Start, private_server: RedisServer
+) -> None:
+    private_server.pause()
+    try:
+        worker, url = start(*arguments, FACEID_RESULTS_URL=private_server.url.removesuffix("/0") + "/1")
+        until(lambda: worker.logged("broker.unavailable"), of=[worker])
+        until(lambda: probe(url, "/readyz")[0] == 503, of=[worker])
+        assert probe(url, "/livez") == (200, "alive\n")
+        assert not worker.logged("worker.started")
+    finally:
+        private_server.resume()
+    until(lambda: probe(url, "/readyz") == (200, "ready\n"), of=[worker])
+
+
 @pytest.mark.parametrize(("part", "named"), [("loop", "the event loop"), ("pump", "the pump")])
 async def test_a_worker_whose_loop_or_pump_hangs_is_not_alive(
     part: str, named: str, start: Start, stack: Stack

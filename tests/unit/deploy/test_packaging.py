@@ -14,7 +14,7 @@ import yaml
 from docker.utils.build import exclude_paths
 
 from deploy.simulator.model.settings import SimulatorSettings
-from shared.admin.listener import WORKER_ADDRESS
+from shared.admin.listener import INGRESS_ADDRESS, WORKER_ADDRESS
 from shared.settings import Settings
 from tests.support.paths import ROOT
 
@@ -132,8 +132,9 @@ def test_the_compose_files_follow_the_compose_specification(name: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_health_check_of_a_worker_asks_whether_it_is_alive() -> None:
-    assert f"'http://{WORKER_ADDRESS}/livez'" in SERVICES["worker"]["healthcheck"]["test"][-1]
+@pytest.mark.parametrize(("service", "address"), [("ingress", INGRESS_ADDRESS), ("worker", WORKER_ADDRESS)])
+def test_the_health_check_of_a_process_asks_whether_it_is_alive(service: str, address: str) -> None:
+    assert f"'http://{address}/livez'" in SERVICES[service]["healthcheck"]["test"][-1]
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.admin.loop_watch import STUCK_SECONDS, LoopWatch
+from shared.admin.loop_watch import STUCK_SECONDS
 from workers.health import Health
 
 
@@ -32,7 +32,12 @@ class Case:
         self.now = 0.0
         self.pump = FakePump()
         self.ledger = FakeLedger()
-        self.health = Health(self.pump, self.ledger, lambda: self.now)
+        self.health = Health(lambda: self.now)
+        self.health.watch(self.pump, self.ledger)
+
+    def turn_loop(self) -> None:
+        """The loop turns."""
+        self.health.watch(self.pump, self.ledger)
 
 
 @pytest.fixture
@@ -43,7 +48,7 @@ def case() -> Case:
 def test_a_pump_that_has_not_turned_for_ten_seconds_is_stuck(case: Case) -> None:
     case.now = STUCK_SECONDS
     assert case.health.fault() == ""
-    case.health.loop = LoopWatch(lambda: case.now)  # it has turned
+    case.turn_loop()
     case.now += 2.4
     assert case.health.fault() == "the pump has not turned for 12 s"
 
@@ -54,8 +59,8 @@ def test_a_loop_that_has_not_turned_is_stuck_whatever_the_pump_does(case: Case) 
 
 
 def test_a_pump_that_has_ended_is_not_stuck_and_not_ready(case: Case) -> None:
-    case.health.loop = LoopWatch(lambda: 99.0)
     case.now, case.pump.alive, case.pump.connected = 99.0, False, True
+    case.turn_loop()
     assert (case.health.fault(), case.health.missing()) == ("", "stopping")
 
 
@@ -65,3 +70,10 @@ def test_a_worker_is_ready_while_its_broker_and_its_ledger_answer(case: Case) ->
     assert case.health.missing() == ""
     case.ledger.reached = False
     assert case.health.missing() == "the ledger's Redis does not answer"
+
+
+def test_a_worker_that_waits_for_its_servers_is_alive_and_not_ready() -> None:
+    case = Case()
+    case.health, case.now = Health(lambda: case.now), 3600.0
+    assert (case.health.starting, case.health.fault()) == (True, "")
+    assert case.health.missing() == "a server that the worker needs has not answered yet"
