@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 from redis import Redis
-from redis.exceptions import OutOfMemoryError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from shared.ledger.case_key import CaseKey, release_command
 from shared.ledger.ledger import MAX_RECORDED_ARRIVALS, Arrival, Ledger, Limits, ReadPermit
@@ -106,6 +106,15 @@ def outbox(redis: "Redis") -> list[StoredMessage]:
 
 
 # Arrivals
+
+
+async def test_a_case_of_a_newer_version_is_left_alone(ledger: Ledger, redis: "Redis") -> None:
+    redis.hset(ledger.key(CASE), "v", "2")
+    with pytest.raises(ResponseError, match="newer version"):
+        await arrive(ledger)
+    with pytest.raises(ResponseError, match="newer version"):
+        await ledger.commit(CASE, b"{}", item="item")
+    assert redis.hgetall(ledger.key(CASE)) == {b"v": b"2"}
 
 
 async def test_of_many_signed_items_at_once_one_owns_the_case(ledgers: list[Ledger], redis: "Redis") -> None:

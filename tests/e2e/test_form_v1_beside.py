@@ -30,10 +30,12 @@ COUNT = 300
 EACH = ("clean-pass", "liveness-fail")
 OLD_WORKER = """
 import json, sys
+import shared
 from shared.logs import configure
 from shared.settings import load_settings
 from workers.worker import run
 
+assert shared.__file__.startswith(sys.argv[2]), "the old code runs"
 configure("worker")
 sys.exit(run(load_settings(), json.loads(sys.argv[1])))
 """
@@ -64,7 +66,7 @@ def redis(stack: Stack) -> "Iterator[Redis]":
 
 
 def old_worker(stack: Stack, code: Path, folder: Path, stages: Sequence[str]) -> Program:
-    command = (sys.executable, "-c", OLD_WORKER, json.dumps(list(stages)))
+    command = (sys.executable, "-P", "-c", OLD_WORKER, json.dumps(list(stages)), str(code))
     return Program(f"old-{'-'.join(stages)}", command, stack.env | {"PYTHONPATH": str(code)}, folder)
 
 

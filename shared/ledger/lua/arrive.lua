@@ -12,7 +12,8 @@
 --          evidence of the case that differs is not stored.
 local case, item, unsigned, fingerprint = KEYS[1], ARGV[1], ARGV[7] == '', ARGV[10]
 local known = redis.call('HMGET', case, 'count:notify', 'count:return', 'arrival:' .. item, 'fingerprint', 'owner', 'published',
-    'texts', 'left_out', 'evidence_dropped_at')
+    'texts', 'left_out', 'evidence_dropped_at', 'v')
+if tonumber(known[10] or '1') > 1 then return redis.error_reply('ERR the case has a newer version') end
 local counts = {notify = tonumber(known[1] or '0'), ['return'] = tonumber(known[2] or '0')}
 local recorded = counts.notify + counts['return']  -- below the limit each of them is recorded
 local opens = recorded == 0 and unsigned and redis.call('EXISTS', case) == 0

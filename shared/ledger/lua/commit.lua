@@ -7,7 +7,8 @@
 -- Returns: the decision in force as it is stored ("" when it is this one and new); 1 when it is published already, 2 when another item
 --          owns the undecided case, else 0.
 local case = KEYS[1]
-local known = redis.call('HMGET', case, 'decision', 'owner', 'published')
+local known = redis.call('HMGET', case, 'decision', 'owner', 'published', 'v')
+if tonumber(known[4] or '1') > 1 then return redis.error_reply('ERR the case has a newer version') end
 local new = not known[1]
 if new and known[2] and known[2] ~= ARGV[4] then return {'', 2} end
 if new then

@@ -96,3 +96,17 @@ json_values = st.recursive(
 def test_whatever_the_headers_hold_reading_raises_only_undecodable(headers: dict[str, Any]) -> None:
     with suppress(Undecodable):
         Envelope.read({**HEADERS, **headers}, "", b"")
+
+
+def test_headers_of_a_newer_version_stay_on_the_item_through_the_stages() -> None:
+    read = Envelope.read({**HEADERS, "region": "eu", "x-broker": "no"}, "", b"")
+    assert read.others == {"region": "eu"}
+    message = read.advanced(b"{}", "1,a").to_message("q")
+    assert message.headers["region"] == "eu"
+    assert "x-broker" not in message.headers
+
+
+@pytest.mark.parametrize("version", [2, 99, "1", 0, True])
+def test_an_envelope_of_another_version_is_undecodable(version: Any) -> None:
+    with pytest.raises(Undecodable, match="version"):
+        Envelope.read({**HEADERS, "v": version}, "", b"")

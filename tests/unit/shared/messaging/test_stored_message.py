@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.messaging.errors import Undecodable
 from shared.messaging.message import Message
-from shared.messaging.stored_message import StoredMessage
+from shared.messaging.stored_message import MAX_RAW, StoredMessage
 from shared.messaging.topology import STAGES
 
 words = st.text(max_size=30)
@@ -95,3 +96,25 @@ def test_a_body_within_the_limit_stays_as_it_is() -> None:
     stored = StoredMessage("i", "verify", "malformed", "", 2.0, message=Message("q", b"abcd", "", {}))
     assert stored.shortened(4) == stored
     assert stored.body_bytes == 0
+
+
+def test_unknown_fields_are_kept() -> None:
+    stored = StoredMessage.load(b'{"id":"i","stage":"verify","at":1,"region":{"a":1}}')
+    assert stored.others == {"region": {"a": 1}}
+    assert json.loads(stored.dump())["region"] == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"\xff", b"null", b'{"v":3,"id":"i","stage":"verify"}', b'{"id":"i","stage":"x"}']
+)
+def test_what_is_no_stored_message_is_undecodable(raw: bytes) -> None:
+    with pytest.raises(Undecodable):
+        StoredMessage.load(raw)
+
+
+def test_a_dead_letter_keeps_the_first_bytes_of_what_cannot_be_read_and_where_it_was() -> None:
+    unreadable = StoredMessage.unreadable("i", "verify", b"{" * (MAX_RAW + 1), Undecodable("not JSON"))
+    letter = StoredMessage.load(unreadable.dead_letter("delayed").dump())
+    assert (letter.id, letter.reason, letter.detail) == ("delayed:i", "undecodable", "not JSON")
+    assert letter.origin == ("delayed", "i", b"{" * MAX_RAW)
+    assert letter.body_bytes == MAX_RAW + 1, "so it is not replayed"
