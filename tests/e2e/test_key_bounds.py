@@ -5,6 +5,7 @@ import copy
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final, cast
 
 import pytest
@@ -243,10 +244,11 @@ def test_every_key_has_a_ttl_or_a_bound(redis: "Redis") -> None:
     assert unbounded == []
 
 
-def test_every_bound_holds(redis: "Redis") -> None:
+def test_every_bound_holds_after_the_maintenance(redis: "Redis") -> None:
     bounded = [key for key, row in keys_of(redis).items() if row in BOUNDS and not key.endswith(":items")]
     assert len(bounded) > 10
-    assert [key for key in bounded if not BOUNDS[row_of(key) or ""](redis, key)] == []
+    for key in bounded:
+        until(partial(BOUNDS[row_of(key) or ""], redis, key), what=f"the bound of {key}")
 
 
 def test_what_was_deleted_for_its_age_is_counted(redis: "Redis") -> None:
