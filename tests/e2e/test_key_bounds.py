@@ -252,6 +252,6 @@ def test_every_bound_holds_after_the_maintenance(redis: "Redis") -> None:
 
 
 def test_what_was_deleted_for_its_age_is_counted(redis: "Redis") -> None:
-    counted = {name: int(redis.hget("faceid:trimmed", name) or 0) for name in OLD_SETS}
-    assert all(counted.values())
+    counted = {name: int(redis.hget("faceid:trimmed", name) or 0) for name in OLD_SETS if name != "outbox"}
+    assert all(counted.values())  # an item of the outbox may be published before it is deleted
     assert counted["dead"] == 1
