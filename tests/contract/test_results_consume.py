@@ -177,9 +177,9 @@ def test_a_decision_whose_attempts_all_fail_becomes_a_dead_letter_and_delays_no_
 
 
 def test_on_rabbitmq_a_dead_letter_expires_after_the_retention(rabbit_url: str) -> None:
-    publish(rabbit_url, decision(1))
+    publish(rabbit_url, decision(1), decision(2))
     with consuming(rabbit_url, Failing(1, times=9), attempts=1, retention_days=2) as consumer:
-        until(lambda: consumer.numbers == [1])
+        until(lambda: consumer.numbers == [1, 2])  # the second is handled after the first is stored
     (dead,) = messages_of_rabbit(rabbit_url, f"{DECISIONS}.dead")
     assert dead.properties["expiration"] == str(2 * 86_400_000)
 
