@@ -8,7 +8,7 @@ from shared.brokers.servers import check_server, name_each_server_once, wait_for
 from shared.redis_servers.identity import ServerId, UnsuitableServer, identify
 from shared.settings import Settings, SettingsError, load_settings
 from tests.support.redis_clients import CLOSED_PORT
-from tests.support.servers import RedisServer
+from tests.support.servers import RedisServer, new_cluster_node
 
 pytestmark = pytest.mark.server
 AWAY = f"redis://127.0.0.1:{CLOSED_PORT}/0"
@@ -16,7 +16,7 @@ AWAY = f"redis://127.0.0.1:{CLOSED_PORT}/0"
 
 @pytest.fixture
 def cluster_node(redis_server: RedisServer) -> Iterator[RedisServer]:
-    server = RedisServer(options=("--cluster-enabled", "yes")).start()
+    server = new_cluster_node().start()
     yield server
     server.stop()
 

@@ -11,7 +11,7 @@ from tests.support.commands import Faceid
 from tests.support.load import bodies, decisions, post_all
 from tests.support.queues import is_idle
 from tests.support.redis_clients import open_redis
-from tests.support.servers import RedisServer
+from tests.support.servers import RedisServer, new_cluster_node
 from tests.support.stacks import new_stack
 from tests.support.waiting import until
 
@@ -22,7 +22,7 @@ KILLS = 6
 
 @pytest.fixture
 def cluster_node(redis_server: RedisServer) -> Iterator[RedisServer]:
-    server = RedisServer(options=("--cluster-enabled", "yes")).start()
+    server = new_cluster_node().start()
     yield server
     server.stop()
 
