@@ -57,8 +57,8 @@ _SERVERS: Final = {
         "host": "redis.example:6379",
         "protocol": "redis",
         "description": (
-            "Redis or Valkey Streams. An entry has the fields `body` (the event), `content_type`,"
-            " `content_encoding` and `headers` (a JSON object). Read it with your own consumer group (XREADGROUP)."
+            "Redis or Valkey Streams. An entry has the fields `body` (the event), `content_type`"
+            " and `headers` (a JSON object). Read it with your own consumer group (XREADGROUP)."
         ),
     },
 }

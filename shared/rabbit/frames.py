@@ -12,6 +12,8 @@ MAX_BUFFER: Final = 262_144
 """Bytes that are buffered at most; then they are written, even if the batch is not complete."""
 HEADER_SIZE: Final = 7
 """Bytes of a frame before its payload."""
+FRAME_OVERHEAD: Final = HEADER_SIZE + 1
+"""Bytes of a frame around its payload: the header and the end mark."""
 FRAME_END: Final = 0xCE
 CONTENT_HEADER: Final = 2
 FIXED_PART: Final = 12
@@ -23,20 +25,23 @@ Frame = tuple[int, int, bytes]
 
 
 class BrokenFrame(Exception):
-    """The broker sent something that is no AMQP frame."""
+    """The broker sent something that is no AMQP frame, or a longer one than was agreed."""
 
 
-def read_frames(sock: Any, handle: Callable[[Frame], object]) -> None:
+def read_frames(sock: Any, handle: Callable[[Frame], object], max_frame: int) -> None:
     """Read what has arrived, to the end of the last frame in it, and call `handle` with each frame.
 
-    One read takes many frames; py-amqp reads nine times for one message. Waits for at most the socket's timeout. Raises
-    `BrokenFrame`, ConnectionResetError or the socket's errors.
+    One read takes many frames; py-amqp reads nine times for one message. Waits for at most the socket's timeout.
+    `max_frame`: bytes of the longest frame that client and broker agreed on. Raises `BrokenFrame`, ConnectionResetError
+    or the socket's errors.
     """
     data, at = _receive(sock, CHUNK), 0
     while at < len(data):
         if (missing := at + HEADER_SIZE - len(data)) > 0:
             data += _receive_exactly(sock, missing)
         kind, channel, size = unpack_from(">BHI", data, at)
+        if size > max_frame - FRAME_OVERHEAD:
+            raise BrokenFrame
         payload, end = at + HEADER_SIZE, at + HEADER_SIZE + size
         if (missing := end + 1 - len(data)) > 0:
             data += _receive_exactly(sock, missing)

@@ -63,7 +63,7 @@ class Link:
         with self.guarded():
             self._amqp.heartbeat_tick()
             while self._readable(wait):
-                read_frames(self._amqp.sock, self._amqp.on_inbound_frame)
+                read_frames(self._amqp.sock, self._amqp.on_inbound_frame, self._amqp.frame_max)
                 wait = 0.0
 
     @contextmanager

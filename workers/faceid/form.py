@@ -15,7 +15,11 @@ _SOFT_LINE_BREAK: Final = re.compile(rb"%[\r\n]")
 _QUOTED_PRINTABLE: Final = bytes.maketrans(b"+%", b" =")
 _CACHED_LENGTH: Final = 256
 """Characters of a content type. The parts of a longer one are not kept in memory."""
-_UTF8: Final = frozenset({b"", b"utf-8", b"utf8", b"us-ascii"})
+_UTF8: Final = frozenset({b"", b"utf-8", b"utf8", b"us-ascii", b"ascii"})
+_CONTAIN_ASCII: Final = re.compile(
+    rb"iso-?8859-\d{1,2}|latin-?\d|(?:windows-|cp)125\d|gb2312|gbk|gb18030|big5|euc-(?:jp|kr)"
+)
+"""Charsets in which ASCII text has the same bytes as in UTF-8."""
 
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # its warnings quote the posted body
 
@@ -39,15 +43,20 @@ def parse(content_type: str, body: bytes) -> SignedForm:
     refused: the signature decides whether the bytes come from FaceID.
 
     Raises:
-        InvalidForm: A field is missing or doubled, the percent-encoding is broken, the charset is not UTF-8, there are
-            more than 64 fields, or a multipart body has no end.
+        InvalidForm: A field is missing or doubled, the percent-encoding is broken, the charset is not UTF-8 (and `data`
+            not ASCII), there are more than 64 fields, or a multipart body has no end.
     """
     parse_type = _parse_content_type if len(content_type) <= _CACHED_LENGTH else _parse_content_type.__wrapped__
     kind, options = parse_type(content_type)
-    if options.get(b"charset", b"").lower() not in _UTF8:
+    charset = options.get(b"charset", b"").lower()
+    utf8 = charset in _UTF8
+    if not utf8 and not _CONTAIN_ASCII.fullmatch(charset):
         raise InvalidForm("the charset is not UTF-8")
     pairs = _multipart(options, body) if kind == b"multipart/form-data" else _urlencoded(body)
-    return SignedForm(_single(pairs, b"data"), _single(pairs, b"sign").decode("ascii", "replace"))
+    form = SignedForm(_single(pairs, b"data"), _single(pairs, b"sign").decode("ascii", "replace"))
+    if not utf8 and not form.data.isascii():
+        raise InvalidForm("the charset is not UTF-8, and the field data is not ASCII")
+    return form
 
 
 def unquote(text: bytes) -> bytes:

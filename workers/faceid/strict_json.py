@@ -16,7 +16,8 @@ from typing import Final
 import jiter
 from pydantic import JsonValue
 
-MAX_BYTES: Final = 262_144
+MAX_BYTES: Final = 16_777_216
+"""The most that FACEID_MAX_BODY_BYTES may be. The ingress has limited each text to that setting already."""
 MAX_DEPTH: Final = 32
 MAX_NUMBER: Final = 40
 """Characters of one number."""

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from shared.rabbit.frames import MAX_BUFFER, BrokenFrame, Frame, WriteBuffer, read_frames, tolerant_frame_handler
 
+MAX_FRAME = 4096
+"""The smallest that a broker may ask for (AMQP 0-9-1)."""
 FRAMES = st.lists(st.tuples(st.integers(1, 8), st.integers(0, 9), st.binary(max_size=40)), min_size=1, max_size=8)
 
 
@@ -38,7 +40,7 @@ def wire(kind: int, channel: int, payload: bytes, end: int = 0xCE) -> bytes:
 def read_all(socket: Pieces) -> list[Frame]:
     found: list[Frame] = []
     while socket.pieces:
-        read_frames(socket, found.append)
+        read_frames(socket, found.append, MAX_FRAME)
     return found
 
 
@@ -53,20 +55,35 @@ def test_frames_are_read_however_the_stream_is_cut(frames: list[Frame], cuts: li
 def test_a_read_ends_at_the_end_of_a_frame(frames: list[Frame], first: int) -> None:
     stream = b"".join(wire(*frame) for frame in frames)
     socket, found = Pieces([stream[:first], stream[first:]]), list[Frame]()
-    read_frames(socket, found.append)
+    read_frames(socket, found.append, MAX_FRAME)
     rest = b"".join(socket.pieces)
     assert stream == b"".join(wire(*frame) for frame in found) + rest
 
 
 def test_bytes_that_are_no_frame_raise_broken_frame() -> None:
     with pytest.raises(BrokenFrame):
-        read_frames(Pieces([wire(1, 1, b"x", end=0)]), lambda _: None)
+        read_frames(Pieces([wire(1, 1, b"x", end=0)]), lambda _: None, MAX_FRAME)
+
+
+@pytest.mark.parametrize("size", [MAX_FRAME + 1, 2**32 - 1])
+def test_a_frame_longer_than_the_agreed_size_is_refused_unread(size: int) -> None:
+    socket = Pieces([pack(">BHI", 3, 1, size) + b"x", b"y" * 100])
+    with pytest.raises(BrokenFrame):
+        read_frames(socket, lambda _: None, MAX_FRAME)
+    assert socket.pieces == [b"y" * 100]
+
+
+def test_a_frame_of_the_agreed_size_is_read() -> None:
+    payload = b"x" * (MAX_FRAME - 8)
+    found: list[Frame] = []
+    read_frames(Pieces([wire(3, 1, payload)]), found.append, MAX_FRAME)
+    assert found == [(3, 1, payload)]
 
 
 @pytest.mark.parametrize("stream", [b"", b"\1\0", wire(1, 1, b"xyz")[:-2]])
 def test_a_stream_that_ends_within_a_frame_is_a_lost_connection(stream: bytes) -> None:
     with pytest.raises(ConnectionResetError):
-        read_frames(Pieces([stream]), lambda _: None)
+        read_frames(Pieces([stream]), lambda _: None, MAX_FRAME)
 
 
 class Connection:

@@ -52,6 +52,19 @@ def test_any_other_content_type_is_read_as_urlencoded(content_type: str) -> None
     assert parse(content_type, OFFICIAL["body"].encode()).sign == OFFICIAL["sign"]
 
 
+@pytest.mark.parametrize(
+    "charset", ["iso-8859-1", "ISO-8859-15", "latin1", "windows-1252", "cp1252", "gbk", "gb18030", "us-ascii"]
+)
+def test_ascii_is_accepted_in_every_charset_that_contains_it(charset: str) -> None:
+    assert parse(f"{FORM}; charset={charset}", OFFICIAL["body"].encode()).sign == OFFICIAL["sign"]
+
+
+@pytest.mark.parametrize("data", [b"%C3%A9", b"\xc3\xa9", b"%E9"])
+def test_other_bytes_are_refused_in_a_charset_that_is_not_utf8(data: bytes) -> None:
+    with pytest.raises(InvalidForm, match="charset"):
+        parse(f"{FORM}; charset=iso-8859-1", b"data=" + data + b"&sign=1")
+
+
 def test_a_body_is_decoded_once_and_not_twice() -> None:
     assert parse(FORM, b"data=%2541+%252B&sign=a").data == b"%41 %2B"
 

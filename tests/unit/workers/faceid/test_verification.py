@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.messaging.envelope import Envelope
+from shared.settings import Settings
 from tests.support.length_extension import extended, padding
 from tests.support.payloads import (
     BIZ_ID,
@@ -115,6 +116,15 @@ def test_a_body_that_is_no_form_is_malformed(body: bytes) -> None:
 )
 def test_a_signed_text_that_is_no_payload_is_malformed(data: bytes) -> None:
     assert refused(signed(data), [SECRET]).reason == "malformed"
+
+
+def test_a_signed_text_may_be_as_long_as_the_ingress_can_be_set_to_accept_a_body() -> None:
+    longest = 0
+    for rule in Settings.model_fields["max_body_bytes"].metadata:
+        longest = max(longest, getattr(rule, "le", None) or 0)
+    text = json.dumps({**CALLBACKS["clean-pass"], "note": ""}).replace('"note": ""', '"note": "{}"')
+    assert longest > 1_000_000
+    assert verify(signed(text.replace("{}", "x" * (longest - len(text)))), [SECRET]).biz_id == BIZ_ID
 
 
 def test_the_signature_is_checked_before_the_text_is_parsed() -> None:
