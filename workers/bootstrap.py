@@ -53,7 +53,7 @@ def make_stages(
     """Make the stages `names`. `policies`: by account."""
     secrets = {name: [s.get_secret_value() for s in account.api_secrets] for name, account in accounts.items()}
     rules = ReadRules(settings.getresult_budget, settings.read_spacing_seconds, settings.getresult_timeout_seconds)
-    limiters = {name: ConcurrencyLimiter(settings.prefetch, time.monotonic) for name in accounts}
+    limiters = {name: ConcurrencyLimiter(settings.prefetch) for name in accounts}
     reader = EvidenceReader(ledger, get_result, rules, limiters, time.time)
     recheck_times = RecheckTimes(settings.hint_delay_seconds, settings.token_life_seconds)
     stages: dict[Stage, StageRun] = {

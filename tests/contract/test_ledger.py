@@ -610,12 +610,28 @@ async def test_the_concurrency_limit_pauses_the_account_briefly_and_never_opens_
         redis.hset(ACCOUNT, "busy_until", 1)
     before = milliseconds(redis)
     await call(ledger, 10, "given_back", "CONCURRENCY_LIMIT_EXCEEDED")
-    assert before + 500 <= int(redis.hget(ACCOUNT, "busy_until") or 0) <= milliseconds(redis) + 500
+    assert before + 200 <= int(redis.hget(ACCOUNT, "busy_until") or 0) <= milliseconds(redis) + 200
     redis.hset(ACCOUNT, "busy_until", milliseconds(redis) + 60_000)
     busy = await call(ledger, 11, "given_back")
     assert (busy.verdict, busy.code) == ("wait", "vendor_busy")
     assert 0 < busy.seconds <= 60
     assert outbox(redis) == []
+
+
+async def test_an_answer_leaves_the_accounts_common_pause_as_it_is(ledger: Ledger, redis: "Redis") -> None:
+    """A call that was made before the refusal is answered after it."""
+    await reserve_read(ledger, "slow")
+    await call(ledger, 1, "failed", "TIMEOUT")
+    await call(ledger, 2, "given_back", "CONCURRENCY_LIMIT_EXCEEDED")
+    paused_until = milliseconds(redis) + 60_000
+    redis.hset(ACCOUNT, "busy_until", paused_until)
+    await finish_read(ledger, "slow", "answered", b"{}")
+    assert redis.hgetall(ACCOUNT) == {b"busy_until": str(paused_until).encode()}
+    assert 0 < redis.pttl(ACCOUNT) <= 60_000, "the key lives as long as the pause"
+    assert (await call(ledger, 3, "answered")).code == "vendor_busy"
+    redis.hset(ACCOUNT, "busy_until", 1)
+    assert (await call(ledger, 4, "answered", "{}")).verdict == "go"
+    assert not redis.exists(ACCOUNT)
 
 
 # Forgotten scripts

@@ -70,7 +70,7 @@ def new_ledger(redis: FakeAsyncRedis) -> Ledger:
 
 def new_reader(ledger: Ledger, vendor: Vendor, *spacing: float, budget: int = 3) -> EvidenceReader:
     """The reader of one worker. `spacing`: seconds between reads, 0 by default."""
-    limiters = {"default": ConcurrencyLimiter(100, lambda: 0.0)}
+    limiters = {"default": ConcurrencyLimiter(100)}
     return EvidenceReader(ledger, vendor, ReadRules(budget, spacing or (0.0,), timeout=10.0), limiters, Clock())
 
 

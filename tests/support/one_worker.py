@@ -68,7 +68,7 @@ class OneWorker:
     def _stages(self, account: Account, get_result: Callable[[Account, str], Awaitable[Answer]]) -> Any:
         ledger = Ledger(self._async_redis, PREFIX, LIMITS)
         rules = ReadRules(budget=3, spacing=(0.0,), timeout=1.0)
-        limiters = {account.name: ConcurrencyLimiter(8, self._clock)}
+        limiters = {account.name: ConcurrencyLimiter(8)}
         reader = EvidenceReader(ledger, get_result, rules, limiters, self._clock)
         accounts, recheck_times = {account.name: account}, RecheckTimes(UNSIGNED_DELAY, TOKEN_LIFETIME)
         return {

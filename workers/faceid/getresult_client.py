@@ -33,8 +33,9 @@ NOT_COUNTED: Final = frozenset(
 )
 """Failures before FaceID reads the result, so the call does not count as a read. `NO_CONNECTION` is our own code."""
 
-TRANSIENT: Final = frozenset({CONCURRENCY_LIMIT, "NO_CONNECTION"})
-"""Those of `NOT_COUNTED` that a retry within a second or two may get past."""
+TRANSIENT: Final = frozenset({"NO_CONNECTION"})
+"""Those of `NOT_COUNTED` that a retry within a second or two may get past. When too many calls are in flight, one more
+at once would be too many again."""
 
 _ERROR_KEY: Final = re.compile(rb'"(?:error|ERROR|error_message)"')
 """A 200 answer with one of these keys may be an error. `error_message` is also a field of `verify_result`, so the

@@ -4,6 +4,7 @@ FaceID allows three reads of a result. So a read is counted in the ledger before
 before it is parsed. The ledger allows one read of a case at a time, over all workers.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,8 @@ INVALID_REQUEST = frozenset({"MISSING_ARGUMENTS", "BAD_ARGUMENTS"})
 """Refusals that a wrong setting or a fault of this program causes (GetResult's table)."""
 READ_TIMEOUT_FACTOR = 4
 """A read without an answer after this many timeouts has died with its worker: another read is allowed."""
+LONGEST_BUSY_WAIT = 1.0
+"""Seconds that a read waits here for the end of the account's common pause; it is a delayed message for longer ones."""
 UNREAD_RETRY_SECONDS = 1.0
 """Before a call that did not count is repeated. The account's circuit breaker adds to it when calls keep failing."""
 
@@ -119,15 +122,19 @@ class EvidenceReader:
             redis.RedisError: The ledger can't be asked. GetResult has not been called.
         """
         while True:
-            async with self._limiters[account.name]:
-                reading = await self._read_once(account, case, signed=signed)
+            async with self._limiters[account.name] as generation:
+                reading = await self._read_once(account, case, generation, signed=signed)
             if reading is not None:
                 return reading
 
-    async def _read_once(self, account: Account, case: CaseKey, *, signed: bool) -> Reading | None:
+    async def _read_once(self, account: Account, case: CaseKey, generation: int, *, signed: bool) -> Reading | None:
         """Ask the ledger once, and read if it allows. None after a failed read: the ledger then says what follows."""
         read_id = token_hex(16)
         permit = await self._reserve_read(case, read_id, signed=signed)
+        if permit.code == "vendor_busy" and permit.seconds <= LONGEST_BUSY_WAIT:
+            with paused():  # it keeps its place, so that the other items don't ask
+                await asyncio.sleep(permit.seconds)
+            permit = await self._reserve_read(case, read_id, signed=signed)
         match permit.verdict:
             case "stored":
                 return await self._parse_answer(case, permit.raw)
@@ -140,7 +147,7 @@ class EvidenceReader:
             case "wait":
                 return RetryLater(permit.seconds, permit.code)
             case "go":
-                return await self._call_get_result(account, case, read_id)
+                return await self._call_get_result(account, case, read_id, generation)
 
     async def _reserve_read(self, case: CaseKey, read_id: str, *, signed: bool) -> ReadPermit:
         """Ask the ledger for a read. If its reply is lost, ask again with the same `read_id`, which counts once."""
@@ -163,9 +170,9 @@ class EvidenceReader:
                 reraise=True,
             )(reserve_read)
 
-    async def _call_get_result(self, account: Account, case: CaseKey, read_id: str) -> Reading | None:
+    async def _call_get_result(self, account: Account, case: CaseKey, read_id: str, generation: int) -> Reading | None:
         answer = await self._get_result(account, case.biz_id)
-        self._adjust_limiter(account, answer)
+        self._adjust_limiter(account, answer, generation)
         match answer:
             case Answered(raw):
                 channels = await self._finish_read(case, read_id, "answered", raw)
@@ -186,10 +193,10 @@ class EvidenceReader:
                 await self._finish_read(case, read_id, "failed", code)
                 return None
 
-    def _adjust_limiter(self, account: Account, answer: Answer) -> None:
+    def _adjust_limiter(self, account: Account, answer: Answer, generation: int) -> None:
         limiter = self._limiters[account.name]
         if isinstance(answer, Unread) and answer.code == CONCURRENCY_LIMIT:
-            limiter.on_limit_exceeded()
+            limiter.on_limit_exceeded(generation)
         elif isinstance(answer, Answered | Refused | Unusable):
             limiter.on_success()
 

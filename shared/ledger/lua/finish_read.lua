@@ -39,7 +39,8 @@ end
 if redis.call('PTTL', case) < 0 then redis.call('PEXPIRE', case, ARGV[5]) end  -- the case had expired meanwhile
 
 -- The account's circuit breaker: failures in a row open it, a failed probe opens it for longer, any answer closes it.
-local BUSY_MS, DAY_MS, LONGEST = 500, 86400000, 20
+-- busy_until is no part of it: an answer says nothing about how many calls are too many.
+local BUSY_MS, DAY_MS, LONGEST = 200, 86400000, 20
 local LIMITS = {given_back = 3, failed = 10}  -- calls that reach nothing at all open it sooner
 local function alert(kind, detail)
     local id = string.format('%s:%s:%.0f', kind, ARGV[6], now)
@@ -56,10 +57,20 @@ local function open()
     redis.call('HDEL', account, 'probe_until')
 end
 
+local function close()
+    local busy_ms = tonumber(redis.call('HGET', account, 'busy_until') or '0') - now
+    if busy_ms <= 0 then
+        redis.call('DEL', account)
+        return
+    end
+    redis.call('HDEL', account, 'failures', 'openings', 'opened_at', 'open_until', 'code', 'probe_until')
+    redis.call('PEXPIRE', account, string.format('%.0f', busy_ms))
+end
+
 if not LIMITS[result] then
     if redis.call('EXISTS', account) == 1 then
         if redis.call('HEXISTS', account, 'opened_at') == 1 then alert('breaker_closed', result) end
-        redis.call('DEL', account)
+        close()
     end
 elseif ARGV[3] == 'CONCURRENCY_LIMIT_EXCEEDED' then
     redis.call('HSET', account, 'busy_until', string.format('%.0f', now + BUSY_MS))

@@ -1,18 +1,11 @@
 """The limit of GetResult calls in flight: halved by refusals, raised by successes."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from workers.faceid.concurrency_limiter import HALVING_INTERVAL, ConcurrencyLimiter
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from workers.faceid.concurrency_limiter import PROBE_ROUNDS, ConcurrencyLimiter
 
 
 async def settle() -> None:
@@ -29,7 +22,7 @@ async def in_flight(limiter: ConcurrencyLimiter, calls: int) -> AsyncIterator[No
 
 
 async def test_no_more_calls_than_the_limit_are_in_flight() -> None:
-    limiter, most, now = ConcurrencyLimiter(3, Clock()), 0, 0
+    limiter, most, now = ConcurrencyLimiter(3), 0, 0
 
     async def call() -> None:
         nonlocal most, now
@@ -43,41 +36,95 @@ async def test_no_more_calls_than_the_limit_are_in_flight() -> None:
     assert (most, now) == (3, 0)
 
 
-async def test_many_refusals_together_halve_the_limit_once() -> None:
-    clock = Clock()
-    limiter = ConcurrencyLimiter(64, clock)
-    async with in_flight(limiter, 64):
+async def grow(limiter: ConcurrencyLimiter, size: int) -> None:
+    while limiter.size < size:
+        limiter.on_success()
+
+
+async def test_the_limit_begins_small_and_doubles_with_each_round_until_a_refusal() -> None:
+    limiter = ConcurrencyLimiter(512)
+    sizes = [limiter.size]
+    for _ in range(4):
+        for _ in range(limiter.size):
+            limiter.on_success()
+        sizes.append(limiter.size)
+    assert sizes == [4, 8, 16, 32, 64]
+
+
+async def test_refusals_of_calls_that_were_made_together_lower_the_limit_once() -> None:
+    limiter = ConcurrencyLimiter(512)
+    await grow(limiter, 64)
+    async with in_flight(limiter, 63), limiter as generation:
         for _ in range(50):
-            limiter.on_limit_exceeded()
-        assert limiter.size == 32
-        clock.now += HALVING_INTERVAL
-        limiter.on_limit_exceeded()
-        assert limiter.size == 16
+            limiter.on_limit_exceeded(generation)
+        assert limiter.size == 48
+    async with in_flight(limiter, 47), limiter as generation:
+        limiter.on_limit_exceeded(generation)
+        assert limiter.size == 36
 
 
-async def test_halving_starts_from_the_calls_in_flight() -> None:
-    limiter = ConcurrencyLimiter(512, Clock())
-    async with in_flight(limiter, 10):
-        limiter.on_limit_exceeded()
-    assert limiter.size == 5
+async def test_the_new_limit_is_taken_from_the_calls_in_flight() -> None:
+    limiter = ConcurrencyLimiter(512)
+    await grow(limiter, 512)
+    async with in_flight(limiter, 7), limiter as generation:
+        limiter.on_limit_exceeded(generation)
+    assert limiter.size == 6
 
 
-def test_the_limit_stays_above_zero_and_grows_by_one_a_round() -> None:
-    clock = Clock()
-    limiter = ConcurrencyLimiter(8, clock)
+async def test_the_limit_stays_above_zero_and_at_its_maximum() -> None:
+    limiter = ConcurrencyLimiter(8)
     for _ in range(9):
-        clock.now += HALVING_INTERVAL
-        limiter.on_limit_exceeded()
+        async with limiter as generation:
+            limiter.on_limit_exceeded(generation)
     assert limiter.size == 1
-    limiter.on_success()
-    assert limiter.size == 2
-    for _ in range(1000):
+    for _ in range(5000):
         limiter.on_success()
     assert limiter.size == 8
 
 
+async def test_after_a_refusal_the_limit_grows_slowly_only_near_what_was_refused() -> None:
+    limiter = ConcurrencyLimiter(512)
+    await grow(limiter, 32)
+    async with in_flight(limiter, 31), limiter as generation:
+        limiter.on_limit_exceeded(generation)
+    answers = {size: await answers_until(limiter, size) for size in range(25, 60)}
+    slow = {size for size, count in answers.items() if count >= 2 * size}
+    assert slow == {32, 33}
+    assert min(answers[size] for size in slow) >= 30 * PROBE_ROUNDS
+
+
+async def answers_until(limiter: ConcurrencyLimiter, size: int) -> int:
+    """How many accepted calls it takes."""
+    answers = 0
+    while limiter.size < size:
+        limiter.on_success()
+        answers += 1
+    return answers
+
+
+async def test_two_workers_need_few_refused_calls_and_use_the_vendors_limit() -> None:
+    """A model without a clock: in each turn all calls in flight are answered, those beyond the limit are refused."""
+    limit, sessions = 8, 300
+    workers = [ConcurrencyLimiter(512) for _ in range(2)]
+    turns = refused = 0
+    while sessions:
+        turns += 1
+        async with AsyncExitStack() as calls:
+            made = [(worker, await calls.enter_async_context(worker)) for worker in workers for _ in range(worker.size)]
+            random.Random(turns).shuffle(made)
+            for place, (worker, generation) in enumerate(made):
+                if place >= limit:
+                    worker.on_limit_exceeded(generation)
+                    refused += 1
+                else:
+                    worker.on_success()
+                    sessions -= sessions > 0
+    assert refused <= 30, "a tenth of the sessions"
+    assert turns <= 1.5 * 300 / limit
+
+
 async def test_a_waiting_caller_that_is_cancelled_takes_no_place() -> None:
-    limiter = ConcurrencyLimiter(1, Clock())
+    limiter = ConcurrencyLimiter(1)
     release = asyncio.Event()
 
     async def hold() -> None:
@@ -96,7 +143,7 @@ async def test_a_waiting_caller_that_is_cancelled_takes_no_place() -> None:
 
 
 async def test_the_place_of_a_cancelled_caller_goes_to_the_next() -> None:
-    limiter = ConcurrencyLimiter(1, Clock())
+    limiter = ConcurrencyLimiter(1)
     release = asyncio.Event()
 
     async def hold() -> None:

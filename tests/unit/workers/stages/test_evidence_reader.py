@@ -98,6 +98,26 @@ async def test_a_call_that_did_not_read_the_result_is_not_counted(
     assert isinstance(await read(new_reader(ledger, vendor)), EvidenceFound)
 
 
+async def busy_for(redis: FakeAsyncRedis, milliseconds: int) -> None:
+    seconds, microseconds = await redis.time()
+    await redis.hset("p:account:{default}", "busy_until", seconds * 1000 + microseconds // 1000 + milliseconds)
+
+
+async def test_a_read_waits_for_the_end_of_a_short_common_pause(redis: FakeAsyncRedis, ledger: Ledger) -> None:
+    vendor = Vendor(PASS)
+    await busy_for(redis, 100)
+    assert isinstance(await read(new_reader(ledger, vendor)), EvidenceFound)
+    assert len(vendor.reads) == 1
+
+
+async def test_a_read_is_delayed_by_a_long_common_pause(redis: FakeAsyncRedis, ledger: Ledger) -> None:
+    vendor = Vendor(PASS)
+    await busy_for(redis, 60_000)
+    delayed = await read(new_reader(ledger, vendor))
+    assert isinstance(delayed, RetryLater)
+    assert (delayed.why, vendor.reads) == ("vendor_busy", [])
+
+
 async def test_retry_after_of_an_answer_is_respected(ledger: Ledger) -> None:
     assert await read(new_reader(ledger, Vendor(Unread("NO_CONNECTION", 90.0)))) == RetryLater(90.0, "NO_CONNECTION")
 
