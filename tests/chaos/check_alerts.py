@@ -16,6 +16,8 @@ OF_CASES: Final = ("evidence_conflict", "decision_superseded", "data_source_erro
 OPENED, CLOSED = "breaker_opened", "breaker_closed"
 FAILED_CALLS: Final = 20
 """Failed calls in a row that must open the breaker: twice what it takes, since some are lost on the way."""
+RECORDED_LATE: Final = 10.0
+"""Seconds: a failed call is recorded when the ledger answers again, after two of its time-outs at most."""
 LONGEST_WAIT: Final = 300.0
 """Seconds that a message may wait before `backlog_age` (`FACEID_ALERT_BACKLOG_SECONDS`)."""
 MOST_DEAD: Final = 10
@@ -91,7 +93,7 @@ def alerts_of_breaker(history: History) -> Iterator[Violation]:
 
 
 def _felt(fault: InjectedFault, at: float) -> bool:
-    return fault.began <= at <= fault.ended + AFTERMATH
+    return fault.began <= at <= fault.ended + AFTERMATH + RECORDED_LATE
 
 
 def _must_open(fault: InjectedFault, injected: tuple[InjectedFault, ...]) -> bool:
