@@ -27,6 +27,7 @@ _UNREAD: Final = {
     ),
     "AUTHORIZATION_ERROR": ("the key may not call GetResult", "Ask FaceID for the permission, or for more quota."),
     "API_NOT_FOUND": ("there is no GetResult at the URL", _URL),
+    "NO_FILE_DESCRIPTORS": ("this process may open no more files", "Raise the limit of open files (ulimit -n)."),
     "NO_CONNECTION": ("nothing answers at the URL", f"{_URL} Check the network, too."),
 }
 

@@ -289,6 +289,46 @@ async def test_a_connection_that_times_out_costs_no_read() -> None:
             assert await client._call(account(server.getsockname()[1]), BIZ_ID) == Unread("NO_CONNECTION")
 
 
+WITHOUT_FILES = """
+import asyncio, os, resource, sys
+from tests.contract.test_getresult_client import BIZ_ID, account
+from workers.faceid.getresult_client import GetResultClient
+
+async def main(url):
+    target = account(0).model_copy(update={"base_url": url})
+    async with GetResultClient(60.0, max_connections=1) as client:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        held = []
+        try:
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            print(await client.read(target, BIZ_ID))
+        for one in held:
+            os.close(one)
+        print(await client.read(target, BIZ_ID))
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_process_without_file_descriptors_does_not_blame_faceid(host: str) -> None:
+    """With a name, the resolver fails first, and says that there is no such host."""
+    vendor = Vendor(says(200, b"{}"))
+    async with vendor.open():
+        command = (sys.executable, "-c", WITHOUT_FILES, f"http://{host}:{vendor.port}/")
+        pipe = asyncio.subprocess.PIPE
+        client = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=pipe)
+        printed, _ = await client.communicate()
+    assert printed.decode().splitlines() == [
+        str(Unread("NO_FILE_DESCRIPTORS")),
+        str(Answered(b"{}")),
+    ]
+    assert len(vendor.requests) == 1
+
+
 def fill_backlog(port: int, stack: ExitStack) -> None:
     """Connect until the kernel ignores new connections. On the loopback it completes the others at once."""
     ignored = 0

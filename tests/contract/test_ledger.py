@@ -618,6 +618,23 @@ async def test_the_concurrency_limit_pauses_the_account_briefly_and_never_opens_
     assert outbox(redis) == []
 
 
+async def test_calls_that_this_machine_could_not_send_leave_the_breaker_as_it_is(
+    ledger: Ledger, redis: "Redis"
+) -> None:
+    for number in range(20):
+        assert (await call(ledger, number, "given_back", "NO_FILE_DESCRIPTORS")).verdict == "go"
+    assert (outbox(redis), redis.exists(ACCOUNT)) == ([], 0)
+
+
+async def test_a_probe_that_could_not_be_sent_lets_the_next_one_go(ledger: Ledger, redis: "Redis") -> None:
+    for number in range(3):
+        await call(ledger, number, "given_back")
+    redis.hset(ACCOUNT, "open_until", 1)
+    assert (await call(ledger, 3, "given_back", "NO_FILE_DESCRIPTORS")).verdict == "go"
+    assert (await call(ledger, 4, "answered", "{}")).verdict == "go"
+    assert [alert.reason for alert in outbox(redis)] == ["breaker_opened", "breaker_closed"]
+
+
 async def test_an_answer_leaves_the_accounts_common_pause_as_it_is(ledger: Ledger, redis: "Redis") -> None:
     """A call that was made before the refusal is answered after it."""
     await reserve_read(ledger, "slow")

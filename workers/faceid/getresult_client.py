@@ -6,8 +6,11 @@ The `api_secret` is in the query string, and the HTTP library quotes URLs in its
 below leave this module, never an exception or a URL.
 """
 
+import errno
 import json
+import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -27,6 +30,9 @@ PERMANENT: Final = frozenset({"RESULT_NOT_FOUND", "DATA_DESTROYED", "MISSING_ARG
 
 CONCURRENCY_LIMIT: Final = "CONCURRENCY_LIMIT_EXCEEDED"
 """Too many calls at once for this api_key (GetResult's table)."""
+
+NO_FILE_DESCRIPTORS: Final = "NO_FILE_DESCRIPTORS"
+"""Our own code: this process or machine may open no more files, so the call was not sent."""
 
 NOT_COUNTED: Final = frozenset(
     {CONCURRENCY_LIMIT, "AUTHENTICATION_ERROR", "AUTHORIZATION_ERROR", "API_NOT_FOUND", "NO_CONNECTION"}
@@ -213,6 +219,18 @@ def _interpret_error(error: PyreqwestError) -> Answer:
     The library raises the same exception types for both; only the causes differ.
     """
     details = error.details if isinstance(error, DetailedPyreqwestError) else {"causes": None}
-    if any(cause["message"] == "client error (Connect)" for cause in details["causes"] or ()):
-        return Unread("NO_CONNECTION")
+    causes = [cause["message"] for cause in details["causes"] or ()]
+    if "client error (Connect)" in causes:
+        return Unread(NO_FILE_DESCRIPTORS if _lacks_files(causes) else "NO_CONNECTION")
     return Failed("TIMEOUT" if isinstance(error, TimeoutError) else "BROKEN_ANSWER")
+
+
+def _lacks_files(causes: Sequence[str]) -> bool:
+    """Whether a connection failed because no file can be opened. The resolver does not say so: then it is tried."""
+    if any(cause.endswith(("(os error 23)", "(os error 24)")) for cause in causes):  # ENFILE, EMFILE
+        return True
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno in (errno.ENFILE, errno.EMFILE)
+    return False

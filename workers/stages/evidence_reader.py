@@ -24,7 +24,16 @@ from shared.ledger.ledger import Ledger, ReadEnd, ReadPermit
 from workers.decisioning.decision_builder import BUDGET_SPENT
 from workers.decisioning.evidence import final_result
 from workers.faceid.concurrency_limiter import ConcurrencyLimiter
-from workers.faceid.getresult_client import CONCURRENCY_LIMIT, Answer, Answered, Failed, Refused, Unread, Unusable
+from workers.faceid.getresult_client import (
+    CONCURRENCY_LIMIT,
+    NO_FILE_DESCRIPTORS,
+    Answer,
+    Answered,
+    Failed,
+    Refused,
+    Unread,
+    Unusable,
+)
 from workers.faceid.payload import Payload
 
 log = structlog.get_logger()
@@ -187,6 +196,8 @@ class EvidenceReader:
                 channels = await self._finish_read(case, read_id, "unusable", code)
                 return READ_TAKEN_OVER if channels is None else EvidenceUnavailable(code, channels)
             case Unread(code, retry_after):
+                if code == NO_FILE_DESCRIPTORS:
+                    log.error("getresult.not_sent", code=code, account=account.name, biz_id=case.biz_id)
                 await self._finish_read(case, read_id, "given_back", code)
                 return RetryLater(max(retry_after, UNREAD_RETRY_SECONDS), code)
             case Failed(code):

@@ -74,6 +74,8 @@ if not LIMITS[result] then
     end
 elseif ARGV[3] == 'CONCURRENCY_LIMIT_EXCEEDED' then
     redis.call('HSET', account, 'busy_until', string.format('%.0f', now + BUSY_MS))
+elseif ARGV[3] == 'NO_FILE_DESCRIPTORS' then  -- the worker's fault: it says nothing about FaceID
+    redis.call('HDEL', account, 'probe_until')
 else
     local failures = redis.call('HINCRBY', account, 'failures', 1)
     local gate = redis.call('HMGET', account, 'open_until', 'probe_until')

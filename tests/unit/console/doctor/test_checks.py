@@ -141,6 +141,7 @@ def test_an_account_that_is_not_reconciled_is_a_warning() -> None:
         (Unread("AUTHORIZATION_ERROR"), "fail", "may not call GetResult"),
         (Unread("API_NOT_FOUND"), "fail", "there is no GetResult at the URL"),
         (Unread("NO_CONNECTION"), "fail", "nothing answers at the URL"),
+        (Unread("NO_FILE_DESCRIPTORS"), "fail", "this process may open no more files"),
         (Unread("CONCURRENCY_LIMIT_EXCEEDED"), "warn", "did not answer this time"),
         (Answered(b"<html>"), "fail", "it is not FaceID"),
         (Failed("HTTP_502"), "fail", "the call failed (HTTP_502)"),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fakeredis import FakeAsyncRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from structlog.testing import capture_logs
 
 from shared.ledger.ledger import Ledger
 from tests.support.case_texts import text
@@ -86,7 +87,9 @@ async def test_an_answer_that_can_not_be_used_is_counted_and_not_read_again(
     assert await reads_counted(redis) == 1
 
 
-@pytest.mark.parametrize("code", ["NO_CONNECTION", "CONCURRENCY_LIMIT_EXCEEDED", "AUTHENTICATION_ERROR"])
+@pytest.mark.parametrize(
+    "code", ["NO_CONNECTION", "NO_FILE_DESCRIPTORS", "CONCURRENCY_LIMIT_EXCEEDED", "AUTHENTICATION_ERROR"]
+)
 async def test_a_call_that_did_not_read_the_result_is_not_counted(
     code: str, redis: FakeAsyncRedis, ledger: Ledger
 ) -> None:
@@ -96,6 +99,13 @@ async def test_a_call_that_did_not_read_the_result_is_not_counted(
         assert await reads_counted(redis) == 0
         await redis.delete("p:account:{default}")  # its breaker has a test of its own
     assert isinstance(await read(new_reader(ledger, vendor)), EvidenceFound)
+
+
+async def test_a_call_that_this_machine_could_not_send_is_logged(ledger: Ledger) -> None:
+    with capture_logs() as lines:
+        await read(new_reader(ledger, Vendor(Unread("NO_FILE_DESCRIPTORS"))))
+    (line,) = lines
+    assert (line["event"], line["log_level"], line["code"]) == ("getresult.not_sent", "error", "NO_FILE_DESCRIPTORS")
 
 
 async def busy_for(redis: FakeAsyncRedis, milliseconds: int) -> None:
