@@ -175,7 +175,7 @@ def _broker(setting: str, probe: Probe) -> Finding:
     broker = setting.removeprefix("FACEID_").removesuffix("_URL").lower()
     name = f"{broker} {probe.what}".strip()
     if isinstance(probe.result, Refusal):
-        return Finding(name, "fail", probe.result.found, probe.result.hint)
+        return Finding(name, probe.result.level, probe.result.found, probe.result.hint)
     return Finding(name, "ok", probe.result)
 
 

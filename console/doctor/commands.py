@@ -25,13 +25,13 @@ def doctor(call: Call = False, json: Json = False) -> None:
     """Check the settings and the servers, and say what to fix.
 
     Checks Redis (reachable, version, no eviction, append-only file, memory, capacity, replicas, clock), the brokers
-    (RabbitMQ: also queues, permissions, confirms and alarms), the names of the settings, the secrets, the policies
-    and the listening port. With --call also whether FaceID accepts the key and the secret, at that URL. Exits with
-    1 when a check fails. Warnings don't count.
+    (RabbitMQ: also queues, permissions, confirms, alarms and the nodes that hold each queue), the names of the
+    settings, the secrets, the policies and the listening port. With --call also whether FaceID accepts the key and the
+    secret, at that URL. Exits with 1 when a check fails. Warnings don't count.
 
     Example: [cyan]faceid doctor --call[/]
     """
-    findings = diagnose(gather(load_settings(), call=call))
+    findings = diagnose(gather(load_settings(), call=call, members=True))
     if json:
         for finding in findings:
             print_json(asdict(finding))

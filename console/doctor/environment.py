@@ -8,6 +8,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from console.doctor.checks import Environment, RedisEnvironment
+from console.doctor.cluster_reader import probe_members
 from console.doctor.getresult import call_all
 from console.doctor.probe import Probe, Refusal, explain_error
 from console.doctor.rabbitmq import probe_rabbit
@@ -27,10 +28,11 @@ REACH_SECONDS: Final = 3.0
 """Time-out of each server."""
 
 
-def gather(settings: Settings, *, accounts: bool = True, call: bool = False) -> Environment:
+def gather(settings: Settings, *, accounts: bool = True, call: bool = False, members: bool = False) -> Environment:
     """Ask every server. Never raises for one that can't be reached. Without `accounts` no secret is read.
 
-    `call`: also call GetResult for each account.
+    `call`: also call GetResult for each account. `members`: also ask RabbitMQ which nodes hold the queues, which takes
+    seconds.
     """
     account_faults, policy_faults = _accounts(settings) if accounts else ((), {})
     known = load_accounts(settings) if accounts and not account_faults else {}
@@ -38,7 +40,10 @@ def gather(settings: Settings, *, accounts: bool = True, call: bool = False) -> 
     return Environment(
         redis=_redis(settings.redis_url),
         brokers={
-            setting: _probes(url, setting, settings.prefix, queues)
+            setting: (
+                *_probes(url, setting, settings.prefix, queues),
+                *(probe_members(url, settings.prefix, queues, REACH_SECONDS) if members else ()),
+            )
             for setting, url, queues in (
                 ("FACEID_BROKER_URL", settings.broker_url, INNER_QUEUES),
                 ("FACEID_RESULTS_URL", settings.results_url, RESULT_QUEUES),

@@ -3,17 +3,19 @@
 import re
 import socket
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 _CODE: Final = re.compile(r"^[A-Z_]+ - ")
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a probe failed, and what to do."""
+    """What a probe found wrong, and what to do."""
 
     found: str
     hint: str
+    level: Literal["warn", "fail"] = "fail"
+    """`warn` for what works now."""
 
 
 @dataclass(frozen=True, slots=True)

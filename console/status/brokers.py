@@ -9,7 +9,7 @@ from console.status.redis_streams import RedisStreamsStats
 from console.status.snapshot import QueueStats
 from console.terminal.errors import ServerUnavailable, UsageError
 from console.terminal.redis_connection import BROKER_OPTIONS, open_redis
-from shared.brokers.factory import open_connection
+from shared.brokers.factory import connect, open_connection
 from shared.messaging.engine import engine_of
 
 
@@ -28,7 +28,7 @@ def open_queue_stats(url: str, setting: str) -> Iterator[QueueStats]:
             f"kombu has no transport for {setting}.", "Write redis://... or amqp://..., or install the transport."
         ) from None
     try:
-        connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
+        connect(connection)
         yield KombuStats(connection, counts_consumers=engine == "rabbit")
     except (*connection.connection_errors, *connection.channel_errors) as error:
         why = explain_error(error, setting)

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -34,19 +34,39 @@ def find_script(name: str) -> str:
 class RabbitServer:
     """One node with `vhosts` virtual hosts. Its data survives a kill and a new start."""
 
-    def __init__(self, folder: Path, vhosts: int = 1) -> None:
-        """The virtual hosts are `v0`, `v1`, ... The user guest has all permissions. Raises `NoRabbit`."""
+    def __init__(
+        self,
+        folder: Path,
+        vhosts: int = 1,
+        *,
+        config: Mapping[str, str] | None = None,
+        env: Mapping[str, str] | None = None,
+        plugins: Sequence[str] = (),
+    ) -> None:
+        """The virtual hosts are `v0`, `v1`, ... The user guest has all permissions. Raises `NoRabbit`.
+
+        `config`: further lines of rabbitmq.conf. `env`: environment variables that replace the node's own.
+        """
         self.folder = folder
         self.port = free_port()
+        self.name = f"faceid-{self.port}@localhost"
+        """The name of its Erlang node."""
+        self.env = {**_environment(folder, self.name), **(env or {})}
+        """The environment of the node, and of commands such as `rabbitmqctl` that ask it."""
         self._vhosts = vhosts
-        self._name = f"faceid-{self.port}@localhost"
-        self._env = _environment(folder, self._name)
+        self._config = config or {}
+        self._plugins = plugins
         self._process: subprocess.Popen[bytes] | None = None
-        self._server, self._control = find_script("rabbitmq-server"), find_script("rabbitmqctl")
+        self._server = find_script("rabbitmq-server")
 
     def url(self, vhost: int = 0) -> str:
         """The URL of a virtual host."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}/v{vhost}"
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and neither stopped nor killed."""
+        return self._process is not None
 
     @property
     def pid(self) -> int:
@@ -58,24 +78,25 @@ class RabbitServer:
     def start(self) -> None:
         """Start it, and return when it accepts connections. Raises `NotListening`."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "enabled_plugins").write_text("[].")
+        (self.folder / "enabled_plugins").write_text(f"[{','.join(self._plugins)}].")
         (self.folder / "definitions.json").write_text(json.dumps(_definitions(self._vhosts)))
         (self.folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
             f"load_definitions = {self.folder / 'definitions.json'}\n"
             "disk_free_limit.absolute = 1MB\n"
             "vm_memory_high_watermark.absolute = 2GB\n"
+            + "".join(f"{name} = {value}\n" for name, value in self._config.items())
         )
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - Debian's program
-                [self._server], cwd=self.folder, env=self._env, stdout=log, stderr=log, start_new_session=True
+                [self._server], cwd=self.folder, env=self.env, stdout=log, stderr=log, start_new_session=True
             )
         wait_listening("127.0.0.1", self.port, START_SECONDS)
 
     def stop(self) -> None:
         """Stop it and its name server (epmd). Does nothing when it is not running."""
         self._end(signal.SIGTERM)
-        subprocess.run(["epmd", "-kill"], env=self._env, check=False, capture_output=True)  # noqa: S607
+        subprocess.run(["epmd", "-kill"], env=self.env, check=False, capture_output=True)  # noqa: S607
 
     def kill(self) -> None:
         """Send SIGKILL: like a crash of the node."""
@@ -95,9 +116,13 @@ class RabbitServer:
 
     def control(self, *arguments: str) -> str:
         """Run `rabbitmqctl` and return its output. Raises CalledProcessError."""
+        return self.script("rabbitmqctl", *arguments)
+
+    def script(self, name: str, *arguments: str) -> str:
+        """Run a script of RabbitMQ, such as `rabbitmq-queues`, and return its output. Raises CalledProcessError."""
         return subprocess.run(  # noqa: S603 - Debian's program
-            [self._control, "--quiet", *arguments],
-            env=self._env,
+            [find_script(name), "--quiet", *arguments],
+            env=self.env,
             check=True,
             capture_output=True,
             text=True,

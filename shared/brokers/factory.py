@@ -32,6 +32,11 @@ def open_connection(url: str, **options: Any) -> Connection:
     return Connection(url.removeprefix(STOCK_PREFIX), transport_options=options)
 
 
+def connect(connection: Connection) -> None:
+    """Connect to the first address of the URL that answers, trying each once. Raises an error of the client library."""
+    connection.ensure_connection(max_retries=max(0, len(connection.alt) - 1), reraise_as_library_errors=False)
+
+
 def open_publisher(
     url: str,
     timeout: float,

@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 from uuid import uuid4
 
-from shared.brokers.factory import open_connection
+from shared.brokers.factory import connect, open_connection
 from shared.messaging.errors import BrokerUnavailable
 
 CONNECT_SECONDS: Final = 5.0
@@ -23,7 +23,7 @@ class Listener:
         self._received: list[bytes] = []
         self._connection = open_connection(url, connect_timeout=CONNECT_SECONDS)
         with self._reporting():
-            self._connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
+            connect(self._connection)
             channel: Any = self._connection.default_channel
             channel.exchange_declare(exchange, "topic", durable=True, auto_delete=False)
             queue = f"{exchange}.listener-{uuid4().hex}"  # a name that the pipeline's user may declare

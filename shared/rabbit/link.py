@@ -3,6 +3,7 @@
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import Any, Final
 
 from amqp import spec
@@ -15,14 +16,18 @@ from shared.rabbit.frames import WriteBuffer, read_frames, tolerant_frame_handle
 PUBLISH: Final = "Bssbb"
 """The AMQP types of the arguments of basic.publish: ticket, exchange, routing key, mandatory, immediate."""
 
+LEAST_SECONDS: Final = 1.0
+"""For connecting to one of several brokers, unless the time-out is shorter."""
+
 
 def dialer(url: str, timeout: float, heartbeat: float) -> Connection:
     """What a `Link` connects with: a kombu URL of one or several brokers, and time limits. Connects nothing yet.
 
-    `timeout`: seconds for each exchange. `heartbeat`: whole seconds, at least one; after two to three silent intervals
-    either side gives up the connection.
+    `timeout`: seconds for each exchange; several brokers share it while connecting. `heartbeat`: whole seconds, at
+    least one; after two to three silent intervals either side gives up the connection.
     """
-    options = {"frame_handler": tolerant_frame_handler}
+    connecting = min(timeout, max(LEAST_SECONDS, timeout / len(url.split(";"))))
+    options = {"frame_handler": tolerant_frame_handler, "connect_timeout": connecting}
     return Connection(url, connect_timeout=timeout, heartbeat=max(1, int(heartbeat)), transport_options=options)
 
 
@@ -30,24 +35,32 @@ class Link:
     """A connection with one channel, for one thread. Every call may raise `BrokerUnavailable`; then it is closed."""
 
     def __init__(self, dialer: Connection) -> None:
-        """Connect. After a failure the next link tries the URL's next broker."""
+        """Connect to the first of the URL's brokers that answers in time; the next link begins with it."""
         self._amqp: Any = None
         self.blocked = False
         """Whether the broker accepts no messages now, as its memory or disk is full."""
-        try:
-            with self.guarded():
-                self._amqp = dialer.transport.establish_connection()
-                self._amqp.sock.settimeout(dialer.connect_timeout)
-                self._write_buffer = WriteBuffer(self._amqp.transport)
-                self._amqp.frame_writer = frame_writer(self._amqp, self._write_buffer)
-                self._amqp.on_blocked, self._amqp.on_unblocked = self._block, self._unblock
-                self.channel = self._amqp.channel()
-                self.channel.auto_decode = False  # bodies stay bytes
-                self._poll = select.poll()
-                self._poll.register(self._amqp.sock, select.POLLIN)
-        except BrokerUnavailable:
-            dialer.maybe_switch_next()
-            raise
+        deadline = monotonic() + dialer.connect_timeout
+        for left in reversed(range(max(1, len(dialer.alt)))):
+            try:
+                self._connect(dialer)
+            except BrokerUnavailable:
+                dialer.maybe_switch_next()
+                if not left or monotonic() >= deadline:
+                    raise
+            else:
+                return
+
+    def _connect(self, dialer: Connection) -> None:
+        with self.guarded():
+            self._amqp = dialer.transport.establish_connection()
+            self._amqp.sock.settimeout(dialer.connect_timeout)
+            self._write_buffer = WriteBuffer(self._amqp.transport)
+            self._amqp.frame_writer = frame_writer(self._amqp, self._write_buffer)
+            self._amqp.on_blocked, self._amqp.on_unblocked = self._block, self._unblock
+            self.channel = self._amqp.channel()
+            self.channel.auto_decode = False  # bodies stay bytes
+            self._poll = select.poll()
+            self._poll.register(self._amqp.sock, select.POLLIN)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,14 @@ import pytest
 from redis import Redis
 
 from deploy.local.stack import Stack
-from deploy.simulator.driver.browser import http_client
 from tests.support.commands import Faceid
-from tests.support.load import bodies, decisions, post, post_all, without_times
+from tests.support.load import bodies, decisions, post_all, post_until_stored, without_times
 from tests.support.queues import is_idle
 from tests.support.redis_clients import open_redis
 from tests.support.replicas import ReplicaPair, by_command, by_hand, role
 from tests.support.sentinels import SentinelSetup
 from tests.support.stacks import new_stack
-from tests.support.waiting import eventually, until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 COUNT = 400
@@ -68,7 +67,7 @@ def is_done(sentinels: SentinelSetup) -> bool:
 
 async def post_through_a_kill(stack: Stack, sentinels: SentinelSetup) -> None:
     """Post each callback until it is answered 200, and kill the primary in the middle; it comes back as a replica."""
-    posting = asyncio.create_task(post_until_stored(stack.notify_url, bodies(COUNT)))
+    posting = asyncio.create_task(post_until_stored(stack.notify_url, bodies(COUNT), AT_ONCE))
     await asyncio.to_thread(wait_for_decisions, stack, sentinels.url, COUNT // 4)
     dead = sentinels.kill_primary()
     at = time.monotonic()
@@ -78,21 +77,6 @@ async def post_through_a_kill(stack: Stack, sentinels: SentinelSetup) -> None:
     await asyncio.to_thread(until, lambda: count(sentinels.primary.url) > before, what="work", of=stack.programs)
     print(f"{promoted:.1f} s until a new primary, {time.monotonic() - at:.1f} s until the next decision")
     await posting
-
-
-async def post_until_stored(url: str, load: Iterable[bytes]) -> None:
-    waiting = iter(load)
-
-    async def poster() -> None:
-        for body in waiting:
-
-            async def stored(body: bytes = body) -> bool:
-                return await post(http, url, body) == 200
-
-            await eventually(stored, what="a callback to be stored")
-
-    async with http_client() as http:
-        await asyncio.gather(*(poster() for _ in range(AT_ONCE)))
 
 
 async def post_through_a_failover(stack: Stack, fail_over: Callable[[], None], url: str) -> Counter[int]:

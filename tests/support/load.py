@@ -3,8 +3,9 @@
 import asyncio
 import copy
 import json
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha1
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -18,6 +19,7 @@ from shared.events.alert import Alert
 from shared.events.cloudevent import from_event
 from tests.support.biz_ids import biz_id
 from tests.support.paths import VECTORS
+from tests.support.waiting import eventually
 
 CALLBACKS: dict[str, dict[str, Any]] = json.loads((VECTORS / "callbacks.json").read_text())
 SIGNATURES: list[dict[str, Any]] = json.loads((VECTORS / "signatures.json").read_text())
@@ -53,6 +55,28 @@ async def post_all(url: str, load: Iterable[bytes], at_once: int = 32) -> Counte
     async with http_client() as http:
         await asyncio.gather(*(poster() for _ in range(at_once)))
     return statuses
+
+
+async def post_until_stored(
+    url: str, load: Iterable[bytes], at_once: int = 8, note: Callable[[float], object] = lambda _: None
+) -> None:
+    """Post each body again and again until it is answered 200; then `note` gets the time at which that post began."""
+    waiting = iter(load)
+
+    async def poster() -> None:
+        for body in waiting:
+            started = time.monotonic()
+
+            async def stored(body: bytes = body) -> bool:
+                nonlocal started
+                started = time.monotonic()
+                return await post(http, url, body) == 200
+
+            await eventually(stored, what="a callback to be stored")
+            note(started)
+
+    async with http_client() as http:
+        await asyncio.gather(*(poster() for _ in range(at_once)))
 
 
 async def post(http: Any, url: str, body: bytes) -> int:
