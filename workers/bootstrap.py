@@ -1,18 +1,18 @@
 """Build the parts of a worker from its settings: the ledger, the stages, and the limits of the alerts."""
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from redis.asyncio import Redis
 
 from shared.accounts import Account
-from shared.ledger.ledger import Ledger, Limits
+from shared.ledger.ledger import LONGEST_PAUSE_FACTOR, Ledger, Limits
 from shared.ledger.message_set import Bounds
 from shared.messaging.topology import Stage
 from shared.settings import Settings
 from workers.decisioning.policy import Policy, PolicyError
 from workers.faceid.concurrency_limiter import ConcurrencyLimiter
+from workers.faceid.getresult_client import MAX_RETRY_AFTER
 from workers.maintenance.alert_rules import AlertLimits, RateThreshold
 from workers.runtime.runner import StageRun
 from workers.stages.classify import Classify
@@ -30,8 +30,8 @@ EVIDENCE_SHARE: Final = 0.95
 """Of FACEID_MAX_MEMORY_SHARE. Above it the evidence of published cases is dropped too."""
 
 
-def make_ledger(settings: Settings, redis: "Redis") -> Ledger:
-    """Make the ledger on this Redis client."""
+def make_ledger(settings: Settings, redis: "Redis", clock: Callable[[], float]) -> Ledger:
+    """Make the ledger on this Redis client. `clock`: Unix seconds."""
     limits = Limits(
         retention=settings.retention_days * DAY,
         breaker_pause=settings.breaker_rest_seconds,
@@ -39,7 +39,7 @@ def make_ledger(settings: Settings, redis: "Redis") -> Ledger:
         unsigned_cases=settings.hint_cases_per_minute,
         unsigned_reads=settings.hint_reads_per_minute,
     )
-    return Ledger(redis, settings.prefix, limits)
+    return Ledger(redis, settings.prefix, limits, clock)
 
 
 def make_stages(
@@ -49,17 +49,18 @@ def make_stages(
     policies: Mapping[str, Policy],
     ledger: Ledger,
     get_result: GetResultCall,
+    clock: Callable[[], float],
 ) -> dict[Stage, StageRun]:
-    """Make the stages `names`. `policies`: by account."""
+    """Make the stages `names`. `policies`: by account. `clock`: Unix seconds."""
     secrets = {name: [s.get_secret_value() for s in account.api_secrets] for name, account in accounts.items()}
     rules = ReadRules(settings.getresult_budget, settings.read_spacing_seconds, settings.getresult_timeout_seconds)
     limiters = {name: ConcurrencyLimiter(settings.prefetch) for name in accounts}
-    reader = EvidenceReader(ledger, get_result, rules, limiters, time.time)
+    reader = EvidenceReader(ledger, get_result, rules, limiters, clock)
     recheck_times = RecheckTimes(settings.hint_delay_seconds, settings.token_life_seconds)
     stages: dict[Stage, StageRun] = {
         "verify": Verify(secrets, settings.retention_days * DAY),
-        "reconcile": Reconcile(accounts, ledger, reader, recheck_times, time.time),
-        "classify": Classify(policies, time.time),
+        "reconcile": Reconcile(accounts, ledger, reader, recheck_times, clock),
+        "classify": Classify(policies, clock),
         "publish": Publish(ledger, settings.prefix),
     }
     return {name: stages[name] for name in names}
@@ -97,8 +98,15 @@ def evidence_bounds(settings: Settings) -> tuple[float, float]:
     return settings.max_memory_share * EVIDENCE_SHARE, settings.retention_days * DAY
 
 
-def trim_bounds(settings: Settings) -> tuple[Bounds, float]:
-    """The bounds of the unverified callbacks, and the longest age in seconds of an item of any message set."""
+def longest_delay(settings: Settings) -> float:
+    """The longest time in seconds that an item may be delayed. Only a wrong clock asks for more."""
+    breaker_pause = settings.breaker_rest_seconds * LONGEST_PAUSE_FACTOR
+    recheck = max(settings.hint_delay_seconds, settings.token_life_seconds)
+    return max(recheck, breaker_pause, MAX_RETRY_AFTER, *settings.read_spacing_seconds)
+
+
+def trim_bounds(settings: Settings) -> tuple[Bounds, float, float]:
+    """The bounds of the unverified callbacks, the longest age of an item of any message set, and its longest delay."""
     retention = settings.retention_days * DAY
     unverified = Bounds(
         seconds=retention,
@@ -106,4 +114,4 @@ def trim_bounds(settings: Settings) -> tuple[Bounds, float]:
         bytes=settings.unverified_max_bytes,
         memory_share=settings.max_memory_share * PRESSURE_SHARE,
     )
-    return unverified, retention
+    return unverified, retention, longest_delay(settings)

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from functools import partial
 from random import SystemRandom
 from typing import Final
@@ -17,6 +17,7 @@ from typing import Final
 import structlog
 import uvloop
 from redis import Redis
+from redis.exceptions import RedisError
 
 from shared import gc_tuning
 from shared.accounts import Account, load_accounts
@@ -28,8 +29,17 @@ from shared.logs import process_name
 from shared.messaging.delivery import Delivery
 from shared.messaging.topology import STAGES, Stage
 from shared.redis_servers.clients import open_client
+from shared.redis_servers.clock import RedisClock
 from shared.settings import Settings
-from workers.bootstrap import alert_limits, evidence_bounds, load_policies, make_ledger, make_stages, trim_bounds
+from workers.bootstrap import (
+    alert_limits,
+    evidence_bounds,
+    load_policies,
+    longest_delay,
+    make_ledger,
+    make_stages,
+    trim_bounds,
+)
 from workers.decisioning.policy import Policy
 from workers.faceid.getresult_client import GetResultClient
 from workers.health import Health
@@ -39,6 +49,7 @@ from workers.maintenance.evidence_dropper import EvidenceDropper
 from workers.maintenance.heartbeat_writer import HeartbeatWriter, Identity
 from workers.maintenance.message_set_trimmer import MessageSetTrimmer
 from workers.maintenance.outbox_relay import OutboxRelay
+from workers.maintenance.releasing import reporting
 from workers.maintenance.retention import Retention
 from workers.maintenance.tasks import Maintenance
 from workers.parent import Parent, worker_name
@@ -117,14 +128,17 @@ class Worker:
             redis = open_redis(settings.redis_url, socket_timeout=5.0, socket_connect_timeout=2.0)
             stack.push_async_callback(redis.aclose)
             await stack.enter_async_context(client)
-            ledger = make_ledger(settings, redis)
-            stages = make_stages(settings, self._stages, self._accounts, self._policies, ledger, client.read)
             redis_of_pump = open_client(settings.redis_url, 5.0, 2.0)
+            clock = RedisClock(redis_of_pump)
+            with suppress(RedisError):  # maintenance measures it again
+                clock.measure()
+            ledger = make_ledger(settings, redis, clock)
+            stages = make_stages(settings, self._stages, self._accounts, self._policies, ledger, client.read, clock)
             full_ledger = FullLedger(partial(has_room, redis_of_pump), SystemRandom())
-            settler = Settler(settings.prefix, settings.max_attempts, time.time)
+            settler = Settler(settings.prefix, settings.max_attempts, clock, longest_delay(settings))
             runner = Runner(stages, settler, full_ledger, SystemRandom())
             stopped = asyncio.Event()
-            pump, heartbeat = self._make_pump(runner, full_ledger, redis_of_pump, loop, stopped)
+            pump, heartbeat = self._make_pump(runner, full_ledger, redis_of_pump, clock, loop, stopped)
             for signal_number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(signal_number, pump.stop)
             log.info("worker.started", stages=list(self._stages), accounts=sorted(self._accounts))
@@ -153,6 +167,7 @@ class Worker:
         runner: Runner,
         full_ledger: FullLedger,
         redis: "Redis",
+        clock: RedisClock,
         loop: asyncio.AbstractEventLoop,
         stopped: asyncio.Event,
     ) -> tuple[Pump, HeartbeatWriter]:
@@ -178,7 +193,7 @@ class Worker:
 
         pump = Pump(source, deliver, maintain, on_stopped, full_ledger.is_pausing, settings.grace_seconds)
         pulse = Maintenance({"heartbeat": partial(heartbeat.run, pump)}, after_each=pump.turned)
-        maintenance = Maintenance(self._maintenance_tasks(source, redis), after_each=pump.turned)
+        maintenance = Maintenance(self._maintenance_tasks(source, redis, clock), after_each=pump.turned)
         return pump, heartbeat
 
     def _identity(self) -> Identity:
@@ -186,18 +201,24 @@ class Worker:
         digests = [policy.digest for policy in self._policies.values()]
         return Identity(process_name(self._name), self._stages, list(self._accounts), digests)
 
-    def _maintenance_tasks(self, source: Source, redis: "Redis") -> dict[str, Callable[[], None]]:
+    def _maintenance_tasks(self, source: Source, redis: "Redis", clock: RedisClock) -> dict[str, Callable[[], None]]:
         """What every worker does beside its stages, in this order."""
         settings, prefix = self._settings, self._settings.prefix
-        retention = Retention.opened(settings.results_url, prefix, settings.retention_days, time.time)
+        retention = Retention.opened(settings.results_url, prefix, settings.retention_days, time.monotonic)
         dropper = EvidenceDropper(redis, prefix, *evidence_bounds(settings), time.monotonic)
+
+        def measure_clock() -> None:
+            with reporting():
+                clock.run()
+
         return {  # the first two free memory
-            "message_set_trimmer": MessageSetTrimmer(redis, prefix, *trim_bounds(settings), time.monotonic).run,
+            "message_set_trimmer": MessageSetTrimmer(redis, prefix, *trim_bounds(settings), time.monotonic, clock).run,
             **({"evidence_dropper": dropper.run} if settings.drop_evidence else {}),
-            "delayed_scheduler": DelayedScheduler(source, redis, prefix, time.time).run,
+            "clock": measure_clock,
+            "delayed_scheduler": DelayedScheduler(source, redis, prefix, clock).run,
             "outbox_relay": OutboxRelay(source, redis, prefix).run,
             "alert_monitor": AlertMonitor(
-                source, redis, prefix, sorted(self._accounts), alert_limits(settings), time.time
+                source, redis, prefix, sorted(self._accounts), alert_limits(settings), clock
             ).run,
             **({"retention": retention.run} if retention else {}),
         }

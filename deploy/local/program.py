@@ -16,7 +16,8 @@ class Program:
         self.name = name
         self.log_file = folder / f"{name}.log"
         self._command = list(command)
-        self._env = dict(env)
+        self.env = dict(env)
+        """Its environment when it starts."""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -40,7 +41,7 @@ class Program:
         """Start it. New output is appended to the log."""
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env, start_new_session=True
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, start_new_session=True
             )
 
     def wait(self, ready: Callable[[], bool], seconds: float = START_SECONDS) -> None:

@@ -27,6 +27,8 @@ MAX_SIGNED_BYTES = 262_144
 """Signed texts that are stored for a case, in number and in bytes as stored. Of further ones only the fact is stored
 that they exist. A case that has some is never approved."""
 
+LONGEST_PAUSE_FACTOR: Final = 20
+"""The circuit breaker's longest pause is so many times its shortest one."""
 OWNED: Final = 2
 """The state that `lua/commit.lua` returns when another item owns the undecided case."""
 
@@ -163,7 +165,9 @@ class Ledger:
             unsigned: Only unsigned returns ask for it, so the read counts against their limit per minute.
         """
         cost = self._limits.unsigned_reads if unsigned else ""
-        arguments = (read_id, allowed, int(read_timeout * 1000), cost, *(int(pause * 1000) for pause in spacing))
+        longest_pause_ms = int(self._limits.breaker_pause * LONGEST_PAUSE_FACTOR * 1000)
+        limits = (allowed, int(read_timeout * 1000), cost, longest_pause_ms)
+        arguments = (read_id, *limits, *(int(pause * 1000) for pause in spacing))
         unsigned_reads = f"{self._prefix}:unsigned_reads:{{{case.account}}}"
         keys = (self.key(case), account_key(self._prefix, case.account), unsigned_reads)
         verdict, value, *why = await self._calls.submit(("reserve_read", keys, arguments))
@@ -199,7 +203,8 @@ class Ledger:
             value = compress(value.encode() if isinstance(value, str) else value)
         keys = (self.key(case), account_key(self._prefix, case.account), *self._outbox)
         pause_ms = int(self._limits.breaker_pause * 1000)
-        arguments = (read_id, result, value, now, self._ttl, case.account, pause_ms, case.biz_id)
+        account = (case.account, pause_ms, case.biz_id, LONGEST_PAUSE_FACTOR)
+        arguments = (read_id, result, value, now, self._ttl, *account)
         notify, returned, was_open = await self._calls.submit(("finish_read", keys, arguments))
         return _channels(notify, returned) if was_open else None
 

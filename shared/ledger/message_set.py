@@ -75,13 +75,15 @@ def put_commands(prefix: str, name: SetName, stored: StoredMessage) -> tuple[Com
     return (("ZADD", ids, repr(stored.at), stored.id), ("HSET", items, stored.id, stored.dump()))
 
 
-def store_command(prefix: str, name: SetName, stored: StoredMessage) -> Command:
+def store_command(prefix: str, name: SetName, stored: StoredMessage, later: float = 0.0) -> Command:
     """The command that adds an item to any message set, with the time of Redis's clock instead of `stored.at`.
 
-    It is no command of Redis: run it with `run_commands`, or as a command of a `Move`.
+    `later`: so many seconds after that time. It is no command of Redis: run it with `run_commands`, or as a command of
+    a `Move`.
     """
     counted = bytes_key(prefix, name) if name in COUNTED else ""
-    return ("STORE", *message_set_keys(prefix, name), counted, "", stored.id, stored.dump())
+    time = f"+{later:.6f}" if later else ""
+    return ("STORE", *message_set_keys(prefix, name), counted, time, stored.id, stored.dump())
 
 
 def run_commands(redis: "Redis", commands: Iterable[Command]) -> list[str]:

@@ -31,11 +31,13 @@ local function sum_of(items, sum)
 end
 
 -- Add an item to a sorted set of ids by time, and to a hash of items. An item of the same id is replaced.
--- `time` is in unix seconds; empty: now by Redis's clock. `sum` is the key with the bytes of all items, or empty.
+-- `time` is in unix seconds; empty: now by Redis's clock; `+SECONDS`: so much later than now. `sum` is the key with the
+-- bytes of all items, or empty.
 local function store(ids, items, sum, time, id, item)
-  if time == '' then
+  local later = time == '' and '0' or string.match(time, '^%+(.*)$')
+  if later then
     local now = redis.call('TIME')
-    time = string.format('%d.%06d', now[1], now[2])
+    time = string.format('%.6f', now[1] + now[2] / 1e6 + later)
   end
   redis.call('ZADD', ids, time, id)
   if sum ~= '' then

@@ -9,6 +9,7 @@ import asyncio
 import json
 import sys
 import tempfile
+import time
 import tracemalloc
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -169,8 +170,8 @@ def _worker(
     policies = {name: Policy.load(account.policy) for name, account in accounts.items()}
     client = open_redis(settings.redis_url)
     stack.push_async_callback(client.aclose)
-    ledger = make_ledger(settings, client)
-    stages = make_stages(settings, names, accounts, policies, ledger, get_result)
+    ledger = make_ledger(settings, client, time.time)
+    stages = make_stages(settings, names, accounts, policies, ledger, get_result, time.time)
     full_ledger = FullLedger(lambda: False, Random(1))
     settler = Settler(settings.prefix, settings.max_attempts, lambda: NOW)
     runner = Runner(stages, settler, full_ledger, Random(1))

@@ -17,7 +17,7 @@ from shared.ledger.ledger import MAX_RECORDED_ARRIVALS, Arrival, Ledger, Limits,
 from shared.ledger.message_set import MessageSet
 from shared.messaging.stored_message import StoredMessage
 from tests.support.case_texts import text
-from tests.support.redis_clients import open_async_redis, open_redis
+from tests.support.redis_clients import open_async_redis, open_redis, server_time
 from tests.support.servers import RedisServer
 
 CASE = CaseKey("default", "1462259748,52b13fb5-8dfb-4537-a62b-a641d5e929f1")
@@ -396,7 +396,7 @@ async def test_there_is_a_pause_after_each_read_and_the_last_pause_repeats(ledge
     for number in range(4):
         assert (await reserve_read(ledger, f"f{number}", spacing=(20.0, 40.0), allowed=9)).verdict == "go"
         await finish_read(ledger, f"f{number}")
-        rests.append((await reserve_read(ledger, allowed=9)).seconds)
+        rests.append((await reserve_read(ledger, spacing=(20.0, 40.0), allowed=9)).seconds)
         redis.hdel(KEY, "next_read_at")
     assert [10 * math.ceil(rest / 10) for rest in rests] == [20, 40, 40, 40], "less the time that has passed since"
 
@@ -594,6 +594,27 @@ async def test_the_breaker_opens_for_twenty_times_the_shortest_pause_at_most(led
     redis.hset(ACCOUNT, mapping={"openings": 50, "open_until": 1, "opened_at": "1.0"})
     await call(ledger, 1, "failed", "TIMEOUT")
     assert (await call(ledger, 2, "failed")).seconds <= 20 * LIMITS.breaker_pause
+
+
+@pytest.mark.parametrize(
+    ("key", "field", "longest"),
+    [
+        (KEY, "read_until", 40.0),
+        (KEY, "next_read_at", 20.0),
+        (ACCOUNT, "busy_until", 60.0),
+        (ACCOUNT, "open_until", 20 * LIMITS.breaker_pause),
+        (ACCOUNT, "probe_until", 40.0),
+    ],
+)
+async def test_after_redis_is_set_back_a_day_no_wait_is_longer_than_its_longest(
+    ledger: Ledger, redis: "Redis", key: str, field: str, longest: float
+) -> None:
+    tomorrow = (server_time(redis) + DAY) * 1000
+    redis.hset(key, field, f"{tomorrow:.0f}")
+    first = await reserve_read(ledger, spacing=(10.0, 20.0))
+    assert (first.verdict, 0 < first.seconds <= longest) == ("wait", True)
+    left = float(cast("bytes", redis.hget(key, field))) / 1000 - server_time(redis)
+    assert left <= longest, "so that it ends"
 
 
 async def test_an_answer_after_single_failures_raises_no_alert(ledger: Ledger, redis: "Redis") -> None:

@@ -1,6 +1,7 @@
 """Message sets stay within their bounds: age by Redis's clock, number, bytes and Redis's memory."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from redis import Redis
@@ -19,13 +20,14 @@ from shared.ledger.message_set import (
 )
 from shared.messaging.message import Message
 from shared.messaging.stored_message import StoredMessage
+from shared.redis_servers.clock import RedisClock
 from tests.support.places import Place, receive
-from tests.support.redis_clients import open_redis
+from tests.support.redis_clients import open_redis, server_time
 from tests.support.servers import RedisServer
 from workers.maintenance.message_set_trimmer import INTERVAL, MessageSetTrimmer
 from workers.runtime.settlement import Settlement
 
-DAY = 86_400.0
+DAY, HOUR = 86_400.0, 3600.0
 SIZE = 1000
 """Bytes of a body."""
 NO_BOUNDS = Bounds(bytes=10**12)
@@ -52,11 +54,6 @@ def put(redis: "Redis", name: SetName, *items: StoredMessage) -> None:
     run_commands(redis, [command for stored in items for command in put_commands("faceid", name, stored)])
 
 
-def server_time(redis: "Redis") -> float:
-    seconds, microseconds = redis.time()
-    return int(seconds) + int(microseconds) / 1e6
-
-
 def counted(redis: "Redis") -> int:
     """The bytes that are counted."""
     return int(redis.get("faceid:unverified:bytes") or 0)
@@ -70,8 +67,17 @@ def ids(message_set: MessageSet) -> list[str]:
     return [stored.id for stored in message_set]
 
 
-def trimmer(redis: "Redis", bounds: Bounds = NO_BOUNDS, days: float = 30) -> MessageSetTrimmer:
-    return MessageSetTrimmer(redis, "faceid", bounds, days * DAY, lambda: 0.0)
+def trimmer(
+    redis: "Redis",
+    bounds: Bounds = NO_BOUNDS,
+    days: float = 30,
+    now: Callable[[], float] = lambda: 0.0,
+    ahead: float = 0,
+) -> MessageSetTrimmer:
+    """`ahead`: of the wall clock, in seconds."""
+    clock = RedisClock(redis, lambda: time.time() + ahead)
+    clock.measure()
+    return MessageSetTrimmer(redis, "faceid", bounds, days * DAY, 2 * HOUR, now, clock)
 
 
 def test_an_item_is_stored_with_the_time_of_rediss_clock(redis: "Redis") -> None:
@@ -169,7 +175,7 @@ def test_more_items_than_one_trim_may_drop_are_dropped_by_the_next_turns(
 
 def test_a_search_for_old_items_is_made_once_in_an_interval(redis: "Redis") -> None:
     now = [0.0]
-    turn = MessageSetTrimmer(redis, "faceid", NO_BOUNDS, DAY, lambda: now[0])
+    turn = trimmer(redis, days=1, now=lambda: now[0])
     turn.run()
     put(redis, "dead", item(1, at=1000))
     turn.run()
@@ -181,12 +187,31 @@ def test_a_search_for_old_items_is_made_once_in_an_interval(redis: "Redis") -> N
 
 def test_a_message_that_a_wrong_clock_has_delayed_is_due_at_once(redis: "Redis") -> None:
     now = server_time(redis)
-    put(redis, "delayed", item(1, at=now + 31 * DAY), item(2, at=now + 3600), item(3, at=now - 40 * DAY))
+    put(redis, "delayed", item(1, at=now + 3 * HOUR), item(2, at=now + HOUR), item(3, at=now - 40 * DAY))
     with capture_logs() as lines:
         trimmer(redis).run()
     due = MessageSet(redis, "faceid", "delayed").due(server_time(redis))
     assert sorted(stored.id for stored in due) == ["item-1", "item-3"]
     assert [(line["event"], line["count"]) for line in lines] == [("delays.capped", 1)]
+
+
+@pytest.mark.parametrize("ahead", [31 * DAY, DAY, 60, -60, -DAY])
+def test_while_the_clocks_differ_nothing_is_dropped_for_its_age(redis: "Redis", ahead: float) -> None:
+    now = server_time(redis)
+    for name in NAMES:
+        put(redis, name, item(1, at=now - 2 * DAY), item(2, at=now))
+    put(redis, "delayed", item(1, at=now + 3 * HOUR))
+    with capture_logs() as lines:
+        trimmer(redis, Bounds(seconds=DAY, bytes=10**12), days=1, ahead=ahead).run()
+    for name in NAMES:
+        assert ids(MessageSet(redis, "faceid", name)) == ["item-1", "item-2"]
+    assert [line["event"] for line in lines] == ["clock.skewed", "delays.capped"]
+
+
+def test_while_the_clocks_differ_unverified_items_over_their_number_are_dropped(redis: "Redis") -> None:
+    put(redis, "unverified", item(1, at=1), item(2, at=2))
+    trimmer(redis, Bounds(seconds=DAY, items=1, bytes=10**12), ahead=DAY).run()
+    assert ids(MessageSet(redis, "faceid", "unverified")) == ["item-2"]
 
 
 @pytest.mark.server

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from shared.brokers.factory import open_publisher
 from shared.events.cloudevent import to_message
 from shared.messaging.topology import INNER_QUEUES, queue_name
-from tests.support.redis_clients import open_redis, unreachable_redis
+from tests.support.redis_clients import open_redis, server_time, unreachable_redis
 from tests.support.result_makers import decision
 from workers.maintenance import consumer_dead_letters
 from workers.maintenance.consumer_dead_letters import ConsumerDeadLetters
@@ -20,7 +20,6 @@ from workers.maintenance.retention import DAY_MS, Retention
 
 STREAM = "faceid.decisions"
 DAYS = 2.0
-NOW = 1_800_000_000.0
 
 
 @pytest.fixture
@@ -30,9 +29,10 @@ def redis(any_redis_url: str) -> Iterator[Redis]:
 
 
 def put(redis: Redis, *ages: float) -> None:
-    """Entries so many days old, the oldest first."""
+    """Entries so many days old by Redis's clock, the oldest first."""
+    now = server_time(redis)
     for number, age in enumerate(ages):
-        redis.xadd(STREAM, {"body": number}, id=f"{int(NOW * 1000 - age * DAY_MS)}-{number}")
+        redis.xadd(STREAM, {"body": number}, id=f"{int(now * 1000 - age * DAY_MS)}-{number}")
 
 
 def read(redis: Redis, group: str, count: int, ack: int = 0) -> None:
@@ -49,7 +49,7 @@ def read(redis: Redis, group: str, count: int, ack: int = 0) -> None:
 def trim(redis: Redis) -> list[Any]:
     """Trim once; returns the log lines."""
     with capture_logs() as lines:
-        Retention(redis, [STREAM, "faceid.alerts"], DAYS, lambda: NOW).trim()
+        Retention(redis, [STREAM, "faceid.alerts"], DAYS, time.monotonic).run()
     return lines
 
 
@@ -174,12 +174,23 @@ def test_dead_letters_are_found_among_many_keys(redis: Redis, monkeypatch: pytes
 
 def test_a_worker_deletes_the_old_dead_letters_of_consumers(redis: Redis) -> None:
     put_dead_letters(redis, DEAD[0], 40, 1)
-    Retention(redis, [STREAM], DAYS, time.time).run()
+    Retention(redis, [STREAM], DAYS, time.monotonic).run()
     assert redis.xlen(DEAD[0]) == 1
 
 
+@pytest.mark.parametrize("ahead", [31, 1, -1, -31])
+def test_a_worker_with_a_wrong_clock_trims_only_what_is_acknowledged(redis: Redis, ahead: int) -> None:
+    put(redis, 9, 8, 0)
+    read(redis, "billing", 1, ack=1)
+    put_dead_letters(redis, DEAD[0], 40)
+    with capture_logs() as lines:
+        Retention(redis, [STREAM], DAYS, time.monotonic, lambda: time.time() + ahead * DAY_MS / 1000).run()
+    assert [line["event"] for line in lines] == ["clock.skewed"]
+    assert (bodies(redis), redis.xlen(DEAD[0])) == ([1, 2], 1)
+
+
 def test_a_redis_that_is_away_is_logged_once() -> None:
-    now = [NOW]
+    now = [0.0]
     with unreachable_redis() as nobody, capture_logs() as lines:
         retention = Retention(nobody, [STREAM], DAYS, lambda: now[0])
         for _ in range(3):
@@ -190,4 +201,4 @@ def test_a_redis_that_is_away_is_logged_once() -> None:
 
 @pytest.mark.parametrize(("url", "trims"), [("redis://h/0", True), ("amqp://h", False), ("stock+redis://h", False)])
 def test_only_results_on_streams_are_trimmed(url: str, trims: bool) -> None:
-    assert (Retention.opened(url, "faceid", DAYS, lambda: NOW) is not None) is trims
+    assert (Retention.opened(url, "faceid", DAYS, time.monotonic) is not None) is trims

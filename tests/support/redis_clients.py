@@ -29,6 +29,12 @@ def unreachable_redis() -> "Redis":
     return Redis(port=CLOSED_PORT, retry=Retry(NoBackoff(), 0))
 
 
+def server_time(redis: "Redis") -> float:
+    """The server's clock in Unix seconds."""
+    seconds, microseconds = redis.time()
+    return int(seconds) + int(microseconds) / 1e6
+
+
 def open_async_redis(url: str, **options: Any) -> "redis_asyncio.Redis":
     """The same for asyncio."""
     return redis_asyncio.Redis.from_url(url, **{"retry": AsyncRetry(ConstantBackoff(PAUSE), RETRIES)} | options)

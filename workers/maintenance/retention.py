@@ -1,10 +1,13 @@
 """Trim the result streams and what consumers store beside them.
 
 Results are deleted when every group has acknowledged them, or when they are older than the retention. Dead letters of
-consumers are deleted when they are older than the retention.
+consumers are deleted when they are older than the retention. Ages are by the clock of the Redis that holds the results.
+While that clock and this machine's differ too much, nothing is deleted for its age.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any, Final, NamedTuple, Self
 
 import structlog
@@ -14,6 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 from shared.messaging.engine import engine_of
 from shared.messaging.topology import RESULT_QUEUES, queue_name
 from shared.redis_servers.clients import open_client
+from shared.redis_servers.clock import RedisClock
 from workers.maintenance.consumer_dead_letters import ConsumerDeadLetters
 
 INTERVAL: Final = 30.0
@@ -49,14 +53,22 @@ class EntryId(NamedTuple):
 class Retention:
     """Trims the result streams of one Redis. Several workers may do it at the same time."""
 
-    def __init__(self, redis: "Redis", streams: Sequence[str], days: float, clock: Callable[[], float]) -> None:
-        """`days`: the retention. `clock` returns Unix seconds, which are compared with entry ids."""
+    def __init__(
+        self,
+        redis: "Redis",
+        streams: Sequence[str],
+        days: float,
+        clock: Callable[[], float],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """`days`: the retention. `clock` returns seconds that are never set, `wall` Unix seconds."""
         self._redis = redis
         self._streams = streams
         self._keep_ms = days * DAY_MS
         self._dead_letters = ConsumerDeadLetters(redis, streams, self._keep_ms)
         self._clock = clock
-        self._due_at = 0.0
+        self._redis_clock = RedisClock(redis, wall, clock)
+        self._due_at = -inf
         self._unreachable = False
 
     @classmethod
@@ -73,8 +85,10 @@ class Retention:
             return
         self._due_at = now + INTERVAL
         try:
+            self._redis_clock.measure()
             self.trim()
-            self._dead_letters.trim()
+            if not self._redis_clock.is_skewed:
+                self._dead_letters.trim()
         except RedisError as error:
             if not self._unreachable:
                 log.warning("retention.failed", error=type(error).__name__)
@@ -84,14 +98,15 @@ class Retention:
 
     def trim(self) -> None:
         """Remove the results that every group has acknowledged, then those that are too old. Raises `RedisError`."""
-        oldest = EntryId(int(self._clock() * 1000 - self._keep_ms), 0)
+        oldest = EntryId(int(self._redis_clock() * 1000 - self._keep_ms), 0)
         for stream in self._streams:
             unsettled = sorted(
                 (self._first_unsettled(stream, group), group["name"].decode()) for group in self._groups(stream)
             )
             if unsettled:
                 self._trim(stream, unsettled[0][0])
-            self._expire(stream, oldest, [(entry_id, group) for entry_id, group in unsettled if entry_id < oldest])
+            if not self._redis_clock.is_skewed:
+                self._expire(stream, oldest, [(entry_id, group) for entry_id, group in unsettled if entry_id < oldest])
 
     def _expire(self, stream: str, oldest: EntryId, behind: Sequence[tuple[EntryId, str]]) -> None:
         """Remove what is older than `oldest`, in steps, to count the lost results of each group in `behind`."""

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from shared.ledger.case_key import CaseKey, release_command
 from shared.ledger.counters import count_commands
-from shared.ledger.message_set import Command, put_commands, store_command
+from shared.ledger.message_set import Command, store_command
 from shared.messaging.delivery import Delivery
 from shared.messaging.envelope import Envelope
 from shared.messaging.message import Message
@@ -17,6 +17,9 @@ from workers.runtime.stage_result import StageResult
 
 MAX_UNVERIFIED_BODY: Final = 16_384
 """Bytes of an unverified callback's body that are kept. FaceID's callbacks are shorter."""
+
+LONGEST_DELAY: Final = 86_400.0
+"""Seconds, where the settings name no other."""
 
 
 class Settlement(NamedTuple):
@@ -61,11 +64,14 @@ class Item(NamedTuple):
 class Settler:
     """Makes settlements."""
 
-    def __init__(self, prefix: str, max_attempts: int, clock: Callable[[], float]) -> None:
-        """`prefix` of all keys and queues; `clock`: unix seconds."""
+    def __init__(
+        self, prefix: str, max_attempts: int, clock: Callable[[], float], longest_delay: float = LONGEST_DELAY
+    ) -> None:
+        """`prefix` of all keys and queues; `clock`: unix seconds. `longest_delay`: of any item, in seconds."""
         self._prefix = prefix
         self._max_attempts = max_attempts
         self._clock = clock
+        self._longest_delay = longest_delay
 
     def settle(self, tag: str, item: Item, result: StageResult) -> Settlement:
         """What follows from the result of the stage before which the item stands."""
@@ -109,8 +115,9 @@ class Settler:
         waiting = item._replace(envelope=replace(item.envelope, attempts=attempts))
         if attempts >= self._max_attempts and spent:
             return self.settle(tag, waiting, stage_result.DeadLetter("attempts_exhausted", why))
+        seconds = min(max(seconds, 0.0), self._longest_delay)
         stored = self._stored(waiting, why, "", self._clock() + seconds, attempts)
-        return Settlement(tag, writes=put_commands(self._prefix, "delayed", stored))
+        return Settlement(tag, writes=(store_command(self._prefix, "delayed", stored, seconds),))
 
     def _stored(
         self, item: Item, reason: str, detail: str, at: float | None = None, attempts: int = 0

@@ -2,6 +2,7 @@
 -- KEYS: 1 the case (hash)  2 the account (hash)  3 the outbox (sorted set)  4 its items (hash)
 -- ARGV: 1 read id  2 result (answered|refused|unusable|given_back|failed)  3 the raw answer as it is stored, or a code
 --       4 unix seconds  5 TTL of the case, ms  6 account  7 the circuit breaker's shortest pause, ms  8 biz_id
+--       9 how many times longer its longest pause is
 -- An answer is stored even if its read was given up, since it has cost a read. If the case was decided without it, the outbox gets an
 -- item that has the case classified again. A read is given back once, and only by the read that holds it.
 -- Returns: count of notify, count of return, 1 when this read was still open (0: timed out, or finished before).
@@ -40,7 +41,7 @@ if redis.call('PTTL', case) < 0 then redis.call('PEXPIRE', case, ARGV[5]) end  -
 
 -- The account's circuit breaker: failures in a row open it, a failed probe opens it for longer, any answer closes it.
 -- busy_until is no part of it: an answer says nothing about how many calls are too many.
-local BUSY_MS, DAY_MS, LONGEST = 200, 86400000, 20
+local BUSY_MS, DAY_MS = 200, 86400000
 local LIMITS = {given_back = 3, failed = 10}  -- calls that reach nothing at all open it sooner
 local function alert(kind, detail)
     local id = string.format('%s:%s:%.0f', kind, ARGV[6], now)
@@ -49,7 +50,7 @@ end
 
 local function open()
     local times = redis.call('HINCRBY', account, 'openings', 1)
-    local pause = tonumber(ARGV[7]) * math.min(2 ^ (times - 1), LONGEST)
+    local pause = tonumber(ARGV[7]) * math.min(2 ^ (times - 1), tonumber(ARGV[9]))
     if redis.call('HSETNX', account, 'opened_at', string.format('%.3f', now / 1000)) == 1 then
         alert('breaker_opened', ARGV[3])
     end

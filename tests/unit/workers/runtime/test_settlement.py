@@ -48,7 +48,7 @@ def stored_in(writes: tuple[Command, ...]) -> tuple[str, StoredMessage]:
     """The key of the message set, and the item that the last command, or the last two, add to it."""
     if writes[-1][0] == "STORE":
         _, key, items, _, score, name, dump = writes[-1]
-        assert score == "", "Redis's clock"
+        assert score == "" or float(cast("str", score)) >= 0, "Redis's clock"
     else:
         (zadd, key, score, member), (hset, items, name, dump) = writes[-2:]
         assert (zadd, hset, member) == ("ZADD", "HSET", name)
@@ -120,7 +120,8 @@ def test_a_delayed_item_is_stored_for_its_stage_with_its_due_time() -> None:
     message_set, stored = stored_in(settled.writes)
     assert message_set == "p:delayed"
     assert settled == Settlement("t", writes=settled.writes)
-    assert len(settled.writes) == 2
+    ((command, *_, later, _, _),) = settled.writes
+    assert (command, later) == ("STORE", "+60.000000"), "after the time of Redis's clock"
     assert (stored.stage, stored.reason, stored.at, stored.attempts) == ("reconcile", "read_spacing", NOW + 60, 0)
     assert (stored.account, stored.biz_id) == ("default", "1,a")
     assert stored.message is not None
@@ -134,6 +135,13 @@ def test_a_delay_spends_an_attempt_only_if_it_says_so(spends: bool, attempts: in
     assert stored.attempts == attempts
     assert stored.message is not None
     assert stored.message.headers["attempts"] == attempts
+
+
+@pytest.mark.parametrize(("seconds", "later"), [(86_460.0, "+100.000000"), (-5.0, "")])
+def test_a_delay_is_never_longer_than_the_longest_one(seconds: float, later: str) -> None:
+    limited = Settler("p", max_attempts=3, clock=lambda: NOW, longest_delay=100.0)
+    settled = limited.settle("t", at("reconcile"), stage_result.Delay(seconds, "open_case"))
+    assert [command[4] for command in settled.writes] == [later]
 
 
 def test_a_delay_after_the_last_attempt_makes_a_dead_letter() -> None:
