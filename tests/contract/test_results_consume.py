@@ -2,24 +2,27 @@
 
 import json
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
 
 from deploy.local.rabbit_server import RabbitServer
 from shared.events.cloudevent import to_event, to_message
 from shared.events.decision import Outcome
+from shared.messaging.delivery import Delivery
 from shared.messaging.message import Message
 from shared.rabbit import Link
 from shared.results import Alert, Decision, consume, consume_alerts
+from shared.results.queue import ResultQueue
 from shared.results.rabbit_subscription import HEARTBEAT_SECONDS, RabbitSubscription
+from shared.results.streams_subscription import StreamsSubscription
 from tests.support.heartbeats import bytes_sent, move_clock
 from tests.support.places import messages_of_rabbit
 from tests.support.redis_clients import open_redis
 from tests.support.result_makers import DECISIONS, PREFIX, alert, decision, publish, publish_messages
 from tests.support.result_readers import consuming, dead_letters, number_of, reads, waiting
 from tests.support.servers import RedisServer
-from tests.support.stream_clients import expire_leases, renewed
+from tests.support.stream_clients import expire_leases, pending, renewed
 from tests.support.waiting import LIMIT, until
 
 pytestmark = pytest.mark.server
@@ -125,6 +128,21 @@ def test_a_handler_slower_than_a_lease_keeps_its_decision(redis_url: str) -> Non
         gate.opened.set()
         until(lambda: waiting(redis_url, DECISIONS) == 0)
     assert (consumer.numbers, other.numbers) == ([1], [2])
+
+
+def test_a_consumer_that_loses_its_leases_goes_on_reading_as_much_as_before(redis_url: str) -> None:
+    subscription = StreamsSubscription(redis_url, ResultQueue.of(PREFIX, "decisions", None), 2, LIMIT)
+    with closing(subscription), open_redis(redis_url) as redis:
+        for number in range(0, 6, 2):
+            publish(redis_url, decision(number), decision(number + 1))
+            received: list[Delivery] = []
+            until(lambda: received.extend(subscription.receive(0.01)) or len(received) == 2)  # noqa: B023
+            for group, entry_id, *_ in pending(redis, DECISIONS):
+                redis.xclaim(DECISIONS, group, "another", 0, [entry_id])
+            subscription.renew()
+            assert not any(map(subscription.holds, received))
+            subscription.settle(received)
+        assert len(pending(redis, DECISIONS)) == 6, "none is acknowledged by who has lost it"
 
 
 def test_a_handler_slower_than_the_heartbeat_keeps_its_connection(
