@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import MasterDownError, OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.logs import raised_at
@@ -24,8 +24,8 @@ log = structlog.get_logger()
 
 RETRY_BASE, RETRY_CAP = 1.0, 60.0
 """Seconds of backoff: a random time up to 1, 2, 4, ... and at most 60. Without a spent attempt it stays up to 1."""
-UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, ReadOnlyError, MasterDownError)
-"""The ledger can't be reached, or is no primary now: not the message's fault, so no attempt is spent."""
+UNAVAILABLE = (RedisConnectionError, RedisTimeoutError)
+"""The ledger can't be reached or takes no writes now: not the message's fault, so no attempt is spent."""
 LEDGER_FULL = "ledger_full"
 """The reason of an attempt that a full Redis refused. No attempt is spent, and the line about it is for debugging."""
 
