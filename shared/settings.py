@@ -112,6 +112,8 @@ class Settings(BaseSettings):
     """GetResult calls for one biz_id; FaceID allows three."""
     getresult_timeout_seconds: Annotated[float, Field(gt=0, le=120)] = 10.0
     """How long one GetResult call may take."""
+    getresult_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 256
+    """GetResult calls that one worker process makes at once for each account; fewer when FaceID refuses them."""
     read_spacing_seconds: Annotated[tuple[Seconds, ...], NoDecode, Field(min_length=1)] = (60.0, 600.0)
     """Delays after the first failed GetResult call, the second, ..., separated by commas; the last one repeats."""
     breaker_rest_seconds: Annotated[float, Field(gt=0, le=3600)] = 15.0
@@ -128,7 +130,7 @@ class Settings(BaseSettings):
     lease_seconds: Annotated[float, Field(ge=0.5, le=3600)] = 30.0
     """How long messages of a dead worker wait before another worker takes them over."""
     prefetch: Annotated[int, Field(ge=1, le=100_000)] = 512
-    """Messages that one worker process works on at once."""
+    """Messages that one worker process holds at once; those without a free GetResult call wait in it."""
     grace_seconds: Seconds = 20.0
     """How long a stopping worker may finish its messages before it hands them back."""
     max_attempts: Annotated[int, Field(ge=1)] = 8

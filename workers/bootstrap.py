@@ -54,7 +54,7 @@ def make_stages(
     """Make the stages `names`. `policies`: by account. `clock`: Unix seconds."""
     secrets = {name: [s.get_secret_value() for s in account.api_secrets] for name, account in accounts.items()}
     rules = ReadRules(settings.getresult_budget, settings.read_spacing_seconds, settings.getresult_timeout_seconds)
-    limiters = {name: ConcurrencyLimiter(settings.prefetch) for name in accounts}
+    limiters = {name: ConcurrencyLimiter(settings.getresult_concurrency) for name in accounts}
     reader = EvidenceReader(ledger, get_result, rules, limiters, clock)
     recheck_times = RecheckTimes(settings.hint_delay_seconds, settings.token_life_seconds)
     stages: dict[Stage, StageRun] = {
@@ -64,6 +64,14 @@ def make_stages(
         "publish": Publish(ledger, settings.prefix),
     }
     return {name: stages[name] for name in names}
+
+
+def most_calls(settings: Settings, accounts: Mapping[str, Account]) -> int:
+    """GetResult calls that one process can have in flight, for all accounts together.
+
+    The HTTP client needs as many connections: waiting for one would count as part of a call.
+    """
+    return min(settings.prefetch, settings.getresult_concurrency * len(accounts))
 
 
 def load_policies(accounts: Mapping[str, Account]) -> dict[str, Policy]:

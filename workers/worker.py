@@ -38,6 +38,7 @@ from workers.bootstrap import (
     longest_delay,
     make_ledger,
     make_stages,
+    most_calls,
     trim_bounds,
 )
 from workers.decisioning.policy import Policy
@@ -124,7 +125,7 @@ class Worker:
         """Run until the pump has stopped; returns the exit code."""
         settings, loop = self._settings, asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
-            client = GetResultClient(settings.getresult_timeout_seconds, settings.prefetch)
+            client = GetResultClient(settings.getresult_timeout_seconds, most_calls(settings, self._accounts))
             redis = open_redis(settings.redis_url, socket_timeout=5.0, socket_connect_timeout=2.0)
             stack.push_async_callback(redis.aclose)
             await stack.enter_async_context(client)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ SESSIONS = 300
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Two workers, each of which could make 512 calls at once, and a vendor that allows eight."""
+    """Two workers, each of which could make 256 calls at once, and a vendor that allows eight."""
     settings = {
         "FACEID_SIMULATOR_CONCURRENCY_LIMIT": str(LIMIT),
         "FACEID_SIMULATOR_GET_RESULT_SECONDS": "0.05",
@@ -55,3 +56,20 @@ def test_every_case_is_decided_by_one_read_despite_the_limit(stack: Stack) -> No
     assert (seen["max_in_flight"], seen["max_reads"]) == (LIMIT, 1)
     assert seen["calls"] == SESSIONS + refused
     assert refused <= SESSIONS / 4, "the workers adapt to the limit"
+
+
+def test_a_worker_holds_more_messages_than_it_makes_calls(tmp_path: Path) -> None:
+    settings = {
+        "FACEID_GETRESULT_CONCURRENCY": str(LIMIT),
+        "FACEID_PREFETCH": "512",
+        "FACEID_SIMULATOR_GET_RESULT_SECONDS": "0.1",
+    }
+    with (
+        new_stack(tmp_path, settings=settings, worker_stages=((),)).running() as stack,
+        open_redis(stack.redis_url) as redis,
+    ):
+        asyncio.run(play(stack, SESSIONS))
+        until(lambda: len(decisions(redis)) == SESSIONS, what="every decision", of=stack.programs)
+        seen = stats(stack)
+    assert seen["max_in_flight"] <= LIMIT
+    assert (seen["calls"], seen["max_reads"]) == (SESSIONS, 1)

@@ -68,9 +68,9 @@ def new_ledger(redis: FakeAsyncRedis) -> Ledger:
     return Ledger(redis, "p", Limits(retention=86_400 * 30.0))
 
 
-def new_reader(ledger: Ledger, vendor: Vendor, *spacing: float, budget: int = 3) -> EvidenceReader:
-    """The reader of one worker. `spacing`: seconds between reads, 0 by default."""
-    limiters = {"default": ConcurrencyLimiter(100)}
+def new_reader(ledger: Ledger, vendor: Vendor, *spacing: float, budget: int = 3, calls: int = 100) -> EvidenceReader:
+    """The reader of one worker. `spacing`: seconds between reads, 0 by default; `calls`: at once."""
+    limiters = {"default": ConcurrencyLimiter(calls)}
     return EvidenceReader(ledger, vendor, ReadRules(budget, spacing or (0.0,), timeout=10.0), limiters, Clock())
 
 

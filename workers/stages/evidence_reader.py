@@ -131,19 +131,34 @@ class EvidenceReader:
             redis.RedisError: The ledger can't be asked. GetResult has not been called.
         """
         while True:
-            async with self._limiters[account.name] as generation:
-                reading = await self._read_once(account, case, generation, signed=signed)
+            reading = await self._read_once(account, case, signed=signed)
             if reading is not None:
                 return reading
 
-    async def _read_once(self, account: Account, case: CaseKey, generation: int, *, signed: bool) -> Reading | None:
-        """Ask the ledger once, and read if it allows. None after a failed read: the ledger then says what follows."""
+    async def _read_once(self, account: Account, case: CaseKey, *, signed: bool) -> Reading | None:
+        """Ask the ledger once, and read if it allows. None after a failed read: the ledger then says what follows.
+
+        The place in the limiter is free when the answer is there: others call while this one is stored and parsed.
+        """
         read_id = token_hex(16)
+        async with self._limiters[account.name] as generation:  # a read's time counts from its reservation on
+            permit = await self._reserve_with_patience(case, read_id, signed=signed)
+            answer = await self._call_get_result(account, case, generation) if permit.verdict == "go" else None
+        if answer is not None:
+            return await self._interpret_answer(account, case, read_id, answer)
+        return await self._without_call(case, permit)
+
+    async def _reserve_with_patience(self, case: CaseKey, read_id: str, *, signed: bool) -> ReadPermit:
+        """Ask the ledger for a read, and once more after a short pause of the account."""
         permit = await self._reserve_read(case, read_id, signed=signed)
         if permit.code == "vendor_busy" and permit.seconds <= LONGEST_BUSY_WAIT:
             with paused():  # it keeps its place, so that the other items don't ask
                 await asyncio.sleep(permit.seconds)
             permit = await self._reserve_read(case, read_id, signed=signed)
+        return permit
+
+    async def _without_call(self, case: CaseKey, permit: ReadPermit) -> Reading:
+        """What the ledger says when it allows no call."""
         match permit.verdict:
             case "stored":
                 return await self._parse_answer(case, permit.raw)
@@ -153,10 +168,8 @@ class EvidenceReader:
                 return EvidenceUnavailable(BUDGET_SPENT)
             case "rate_limited":
                 return EvidenceUnavailable("TOO_MANY_UNSIGNED_READS")
-            case "wait":
+            case _:
                 return RetryLater(permit.seconds, permit.code)
-            case "go":
-                return await self._call_get_result(account, case, read_id, generation)
 
     async def _reserve_read(self, case: CaseKey, read_id: str, *, signed: bool) -> ReadPermit:
         """Ask the ledger for a read. If its reply is lost, ask again with the same `read_id`, which counts once."""
@@ -179,9 +192,13 @@ class EvidenceReader:
                 reraise=True,
             )(reserve_read)
 
-    async def _call_get_result(self, account: Account, case: CaseKey, read_id: str, generation: int) -> Reading | None:
+    async def _call_get_result(self, account: Account, case: CaseKey, generation: int) -> Answer:
         answer = await self._get_result(account, case.biz_id)
         self._adjust_limiter(account, answer, generation)
+        return answer
+
+    async def _interpret_answer(self, account: Account, case: CaseKey, read_id: str, answer: Answer) -> Reading | None:
+        """Store what the call brought. None after a failed read."""
         match answer:
             case Answered(raw):
                 channels = await self._finish_read(case, read_id, "answered", raw)

@@ -55,8 +55,8 @@ def ours(base_url: str) -> Pipeline:
 
 
 def ours_in_flight(base_url: str) -> Pipeline:
-    """Our worker with as many items in work as calls may be in flight."""
-    return OurPipeline(settings={"FACEID_BASE_URL": base_url, "FACEID_PREFETCH": str(IN_FLIGHT)})
+    """Our worker with so many calls in flight. It holds more messages, as it does by default."""
+    return OurPipeline(settings={"FACEID_BASE_URL": base_url, "FACEID_GETRESULT_CONCURRENCY": str(IN_FLIGHT)})
 
 
 def of_peer(peer: Peer, client: str, base_url: str) -> Pipeline:

@@ -6,7 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from shared.accounts import Account
-from workers.bootstrap import load_policies
+from shared.settings import load_settings
+from workers.bootstrap import load_policies, most_calls
 from workers.decisioning.policy import PolicyError
 
 
@@ -29,3 +30,16 @@ def test_policies_that_can_not_be_used_are_named_with_file_and_account(tmp_path:
     assert missing == f"{tmp_path}/nope.toml (account a): can't be read: No such file or directory"
     assert no_toml.startswith(f"{broken} (account b): is not TOML: ")
     assert "line 1" in no_toml
+
+
+@pytest.mark.parametrize(
+    ("messages", "calls", "accounts", "most"),
+    [(512, 256, 1, 256), (1024, 256, 3, 768), (512, 256, 3, 512), (8, 256, 1, 8)],
+)
+def test_there_is_a_connection_for_each_call_that_may_be_in_flight(
+    messages: int, calls: int, accounts: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEID_PREFETCH", str(messages))
+    monkeypatch.setenv("FACEID_GETRESULT_CONCURRENCY", str(calls))
+    some = {str(number): account(str(number), None) for number in range(accounts)}
+    assert most_calls(load_settings(), some) == most

@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from shared.item_clock import ItemClock, start
 from workers.faceid.concurrency_limiter import PROBE_ROUNDS, ConcurrencyLimiter
 
 
@@ -160,3 +161,33 @@ async def test_the_place_of_a_cancelled_caller_goes_to_the_next() -> None:
     await asyncio.gather(second, return_exceptions=True)
     async with asyncio.timeout(1), limiter:
         assert first.done()
+
+
+async def test_places_are_given_in_the_order_of_asking() -> None:
+    limiter, order = ConcurrencyLimiter(2), list[int]()
+
+    async def call(number: int) -> None:
+        async with limiter:
+            order.append(number)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(call(number) for number in range(100)))
+    assert order == list(range(100))
+
+
+async def test_the_wait_for_a_place_is_not_time_of_the_item() -> None:
+    limiter = ConcurrencyLimiter(1)
+
+    async def wait() -> None:
+        clocks.append(start())
+        async with limiter:
+            pass
+
+    clocks = list[ItemClock]()
+    async with limiter:
+        task = asyncio.create_task(wait())
+        await settle()
+        before = clocks[0].seconds
+        await asyncio.sleep(0.02)
+        assert clocks[0].seconds == before
+    await task

@@ -181,6 +181,24 @@ async def test_a_read_during_which_the_worker_dies_stays_counted(redis: FakeAsyn
     assert 0 < waiting.seconds <= 1
 
 
+async def test_an_answer_that_is_being_stored_keeps_no_other_call_waiting(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor, stored, finish_read = Vendor(PASS), asyncio.Event(), ledger.finish_read
+
+    async def finish_later(*read: Any) -> tuple[str, ...] | None:
+        await stored.wait()
+        return await finish_read(*read)
+
+    monkeypatch.setattr(ledger, "finish_read", finish_later)
+    reader = new_reader(ledger, vendor, calls=1)
+    cases = [CASE, CASE._replace(biz_id="another")]
+    tasks = [asyncio.create_task(reader.read(ACCOUNT, case, signed=True)) for case in cases]
+    await eventually(lambda: len(vendor.reads) == 2)
+    stored.set()
+    await asyncio.gather(*tasks)
+
+
 async def test_of_many_workers_one_reads_and_the_others_wait(ledger: Ledger, redis: FakeAsyncRedis) -> None:
     vendor = Vendor(PASS)
     vendor.gate.clear()
