@@ -30,6 +30,7 @@ from tests.support.redis_clients import open_redis
 from tests.support.simulated import Customer, running
 from tests.support.stacks import new_stack
 from tests.support.waiting import eventually
+from workers.faceid.concurrency_limiter import FIRST_SIZE
 
 pytestmark = pytest.mark.server
 
@@ -132,6 +133,7 @@ class Play:
         self._base = f"{stack.simulator_url}/faceid/lite"
         self._control = ControlClient(http, stack.simulator_url)
         self._limit = asyncio.Semaphore(AT_ONCE)
+        self._open = asyncio.Semaphore(FIRST_SIZE)  # a worker that has just started has so many reads in flight
 
     async def verify(self, session: Session) -> None:
         """Let the user finish. The callbacks go to a recorder: they are posted to the pipeline later."""
@@ -170,18 +172,19 @@ class Play:
             answer = await request.build().send()
         assert answer.status in (200, 303), (session.name, event, answer.status)
 
-    def handled(self, sessions: list[Session], step: int) -> bool:
-        """Whether each session's events up to this step are recorded, and its case is decided if it can be."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            for session in sessions:
-                key = f"faceid:case:{{default}}:{session.biz_id}"
-                pipe.hmget(key, "count:notify", "count:return", "published")
-            found = pipe.execute()
-        return all(
-            int(notify or 0) + int(returned or 0) == sum(event != "answer" for event in session.order[: step + 1])
-            and (published or step < session.decided_at)
-            for session, (notify, returned, published) in zip(sessions, found, strict=True)
-        )
+    async def through(self, session: Session) -> None:
+        """Play all events of a session, each after the one before is handled."""
+        async with self._open:
+            for step, event in enumerate(session.order):
+                await self.do(session, event)
+                await eventually(partial(self.handled, session, step), what=f"step {step} of {session.name}")
+
+    def handled(self, session: Session, step: int) -> bool:
+        """Whether the session's events up to this step are recorded, and its case is decided if it can be."""
+        key = f"faceid:case:{{default}}:{session.biz_id}"
+        notify, returned, published = self._redis.hmget(key, "count:notify", "count:return", "published")
+        recorded = sum(event != "answer" for event in session.order[: step + 1])
+        return int(notify or 0) + int(returned or 0) == recorded and (bool(published) or step < session.decided_at)
 
     async def results(self, sessions: list[Session]) -> dict[str, Result]:
         told = Counter((alert.biz_id, alert.kind.value) for alert in alerts(self._redis))
@@ -232,9 +235,7 @@ async def test_every_order_of_callbacks_and_answer_has_its_outcome_revision_and_
     async with played(tmp_path) as play:
         await asyncio.gather(*map(play.verify, sessions))
         play.collect(sessions)
-        for step in range(len(get_args(Event))):
-            await asyncio.gather(*(play.do(session, session.order[step]) for session in sessions))
-            await eventually(partial(play.handled, sessions, step), what=f"step {step}")
+        await asyncio.gather(*map(play.through, sessions))
         await eventually(lambda: is_idle(play._redis), what="the end of all work")
         results = await play.results(sessions)
     wrong = {
