@@ -60,10 +60,16 @@ def by_command(old: Redis, _new: Redis, pair: ReplicaPair) -> None:
 
 
 def follow(server: RedisServer, primary: RedisServer) -> None:
-    """Make a server a replica; returns when it is in step."""
-    with server.client() as client:
+    """Make a server a replica; returns when it is in step, and the primary knows it."""
+
+    def states() -> set[str]:
+        known = main.info("replication")
+        return {known[f"slave{number}"]["state"] for number in range(known["connected_slaves"])}
+
+    with server.client() as client, primary.client() as main:
         client.replicaof("127.0.0.1", primary.port)
         until(lambda: client.info("replication")["master_link_status"] == "up", what="the replica to be in step")
+        until(lambda: states() == {"online"}, what="the primary to know its replica")
 
 
 def role(server: RedisServer) -> str:
