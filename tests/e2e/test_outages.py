@@ -197,6 +197,6 @@ def test_a_nearly_full_redis_refuses_callbacks_until_there_is_room(start_stack: 
         assert statuses[200] == redis.xlen("faceid.callbacks")
         assert memory["used_memory"] < memory["maxmemory"]
 
-        redis.config_set("maxmemory", memory["used_memory"] * 2)
+        redis.config_set("maxmemory", memory["used_memory"] * 20)
         (body,) = bodies(1)
         until(lambda: accepts(stack, body), what="a callback to be stored again", of=stack.programs)
