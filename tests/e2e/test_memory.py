@@ -18,7 +18,7 @@ from deploy.local.stack import Stack
 from tests.support.load import bodies, post_all
 from tests.support.queues import is_idle, queues_of
 from tests.support.redis_clients import open_redis
-from tests.support.stacks import new_stack
+from tests.support.stacks import limited_redis, new_stack
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
@@ -37,10 +37,10 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 @contextmanager
 def small(folder: Path, broker_url: str = "") -> Iterator[Stack]:
-    made = new_stack(folder / "stack", worker_stages=((),), broker_url=broker_url)
-    with made.running(), open_redis(made.redis_url) as redis:
-        redis.config_set("maxmemory", int(LIMIT_MB * 1_000_000))
-        yield made
+    with limited_redis(folder / "redis", int(LIMIT_MB * 1_000_000)) as redis_url:
+        made = new_stack(folder / "stack", redis_url=redis_url, worker_stages=((),), broker_url=broker_url)
+        with made.running():
+            yield made
 
 
 def offer(stack: Stack, first: int) -> Counter[int]:

@@ -21,7 +21,7 @@ from tests.support.load import decisions
 from tests.support.paths import ROOT
 from tests.support.redis_clients import open_redis
 from tests.support.simulated import running
-from tests.support.stacks import new_stack
+from tests.support.stacks import limited_redis, new_stack
 
 OPEN_FILES: Final = 1024
 """What the ingress may open: the usual soft limit."""
@@ -43,6 +43,8 @@ class Size:
     redis_mib: int = 100
     longest_answer: float = 1.0
     """Seconds in which every genuine callback has to be answered."""
+    store_timeout: float = 0.8
+    """FACEID_STORE_TIMEOUT_SECONDS."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Outcome:
         limit, longest = self.size.longest_answer, max(self.genuine.seconds, default=0.0)
         count = len(self.genuine.seconds)
         late = sum(seconds > limit for seconds in self.genuine.seconds)
-        answered = f"{count - self.genuine.refused} of {count}"
+        answered = f"{count - self.genuine.refused} of {count}; {dict(self.genuine.answers)}"
         yield Promise("genuine callbacks answered 2xx or 303", "all", answered, self.genuine.refused == 0)
         yield Promise(f"answered within {limit:g} s", "all", f"{count - late}; longest {longest:.2f} s", late == 0)
         decided = self.genuine.sessions - self.undecided
@@ -87,7 +89,6 @@ async def play(size: Size, folder: Path) -> Outcome:
     """Attack a pipeline in the folder while genuine sessions come in."""
     async with pipeline(size, folder) as stack:
         with open_redis(stack.redis_url) as redis:
-            redis.config_set("maxmemory", size.redis_mib * MIB)
             observer, genuine = Observer(stack.ingress.pid, redis), Genuine(stack.ingress_url)
             watching = asyncio.create_task(observer.run())
             with attackers(stack.ingress_url, size) as attack:
@@ -109,19 +110,21 @@ async def play(size: Size, folder: Path) -> Outcome:
 
 @asynccontextmanager
 async def pipeline(size: Size, folder: Path) -> AsyncIterator[Stack]:
-    """The pipeline, with default settings and a GetResult of this process."""
-    async with running(get_result, "off") as url:
-        stack = new_stack(folder, settings={"FACEID_BASE_URL": f"{url}/faceid/lite"} | IMPATIENT)
-        with open_files(OPEN_FILES):
-            await asyncio.to_thread(stack.start)
-        try:
-            yield stack
-        finally:
-            await asyncio.to_thread(stack.stop)
-
-
-IMPATIENT: Final = {"FACEID_STORE_TIMEOUT_SECONDS": "0.8", "FACEID_GETRESULT_TIMEOUT_SECONDS": "10"}
-"""The defaults, instead of what other tests use on a busy machine."""
+    """The pipeline, with default settings, a Redis of limited memory and a GetResult of this process."""
+    with limited_redis(folder / "redis", size.redis_mib * MIB) as redis_url:
+        async with running(get_result, "off") as url:
+            settings = {
+                "FACEID_BASE_URL": f"{url}/faceid/lite",
+                "FACEID_STORE_TIMEOUT_SECONDS": str(size.store_timeout),
+                "FACEID_GETRESULT_TIMEOUT_SECONDS": "10",
+            }
+            stack = new_stack(folder, redis_url=redis_url, settings=settings)
+            with open_files(OPEN_FILES):
+                await asyncio.to_thread(stack.start)
+            try:
+                yield stack
+            finally:
+                await asyncio.to_thread(stack.stop)
 
 
 @contextmanager

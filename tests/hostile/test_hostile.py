@@ -6,7 +6,7 @@ import pytest
 
 from tests.hostile.hostile_run import Size, play
 
-SIZE = Size(posts=400, returns=400, silent=150, rate=10, seconds=8, redis_mib=40, longest_answer=120)
+SIZE = Size(posts=400, returns=400, silent=150, rate=10, seconds=8, redis_mib=40, longest_answer=120, store_timeout=30)
 """The posts alone are twice the memory of Redis. How fast the answers come is for `make hostile`."""
 
 
