@@ -71,8 +71,8 @@ def leaks_in_logs(folder: Path) -> list[Leak]:
     """Search the logs of all processes below a folder for secrets and personal data of the tests.
 
     The simulator's log may contain the api_key of the demo: the simulator logs this invented key at start. Redis's log
-    may contain what looks like a signature: its replication ids have 40 hex digits. RabbitMQ's log is not searched: when
-    a process of RabbitMQ crashes, its crash report contains the messages that the process held.
+    may contain what looks like a signature: its replication ids have 40 hex digits. RabbitMQ's log is not searched:
+    when a process of RabbitMQ crashes, its crash report contains the messages that the process held.
     """
     allowed = {("simulator.log", "the demo's api_key"), ("server.log", "a signature")}
     return [
