@@ -3,7 +3,6 @@
 import asyncio
 import resource
 import socket
-import time
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
@@ -80,7 +79,7 @@ def open_store(settings: Settings) -> Store:
 def build(settings: Settings, store: Store, refusals: Refusals) -> Ingress:
     """Build the application."""
     return Ingress(
-        store, account_names(settings), settings.return_redirect_url, settings.max_body_bytes, refusals, time.time
+        store, account_names(settings), settings.return_redirect_url, settings.max_body_bytes, refusals, store.time
     )
 
 

@@ -100,6 +100,10 @@ class Store:
         age = time.monotonic() - self._measured_at
         return f"the broker has not answered for {age:.0f} s" if age > STALE_SECONDS else self._fault
 
+    def time(self) -> float:
+        """The time in Unix seconds, by the clock of the ledger's Redis once it was measured."""
+        return self._watch.clock()
+
     async def close(self) -> None:
         """Close the connections."""
         await self._publisher.close()

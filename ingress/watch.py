@@ -1,5 +1,6 @@
 """Measure what decides whether a callback can be stored: the backlog, and the memory that its decisions will take."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -14,6 +15,7 @@ from shared.messaging.async_publisher import AsyncPublisher
 from shared.messaging.engine import engine_of
 from shared.messaging.memory import UNLIMITED, Memory
 from shared.messaging.topology import INNER_QUEUES, queue_name
+from shared.redis_servers.clock import SharedClock
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -47,6 +49,8 @@ class Watch:
         self._ledger = ledger
         self._broker = broker
         self._last: tuple[Memory, int] = (UNLIMITED, 0)
+        self.clock = SharedClock()
+        """The time by the clock of the ledger's Redis, which the workers go by."""
         self._unreachable = False
 
     @classmethod
@@ -71,12 +75,14 @@ class Watch:
         await self._redis.aclose()
 
     async def _ledger_state(self) -> tuple[Memory, int]:
-        """The memory of the ledger's Redis and its delayed messages, in one round trip."""
+        """The memory of the ledger's Redis and its delayed messages, in one round trip with its time."""
+        asked_at = time.monotonic()
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.info("memory")
                 pipe.zcard(self._delayed_ids)
-                info, delayed = await pipe.execute(raise_on_error=False)
+                pipe.time()
+                info, delayed, now = await pipe.execute(raise_on_error=False)
         except RedisError as error:
             if not self._unreachable:
                 log.warning("ledger.unavailable", error=type(error).__name__)
@@ -84,6 +90,8 @@ class Watch:
         else:
             self._unreachable = False
             self._last = _memory(info), delayed if isinstance(delayed, int) else 0
+            if not isinstance(now, Exception):
+                self.clock.note(now, asked_at)
         return self._last
 
 

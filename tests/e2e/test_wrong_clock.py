@@ -1,7 +1,9 @@
-"""One worker's wall clock is wrong. It loses nothing and delays nothing longer than it should."""
+"""The wall clock of one process is wrong. It loses nothing and delays nothing longer than it should."""
 
+import asyncio
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,6 +14,7 @@ from redis import Redis
 
 from deploy.local.stack import Stack
 from shared.ledger.message_set import MessageSet
+from tests.support.load import bodies, decisions, post_all
 from tests.support.redis_clients import open_redis, server_time
 from tests.support.stacks import new_stack
 from tests.support.waiting import LIMIT, until
@@ -65,3 +68,18 @@ def test_a_wrong_clock_delays_an_unsigned_return_as_long_as_a_right_one(
         (delayed,) = MessageSet(redis, "faceid", "delayed")
         due = delayed.at
         assert DELAY - LIMIT < due - server_time(redis) <= DELAY
+
+
+@pytest.mark.parametrize("ahead", [31 * DAY, -31 * DAY])
+def test_an_ingress_with_a_wrong_clock_takes_no_callback_for_an_old_one(
+    redis_url: str, redis: Redis, tmp_path: Path, ahead: float
+) -> None:
+    stack = new_stack(tmp_path, redis_url=redis_url, worker_stages=((),))
+    set_clock_ahead(stack.ingress, ahead)
+    with stack.running():
+        until(lambda: stack.ingress.logged("clock.skewed"), what="the first measurement", of=stack.programs)
+        asyncio.run(post_all(stack.notify_url, bodies(1)))
+        until(lambda: decisions(redis) or redis.exists("faceid:unverified"), what="a decision", of=stack.programs)
+        (decision,) = decisions(redis)
+    received = datetime.fromisoformat(decision["received_at"]).timestamp()
+    assert abs(received - server_time(redis)) < LIMIT

@@ -1,5 +1,6 @@
 """What the watch asks, and what it does when the ledger's Redis is away."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -87,3 +88,13 @@ async def test_a_redis_that_forbids_info_has_no_limit() -> None:
     watch = opened(Broker(2, 0, 0, 0))
     watch._redis = FakeAsyncRedis()
     assert (await watch.measure()).projected[0].limit == 0
+
+
+async def test_the_time_of_the_ledgers_redis_is_measured_with_its_memory() -> None:
+    watch = opened(Broker(0, 0, 0, 0))
+    with capture_logs() as logs:
+        watch.clock.note((5_000, 500_000), time.monotonic())
+    assert [line["event"] for line in logs] == ["clock.skewed"]
+    watch._redis = FakeAsyncRedis()
+    await watch.measure()
+    assert not watch.clock.is_skewed
