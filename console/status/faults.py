@@ -8,6 +8,7 @@ from console.status.snapshot import Queue, Status, Worker
 from console.terminal.output import plural
 from console.terminal.time_format import format_duration
 from shared.messaging.topology import STAGES
+from shared.redis_servers.clock import MOST_SKEW
 from shared.settings import Settings
 
 SILENT_SECONDS: Final = 10.0
@@ -37,6 +38,7 @@ def faults(status: Status, limits: Limits) -> list[str]:
         *_unread(status),
         *(text for queue in status.queues for text in _old(queue, limits)),
         *(text for worker in status.workers for text in _stuck(worker, limits)),
+        *(text for worker in status.workers for text in _skewed(worker)),
     ]
 
 
@@ -66,3 +68,9 @@ def _stuck(worker: Worker, limits: Limits) -> Iterator[str]:
     elif worker.progress_seconds > limits.progress:
         count, since = plural(worker.in_work, "message"), format_duration(worker.progress_seconds)
         yield f"{name}: {count} in work, none finished for {since}; read its log, then restart it"
+
+
+def _skewed(worker: Worker) -> Iterator[str]:
+    if abs(worker.skew_seconds) > MOST_SKEW:
+        distance, way = format_duration(abs(worker.skew_seconds)), "ahead of" if worker.skew_seconds > 0 else "behind"
+        yield f"{worker.name}, pid {worker.pid}: Redis's clock is {distance} {way} its own; synchronise both with NTP"

@@ -58,6 +58,8 @@ class Worker:
     """Seconds since its last heartbeat."""
     started_at: str
     """RFC 3339."""
+    skew_seconds: float = 0.0
+    """Redis's clock minus that of the worker's machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,7 @@ def _worker(seen: Seen, now: float) -> Worker:
         progress_seconds=heartbeat.progress_seconds + age if heartbeat.in_work else 0.0,
         seen_seconds=age,
         started_at=rfc3339(seen.at - heartbeat.uptime_seconds),
+        skew_seconds=heartbeat.skew_seconds,
     )
 
 

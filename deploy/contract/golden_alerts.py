@@ -24,6 +24,7 @@ _MEASURED: Final = Measurements(
     BORN - 222.5,
     Memory(845_152_256, 1_073_741_824),
     BORN + 90 - 25 * 86_400,
+    {"worker-1@a, pid 7": -86_400.2, "worker-2@b, pid 7": 0.1},
 )
 
 

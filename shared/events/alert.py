@@ -30,6 +30,7 @@ class AlertKind(StrEnum):
     MEMORY = "memory"
     LEDGER_LOST = "ledger_lost"
     SETTLEMENT_REFUSED = "settlement_refused"
+    CLOCK_SKEW = "clock_skew"
 
 
 MESSAGES: Final[dict[AlertKind, str]] = {
@@ -80,6 +81,10 @@ MESSAGES: Final[dict[AlertKind, str]] = {
     AlertKind.MEMORY: (
         "The ledger's Redis is nearly full. Callbacks are refused with 503 when they could not be decided any more, and"
         " none that was accepted is lost. Have consumers read the results, raise maxmemory, or shorten the retention."
+    ),
+    AlertKind.CLOCK_SKEW: (
+        "The clock of Redis and that of a worker's machine differ by more than 30 seconds, so one of them is wrong."
+        " While they do, that worker deletes nothing for its age. Synchronise both machines with NTP."
     ),
     AlertKind.LEDGER_LOST: (
         "Redis has lost its cases, or is another Redis than before. Cases that arrive again are decided again, and"

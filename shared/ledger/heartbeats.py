@@ -37,6 +37,8 @@ class Heartbeat:
     progress_seconds: float
     """Seconds since it last finished a message; 0 while it works on none."""
     uptime_seconds: float
+    skew_seconds: float = 0.0
+    """Redis's clock minus this machine's."""
 
     def dump(self) -> bytes:
         """As JSON."""
@@ -46,7 +48,7 @@ class Heartbeat:
     def load(cls, text: bytes) -> Self:
         """Read it, without fields that this version does not know. Raises any exception for another form."""
         record: dict[str, Any] = from_json(text)
-        return cls(**{field.name: record[field.name] for field in fields(cls)})
+        return cls(**{field.name: record[field.name] for field in fields(cls) if field.name in record})
 
 
 @dataclass(frozen=True, slots=True)

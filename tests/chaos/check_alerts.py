@@ -123,6 +123,7 @@ def alerts_of_monitor(history: History) -> Iterator[Violation]:
         "dead_letters_growing": len(history.dead) > MOST_DEAD,
         "dead_letters_expiring": False,
         "ledger_lost": False,
+        "clock_skew": any(fault.fault == "wrong-clock" for fault in history.injected),
         "memory": any(fault.fault == "fill-redis" for fault in history.injected),
         "settlement_refused": any(fault.fault == "refused-settlement" for fault in history.injected),
         "backlog_age": _seconds(history) > LONGEST_WAIT,

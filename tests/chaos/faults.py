@@ -22,6 +22,7 @@ from tests.chaos.history import Posted
 from tests.chaos.plan import Injection
 from tests.support.attackers import HEADS, Attackers, Request, posts, returns
 from tests.support.proxies import Proxy
+from tests.support.wrong_clocks import DAY
 
 Inject = Callable[[Environment, Injection], Awaitable[None]]
 ChooseBroker = Callable[[Environment], Broker]
@@ -31,6 +32,8 @@ LOSS_INTERVAL: Final = 0.1
 LATENCY: Final = (0.001, 0.2)
 LONGEST_STEP: Final = 10.0
 """Seconds that a clock is moved at most."""
+MOST_AHEAD: Final = 31 * DAY
+"""Seconds. Longer than anything is kept."""
 FLOOD_REQUESTS: Final = 60
 """Posts, and as many returns."""
 FLOOD_SILENT: Final = 100
@@ -58,6 +61,13 @@ async def stop(environment: Environment, injection: Injection) -> None:
 async def step_clock(environment: Environment, injection: Injection) -> None:
     """Step a process's wall clock, and step it back after a while."""
     environment.step_clock(injection.target, (2 * injection.strength - 1) * LONGEST_STEP)
+    await asyncio.sleep(injection.seconds)
+    environment.step_clock(injection.target, 0.0)
+
+
+async def set_wrong_clock(environment: Environment, injection: Injection) -> None:
+    """Set a process's wall clock 31 days ahead or a day back, and set it right after a while."""
+    environment.step_clock(injection.target, MOST_AHEAD if injection.strength < 0.5 else -DAY)
     await asyncio.sleep(injection.seconds)
     environment.step_clock(injection.target, 0.0)
 
@@ -223,6 +233,8 @@ INJECT: Final[Mapping[str, Inject]] = {
     "restart-worker": restart,
     "stop-worker": stop,
     "step-clock": step_clock,
+    "wrong-clock": set_wrong_clock,
+    "wrong-ingress-clock": set_wrong_clock,
     "kill-ingress": kill,
     "restart-ingress": restart,
     "stop-ingress": stop,

@@ -59,6 +59,8 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "restart-worker": Fault("worker", "SIGTERM, and a start when it has ended", rest=10.0),
     "stop-worker": Fault("worker", "SIGSTOP for longer than its lease, then SIGCONT", 2.5, 5.0, reads="slow"),
     "step-clock": Fault("worker", "its wall clock jumps by up to 10 s, ahead or back, and returns", 1.0, 4.0),
+    "wrong-clock": Fault("worker", "its wall clock is 31 days ahead or a day back, and then right again", 3.0, 8.0),
+    "wrong-ingress-clock": Fault("ingress", "its wall clock is 31 days ahead or a day back, as above", 3.0, 8.0),
     "full-log": Fault("worker", "its log can't be written, as on a full disk", 1.0, 4.0),
     "kill-ingress": Fault("ingress", "kill -9, and a start by the supervisor after that time", 0.2, 2.0),
     "restart-ingress": Fault("ingress", "SIGTERM, and a start when it has ended", rest=10.0),

@@ -1,5 +1,6 @@
 """Heartbeats of workers on a real Redis: their bounds, and whose clock counts."""
 
+import json
 from collections.abc import Iterator
 from typing import cast
 
@@ -51,6 +52,7 @@ def test_a_heartbeat_says_what_the_worker_is_and_does(redis: "Redis", clock: Clo
     assert (seen.heartbeat.name, seen.heartbeat.in_work, seen.heartbeat.progress_seconds) == ("worker-1@a", 3, 4.0)
     assert (seen.heartbeat.stages, seen.heartbeat.policies) == (["verify", "publish"], ["d1", "d2"])
     assert seen.heartbeat.uptime_seconds == 5.0
+    assert seen.heartbeat.skew_seconds == 0.0
     assert seen.at == pytest.approx(redis.time()[0], abs=100)
 
 
@@ -130,3 +132,12 @@ def test_a_redis_that_is_away_is_noted_and_no_error(clock: Clock) -> None:
     writer.end()
     with pytest.raises(RedisConnectionError):
         Heartbeats(redis, "faceid").read()
+
+
+def test_a_heartbeat_of_a_version_that_tells_no_skew_is_read(redis: "Redis", clock: Clock) -> None:
+    HeartbeatWriter(redis, "faceid", IDENTITY, clock, skew=lambda: 40.0).run(Work())
+    (key,) = redis.scan_iter("faceid:worker:*")
+    record = json.loads(cast("bytes", redis.get(key)))
+    assert record.pop("skew_seconds") == 40.0
+    redis.set(key, json.dumps(record))
+    assert Heartbeats(redis, "faceid").read()[0].heartbeat.skew_seconds == 0.0

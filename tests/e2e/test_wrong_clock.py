@@ -14,7 +14,7 @@ from redis import Redis
 
 from deploy.local.stack import Stack
 from shared.ledger.message_set import MessageSet
-from tests.support.load import bodies, decisions, post_all
+from tests.support.load import alerts, bodies, decisions, post_all
 from tests.support.redis_clients import open_redis, server_time
 from tests.support.stacks import new_stack
 from tests.support.waiting import LIMIT, until
@@ -54,6 +54,7 @@ def test_a_wrong_clock_deletes_no_results_that_are_unread(
         until(lambda: redis.xlen("faceid.alerts") == 0, what="the trimming of both streams", of=stack.programs)
         assert redis.xlen("faceid.decisions") == RESULTS
         until(lambda: stack.workers[0].logged("clock.skewed"), what="the log line", of=stack.programs)
+        until(lambda: [alert.kind for alert in alerts(redis)] == ["clock_skew"], what="the alert", of=stack.programs)
 
 
 @pytest.mark.parametrize("ahead", [31 * DAY, DAY, -DAY])

@@ -14,6 +14,7 @@ from shared.events.alert import Alert, AlertKind
 from shared.events.cloudevent import NO_ACCOUNT, to_message
 from shared.ledger.case_key import COUNTER_SECONDS, message_set_keys
 from shared.ledger.counters import read_counters
+from shared.ledger.heartbeats import Heartbeats
 from shared.ledger.message_set import SCRIPTS, MessageSet
 from shared.messaging.stored_message import StoredMessage
 from shared.messaging.topology import INNER_QUEUES, queue_name
@@ -54,6 +55,7 @@ class AlertMonitor:
         self._clock = clock
         self._dead = MessageSet(redis, prefix, "dead")
         self._raise = redis.register_script((SCRIPTS / "raise_alert.lua").read_text())
+        self._heartbeats = Heartbeats(redis, prefix)
         self._epoch = LedgerEpoch(redis, prefix)
         self._checked_at = -inf
 
@@ -88,6 +90,7 @@ class AlertMonitor:
         dead = self._dead.count(now - window, inf)
         counters = read_counters(self._redis, self._prefix, [*self._accounts, NO_ACCOUNT], now, window)
         refused = counters.pop(NO_ACCOUNT)["refused"]
+        workers = self._heartbeats.read()
         return Measurements(
             at=now,
             counters=counters,
@@ -97,6 +100,7 @@ class AlertMonitor:
             oldest_dead_at=self._dead.oldest(),
             oldest_at=self._source.oldest([queue_name(self._prefix, queue) for queue in INNER_QUEUES]),
             memory=read_memory(self._redis),
+            skews={f"{seen.heartbeat.name}, pid {seen.heartbeat.pid}": seen.heartbeat.skew_seconds for seen in workers},
         )
 
     def _causes(self, since: float) -> Counter[str]:

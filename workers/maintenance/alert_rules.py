@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
 from shared.events.alert import Alert, AlertKind, Detail
 from shared.ledger.counters import Counted
 from shared.messaging.memory import UNLIMITED, Memory
+from shared.redis_servers.clock import MOST_SKEW
 
 EXPIRING_SHARE: Final = 0.8
 """Share of the retention after which a dead letter is about to be deleted: 24 of 30 days."""
@@ -67,6 +68,8 @@ class Measurements:
     """Of the ledger's Redis."""
     oldest_dead_at: float = inf
     """When the oldest dead letter was stored, in Unix seconds. Infinity: there is none."""
+    skews: Mapping[str, float] = field(default_factory=dict)
+    """By worker, Redis's clock minus that of the worker's machine, in seconds."""
 
 
 def alerts_for(measured: Measurements, limits: AlertLimits) -> Iterator[Alert]:
@@ -79,6 +82,7 @@ def alerts_for(measured: Measurements, limits: AlertLimits) -> Iterator[Alert]:
     yield from _expiring(measured, limits)
     yield from _backlog(measured, limits)
     yield from _memory(measured, limits)
+    yield from _clocks(measured)
 
 
 def _attacks(measured: Measurements, limits: AlertLimits, account: str, counts: Counter[Counted]) -> Iterator[Alert]:
@@ -171,4 +175,20 @@ def _memory(measured: Measurements, limits: AlertLimits) -> Iterator[Alert]:
             maxmemory_bytes=memory.limit,
             used_share=round(memory.share, 3),
             limit_share=limits.memory_share,
+        )
+
+
+def _clocks(measured: Measurements) -> Iterator[Alert]:
+    wrong = {worker: skew for worker, skew in measured.skews.items() if abs(skew) > MOST_SKEW}
+    if wrong:
+        worst = max(wrong, key=lambda worker: abs(wrong[worker]))
+        yield Alert.of(
+            AlertKind.CLOCK_SKEW,
+            None,
+            measured.at,
+            worker=worst,
+            skew_seconds=round(wrong[worst], 1),
+            skewed_workers=len(wrong),
+            workers=len(measured.skews),
+            limit_seconds=MOST_SKEW,
         )

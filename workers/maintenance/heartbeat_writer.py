@@ -46,14 +46,20 @@ class HeartbeatWriter:
     """Writes one worker's heartbeat. For one thread."""
 
     def __init__(
-        self, redis: "Redis", prefix: str, identity: Identity, clock: Callable[[], float] = time.monotonic
+        self,
+        redis: "Redis",
+        prefix: str,
+        identity: Identity,
+        clock: Callable[[], float] = time.monotonic,
+        skew: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`clock` returns seconds; the worker starts now."""
+        """`clock` returns seconds; the worker starts now. `skew`: Redis's clock minus this machine's, in seconds."""
         self._heartbeats = Heartbeats(redis, prefix)
         self._id = uuid4().hex
         self._identity = identity
         self._version = version("faceid-pipeline")
         self._clock = clock
+        self._skew = skew
         self._started_at = clock()
         self._due_at = self._started_at
         self.reached = False
@@ -93,4 +99,5 @@ class HeartbeatWriter:
             in_work=in_work,
             progress_seconds=round(max(0.0, now - work.progressed_at), 1) if in_work else 0.0,
             uptime_seconds=round(now - self._started_at, 1),
+            skew_seconds=round(self._skew(), 3),
         )

@@ -98,6 +98,11 @@ def test_workers_are_counted_by_their_heartbeats(workers: list[Worker], expected
             "worker-1@a, pid 7: 5 messages in work, none finished for 1m 1s; read its log",
         ),
         ({"workers": (replace(WORKER, seen_seconds=12.0),)}, "worker-1@a, pid 7: no heartbeat for 12s; restart it"),
+        ({"workers": (replace(WORKER, skew_seconds=-30.0),)}, ""),
+        (
+            {"workers": (replace(WORKER, skew_seconds=-86_400.0),)},
+            "worker-1@a, pid 7: Redis's clock is 1d behind its own; synchronise both with NTP",
+        ),
     ],
 )
 def test_what_is_wrong_with_workers_and_queues_is_a_fault_and_a_warning(fields: dict[str, object], fault: str) -> None:

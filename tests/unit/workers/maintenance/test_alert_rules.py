@@ -136,3 +136,13 @@ def test_memory_over_its_share_is_an_alert_about_the_pipeline() -> None:
         None,
         {"used_bytes": 751, "maxmemory_bytes": 1_000, "used_share": 0.751, "limit_share": 0.75},
     )
+
+
+def test_a_clock_that_is_wrong_is_one_alert_that_names_the_worst_worker() -> None:
+    assert raised(replace(NOTHING, skews={"one": 30.0, "two": -30.0})) == []
+    (alert,) = raised(replace(NOTHING, skews={"one": 31.0, "two": -86_400.04, "three": 0.0}))
+    assert (alert.kind, alert.account, alert.detail) == (
+        "clock_skew",
+        None,
+        {"worker": "two", "skew_seconds": -86_400.0, "skewed_workers": 2, "workers": 3, "limit_seconds": 30.0},
+    )
