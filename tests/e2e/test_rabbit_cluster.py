@@ -89,7 +89,7 @@ def test_doctor_refuses_queues_on_one_node_of_three_until_they_are_grown(
 
     grown.grow_queues()
 
-    assert members(grown) == "3 nodes, each queue on 3 or more"
+    until(lambda: members(grown) == "3 nodes, each queue on 3 or more", what="the management API to list the members")
 
 
 def kill_leader(_cluster: RabbitCluster, leader: RabbitServer) -> Repair:

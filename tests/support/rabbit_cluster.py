@@ -51,9 +51,18 @@ class RabbitCluster:
         until(lambda: len(self._running()) == NODES, what="the nodes to form a cluster")
 
     def grow_queues(self) -> None:
-        """Give each queue a member on each node, with the commands that the documentation says."""
-        for node in self.nodes[1:]:
-            self.nodes[0].script("rabbitmq-queues", "grow", node.name, "all", "--queue-pattern", "^faceid")
+        """Give each queue a member on each node, with the commands that the documentation says.
+
+        They are run again until every queue has all members: a node that answers slowly refuses some.
+        """
+
+        def grown() -> bool:
+            for node in self.nodes[1:]:
+                self.nodes[0].script("rabbitmq-queues", "grow", node.name, "all", "--queue-pattern", "^faceid")
+            listed = self.nodes[0].control("list_queues", "-p", "v0", "--formatter", "json", "name", "members")
+            return all(len(row["members"]) == NODES for row in json.loads(listed) if row["name"].startswith("faceid."))
+
+        until(grown, what="the queues to grow")
 
     def leader(self, queue: str) -> RabbitServer:
         """The node that leads a queue."""
