@@ -68,11 +68,11 @@ def unquote(text: bytes) -> bytes:
     Raises:
         InvalidForm: A `%` without two hex digits.
     """
+    if b"%" not in text:
+        return text.replace(b"+", b" ")
     if b"=" in text:
         text = text.replace(b"=", b"%3D")
     escapes = text.count(b"%")
-    if not escapes:
-        return text.translate(_QUOTED_PRINTABLE)
     if (b"\n" in text or b"\r" in text) and _SOFT_LINE_BREAK.search(text):
         raise InvalidForm("broken percent-encoding")
     decoded = a2b_qp(text.translate(_QUOTED_PRINTABLE))
