@@ -53,16 +53,19 @@ def to_event(message: DecisionFields | Alert, data: bytes | None = None) -> byte
 
     `data`: the message as JSON. It may be left out for a `Decision` or an `Alert`.
     """
-    alert = isinstance(message, Alert)
+    if isinstance(message, Alert):
+        kind, schema, time = ALERT_TYPE, ALERT_SCHEMA, message.at
+    else:
+        kind, schema, time = DECISION_TYPE, DECISION_SCHEMA, message.decided_at
     event = {
         "specversion": "1.0",
         "id": message.id,
-        "type": ALERT_TYPE if alert else DECISION_TYPE,
+        "type": kind,
         "source": SOURCE if message.account is None else f"{SOURCE}/{message.account}",
         "subject": message.biz_id,
-        "time": message.at if isinstance(message, Alert) else message.decided_at,
+        "time": time,
         "datacontenttype": "application/json",
-        "dataschema": ALERT_SCHEMA if alert else DECISION_SCHEMA,
+        "dataschema": schema,
     }
     if message.biz_id is None:
         del event["subject"]

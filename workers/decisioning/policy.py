@@ -121,8 +121,12 @@ class Effects(_Table):
 
     def of(self, code: ReasonCode) -> Effect:
         """The effect of a reason code."""
-        effect: Effect = getattr(self, code)
-        return effect
+        return self.by_code[code]
+
+    @cached_property
+    def by_code(self) -> dict[ReasonCode, Effect]:
+        """The effects by reason code."""
+        return {code: getattr(self, code) for code in ReasonCode}
 
 
 class Policy(_Table):
