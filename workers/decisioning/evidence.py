@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from math import isclose
 from operator import attrgetter
@@ -41,8 +40,7 @@ class Evidence(NamedTuple):
     """Whether other signed evidence of the case differs and is not stored: too much came, or it was deleted."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReconciledCase:
+class ReconciledCase(Struct, frozen=True):
     """What `reconcile` hands to `classify`."""
 
     verified: VerifiedArrival
@@ -61,6 +59,9 @@ class ReconciledCase:
     """The signed texts that came after `verified` and say something else."""
     unseen: bool = False
     """As in `Evidence`."""
+
+    def __repr__(self) -> str:
+        return f"<ReconciledCase {self.biz_id}>"  # the rest is personal data
 
     @property
     def biz_id(self) -> str:

@@ -11,9 +11,10 @@ import hmac
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal, Self
+
+from msgspec import Struct
 
 from shared.messaging.envelope import Envelope
 from workers.faceid import form
@@ -34,17 +35,19 @@ class Unverified(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedArrival:
+class VerifiedArrival(Struct, frozen=True):
     """What `verify` hands to `reconcile`: a signed callback, or an unsigned return."""
 
     biz_id: str
     callback: Payload | None
     """The signed payload. None for an unsigned return (GET), which says that something happened but proves nothing."""
-    data: str = field(repr=False)
+    data: str
     """The signed text; empty for an unsigned return."""
     secret: int | None
     """Index of the secret that signed it, 0 for the newest; None for an unsigned return."""
+
+    def __repr__(self) -> str:
+        return f"<VerifiedArrival {self.biz_id}>"  # the signed text is personal data
 
     def dump(self) -> bytes:
         """The body of a message, as JSON."""

@@ -5,7 +5,9 @@ arrivals wait and then read GetResult themselves: one signed, one unsigned (rech
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from shared.accounts import Account
 from shared.ledger.case_key import CaseKey
