@@ -1,10 +1,12 @@
 """The envelope: a callback, or what a stage has made of it, with where it came from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from math import isfinite
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self, get_args
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.messaging.errors import Undecodable
 from shared.messaging.message import ENVELOPE_VERSION, FIELD, Message, check_version
@@ -19,8 +21,7 @@ KNOWN: Final = frozenset({"id", "account", "channel", "method", "received_at", "
 _NONE: Final[Mapping[str, str | int | float]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """One item on its way through the stages.
 
     The `body` is the stage's input: for `verify` the bytes of the request's body, later the JSON that the stage before
@@ -34,16 +35,19 @@ class Envelope:
     method: Method
     received_at: float
     """Unix seconds by the ingress's clock."""
-    body: bytes = field(repr=False)
+    body: bytes
     content_type: str = ""
-    query: str = field(default="", repr=False)
+    query: str = ""
     """The raw query string of the request, without `?`. Empty after `verify`."""
     attempts: int = 0
     """Failed attempts of the current stage."""
     biz_id: str = ""
     """Empty before `verify` has read it."""
-    others: Mapping[str, str | int | float] = field(default_factory=dict, repr=False)
+    others: Mapping[str, str | int | float] = {}
     """Headers that this version does not know. They stay on the item."""
+
+    def __repr__(self) -> str:
+        return f"<Envelope {self.id} {self.account} {self.channel} {self.biz_id}>"  # the rest may be personal data
 
     @classmethod
     def read(cls, headers: Mapping[str, Any], content_type: str, body: bytes) -> Self:

@@ -1,8 +1,9 @@
 """From a stage's result to what is written where. No I/O: a source writes all of it or none."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final, NamedTuple
+
+from msgspec.structs import replace
 
 from shared.ledger.case_key import CaseKey, release_command
 from shared.ledger.counters import count_commands

@@ -1,10 +1,11 @@
 """From a stage's result to what is written where."""
 
-from dataclasses import replace
+import dataclasses
 from hashlib import sha256
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from shared.ledger.message_set import Command, put_commands
 from shared.messaging.delivery import Delivery
@@ -232,7 +233,7 @@ def test_an_item_before_verify_keeps_the_raw_request_as_its_body() -> None:
 def test_the_repr_of_a_dead_letter_contains_no_values_of_the_item() -> None:
     settled = settler().settle("t", raw(), stage_result.DeadLetter("error", "KeyError at x.py:1 in f"))
     _, stored = stored_in(settled.writes)
-    assert "data=1" not in str(replace(stored, message=None))
+    assert "data=1" not in str(dataclasses.replace(stored, message=None))
 
 
 def test_storing_an_item_twice_has_the_same_effect_as_once() -> None:

@@ -1,9 +1,9 @@
 """The verify stage: what it returns for signed, unsigned and unverified requests."""
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from shared.messaging.envelope import Envelope
 from tests.support.cases import unsigned
