@@ -71,8 +71,10 @@ def _findings(payload: Payload, evidence: Evidence, policy: Policy) -> Iterator[
 
 def _mismatch(payload: Payload, evidence: Evidence, found: list[Finding], policy: Policy) -> Iterator[Finding]:
     """One finding that names everything in signed callbacks that the classified payload contradicts or overlooks."""
-    callbacks = [evidence.callback, *evidence.later] if evidence.callback else [*evidence.later]
-    others = [other for other in callbacks if other is not payload and is_final(other.status)]
+    callbacks = (evidence.callback, *evidence.later)
+    others = [other for other in callbacks if other and other is not payload and is_final(other.status)]
+    if not others and not evidence.unseen:
+        return
     paths = [path for other in others for path in _disagreement(payload, other, found, policy)]
     paths += [NOT_STORED] if evidence.unseen else []
     if paths:
@@ -106,8 +108,7 @@ def _reasons(found: list[Finding], policy: Policy) -> tuple[Reason, ...]:
 
 
 def _outcome(reasons: tuple[Reason, ...]) -> Outcome:
-    effects = {reason.effect for reason in reasons}
-    return next(outcome for effect, outcome in _BY_PRECEDENCE.items() if effect in effects)
+    return _OUTCOMES[min([reason.effect for reason in reasons], key=_PRECEDENCE.index)]
 
 
 def _biz_info(evidence: Evidence) -> BizInfo | None:
@@ -134,10 +135,11 @@ def _face(name: str, ref: ResultRef) -> Face:
 
 
 _ORDER: Final = {code: position for position, code in enumerate(ReasonCode)}
-_BY_PRECEDENCE: Final = {  # strongest effect first
+_OUTCOMES: Final = {  # strongest effect first
     Effect.REJECT: Outcome.REJECTED,
     Effect.UNDETERMINED: Outcome.UNDETERMINED,
     Effect.INCOMPLETE: Outcome.INCOMPLETE,
     Effect.REVIEW: Outcome.REVIEW,
     Effect.APPROVE: Outcome.APPROVED,
 }
+_PRECEDENCE: Final = [*_OUTCOMES]
