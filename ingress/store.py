@@ -101,7 +101,7 @@ class Store:
         return f"the broker has not answered for {age:.0f} s" if age > STALE_SECONDS else self._fault
 
     def time(self) -> float:
-        """The time in Unix seconds, by the clock of the ledger's Redis once it was measured."""
+        """Unix seconds by the clock of the ledger's Redis. Until its first measurement: by this machine's clock."""
         return self._watch.clock()
 
     async def close(self) -> None:

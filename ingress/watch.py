@@ -50,7 +50,7 @@ class Watch:
         self._broker = broker
         self._last: tuple[Memory, int] = (UNLIMITED, 0)
         self.clock = SharedClock()
-        """The time by the clock of the ledger's Redis, which the workers go by."""
+        """The time by the clock of the ledger's Redis. The workers go by it too."""
         self._unreachable = False
 
     @classmethod
@@ -75,7 +75,7 @@ class Watch:
         await self._redis.aclose()
 
     async def _ledger_state(self) -> tuple[Memory, int]:
-        """The memory of the ledger's Redis and its delayed messages, in one round trip with its time."""
+        """The memory of the ledger's Redis and its delayed messages. Its time is measured in the same round trip."""
         asked_at = time.monotonic()
         try:
             async with self._redis.pipeline(transaction=False) as pipe:

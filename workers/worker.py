@@ -174,7 +174,7 @@ class Worker:
     ) -> tuple[Pump, HeartbeatWriter]:
         settings = self._settings
         source = open_source(settings, self._stages, redis)
-        heartbeat = HeartbeatWriter(redis, settings.prefix, self._identity(), skew=lambda: clock.skew)
+        heartbeat = HeartbeatWriter(redis, settings.prefix, self._identity(), lambda: clock.skew)
 
         def start(batch: Sequence[Delivery]) -> None:
             for delivery in batch:

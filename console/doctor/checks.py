@@ -10,14 +10,14 @@ from console.doctor.getresult import judge
 from console.doctor.probe import Probe, Refusal
 from console.terminal.time_format import format_duration
 from console.unknown_settings import as_hint
+from shared.redis_servers.clock_skew import MOST_SKEW
 from shared.settings import VENDOR_PORTS
 from workers.faceid.getresult_client import Answer
 
 OLDEST: Final = (6, 2)
 """The first Redis version with every command that the pipeline uses."""
 SKEW_WARN: Final = 1.0
-SKEW_FAIL: Final = 30.0
-"""Seconds: as long as a lease. Leases and delays would end at the wrong time."""
+"""Seconds between this machine's clock and Redis's."""
 USED_WARN: Final = 0.75
 USED_FAIL: Final = 0.95
 """Share of Redis's memory limit. Above it, callbacks will soon be answered 503."""
@@ -165,7 +165,7 @@ def _unreconciled(account: str) -> Finding:
 
 def _clock(skew: float) -> Finding:
     distance = abs(skew)
-    level: Level = "fail" if distance >= SKEW_FAIL else "warn" if distance >= SKEW_WARN else "ok"
+    level: Level = "fail" if distance >= MOST_SKEW else "warn" if distance >= SKEW_WARN else "ok"
     way = "ahead of" if skew > 0 else "behind"
     found = f"Redis is {format_duration(distance)} {way} this machine" if level != "ok" else "same time as Redis"
     return Finding("clock", level, found, "" if level == "ok" else "Synchronise both clocks with NTP.")

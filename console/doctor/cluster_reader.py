@@ -25,7 +25,7 @@ from shared.server_urls import addresses_of
 MANAGEMENT: Final = {"amqp": ("http", 15672), "amqps": ("https", 15671)}
 """Scheme and default port of the management API, by the scheme of the broker's URL."""
 CONTROL_SECONDS: Final = 60.0
-"""Time-out of `rabbitmqctl`. Its start alone takes two seconds, and twenty on a machine that is busy."""
+"""Time-out of `rabbitmqctl`. Its start alone takes two seconds, more on a busy machine."""
 HEARTBEAT: Final = 60.0
 """Seconds. The connection is silent while `rabbitmqctl` runs. RabbitMQ closes a connection that is silent for two
 heartbeats, and deletes the marker with it.

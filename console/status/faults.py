@@ -8,7 +8,7 @@ from console.status.snapshot import Queue, Status, Worker
 from console.terminal.output import plural
 from console.terminal.time_format import format_duration
 from shared.messaging.topology import STAGES
-from shared.redis_servers.clock import MOST_SKEW
+from shared.redis_servers.clock_skew import MOST_SKEW
 from shared.settings import Settings
 
 SILENT_SECONDS: Final = 10.0
@@ -37,8 +37,11 @@ def faults(status: Status, limits: Limits) -> list[str]:
     return [
         *_unread(status),
         *(text for queue in status.queues for text in _old(queue, limits)),
-        *(text for worker in status.workers for text in _stuck(worker, limits)),
-        *(text for worker in status.workers for text in _skewed(worker)),
+        *(
+            f"{worker.name}, pid {worker.pid}: {text}"
+            for worker in status.workers
+            for text in _of_worker(worker, limits)
+        ),
     ]
 
 
@@ -61,16 +64,13 @@ def _old(queue: Queue, limits: Limits) -> Iterator[str]:
         yield f"{queue.stage}: the oldest message is {age} old, the limit is {limit}; start more workers"
 
 
-def _stuck(worker: Worker, limits: Limits) -> Iterator[str]:
-    name = f"{worker.name}, pid {worker.pid}"
+def _of_worker(worker: Worker, limits: Limits) -> Iterator[str]:
     if worker.seen_seconds > SILENT_SECONDS:
-        yield f"{name}: no heartbeat for {format_duration(worker.seen_seconds)}; restart it, or check its Redis"
+        yield f"no heartbeat for {format_duration(worker.seen_seconds)}; restart it, or check its Redis"
     elif worker.progress_seconds > limits.progress:
         count, since = plural(worker.in_work, "message"), format_duration(worker.progress_seconds)
-        yield f"{name}: {count} in work, none finished for {since}; read its log, then restart it"
-
-
-def _skewed(worker: Worker) -> Iterator[str]:
+        yield f"{count} in work, none finished for {since}; read its log, then restart it"
     if abs(worker.skew_seconds) > MOST_SKEW:
-        distance, way = format_duration(abs(worker.skew_seconds)), "ahead of" if worker.skew_seconds > 0 else "behind"
-        yield f"{worker.name}, pid {worker.pid}: Redis's clock is {distance} {way} its own; synchronise both with NTP"
+        way = "behind" if worker.skew_seconds > 0 else "ahead of"
+        distance = format_duration(abs(worker.skew_seconds))
+        yield f"the clock of its machine is {distance} {way} Redis's; synchronise both with NTP"

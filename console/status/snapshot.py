@@ -58,7 +58,7 @@ class Worker:
     """Seconds since its last heartbeat."""
     started_at: str
     """RFC 3339."""
-    skew_seconds: float = 0.0
+    skew_seconds: float
     """Redis's clock minus that of the worker's machine."""
 
 

@@ -34,7 +34,7 @@ class Envelope(Struct, frozen=True):
     channel: Channel
     method: Method
     received_at: float
-    """Unix seconds by the ingress's clock."""
+    """When the ingress got the request: Unix seconds, by the clock of the ledger's Redis."""
     body: bytes
     content_type: str = ""
     query: str = ""
@@ -47,7 +47,8 @@ class Envelope(Struct, frozen=True):
     """Headers that this version does not know. They stay on the item."""
 
     def __repr__(self) -> str:
-        return f"<Envelope {self.id} {self.account} {self.channel} {self.biz_id}>"  # the rest may be personal data
+        """Without the body and the query, which hold personal data."""
+        return f"<Envelope {self.id} {self.account} {self.channel} {self.biz_id}>"
 
     @classmethod
     def read(cls, headers: Mapping[str, Any], content_type: str, body: bytes) -> Self:

@@ -8,10 +8,10 @@ from typing import Any, Final
 import structlog
 from redis import Redis
 
+from shared.redis_servers.clock_skew import MOST_SKEW
+
 INTERVAL: Final = 10.0
 """Seconds between two measurements."""
-MOST_SKEW: Final = 30.0
-"""Seconds between the wall clock and Redis's. Above it one of them is wrong, and nothing is deleted for its age."""
 
 log = structlog.get_logger()
 

@@ -58,18 +58,25 @@ async def stop(environment: Environment, injection: Injection) -> None:
     environment.processes[injection.target].send(signal.SIGCONT)
 
 
-async def step_clock(environment: Environment, injection: Injection) -> None:
-    """Step a process's wall clock, and step it back after a while."""
-    environment.step_clock(injection.target, (2 * injection.strength - 1) * LONGEST_STEP)
-    await asyncio.sleep(injection.seconds)
-    environment.step_clock(injection.target, 0.0)
+def step_clock(ahead: Callable[[float], float]) -> Inject:
+    """Set a process's wall clock ahead, and set it right after a while. `ahead`: seconds, by the fault's strength."""
+
+    async def inject(environment: Environment, injection: Injection) -> None:
+        environment.step_clock(injection.target, ahead(injection.strength))
+        await asyncio.sleep(injection.seconds)
+        environment.step_clock(injection.target, 0.0)
+
+    return inject
 
 
-async def set_wrong_clock(environment: Environment, injection: Injection) -> None:
-    """Set a process's wall clock 31 days ahead or a day back, and set it right after a while."""
-    environment.step_clock(injection.target, MOST_AHEAD if injection.strength < 0.5 else -DAY)
-    await asyncio.sleep(injection.seconds)
-    environment.step_clock(injection.target, 0.0)
+def few_seconds(strength: float) -> float:
+    """Up to `LONGEST_STEP` ahead or back."""
+    return (2 * strength - 1) * LONGEST_STEP
+
+
+def many_days(strength: float) -> float:
+    """`MOST_AHEAD` ahead, or a day back."""
+    return MOST_AHEAD if strength < 0.5 else -DAY
 
 
 def kill_broker(choose: ChooseBroker) -> Inject:
@@ -232,9 +239,9 @@ INJECT: Final[Mapping[str, Inject]] = {
     "kill-worker": kill,
     "restart-worker": restart,
     "stop-worker": stop,
-    "step-clock": step_clock,
-    "wrong-clock": set_wrong_clock,
-    "wrong-ingress-clock": set_wrong_clock,
+    "step-clock": step_clock(few_seconds),
+    "wrong-clock": step_clock(many_days),
+    "wrong-ingress-clock": step_clock(many_days),
     "kill-ingress": kill,
     "restart-ingress": restart,
     "stop-ingress": stop,

@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, quote_plus
@@ -78,7 +77,7 @@ def leaks_in_logs(folder: Path) -> list[Leak]:
     return [
         leak
         for path in folder.rglob("*.log")
-        if not fnmatch(path.name, RABBITMQ_LOG)
+        if not path.match(RABBITMQ_LOG)
         for leak in search({str(path): path.read_bytes()}, CONFIDENTIAL)
         if (path.name, leak.value) not in allowed
     ]

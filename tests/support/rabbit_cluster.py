@@ -53,7 +53,7 @@ class RabbitCluster:
     def grow_queues(self) -> None:
         """Give each queue a member on each node, with the commands that the documentation says.
 
-        They are run again until every queue has all members: a node that answers slowly refuses some.
+        They are run again until every queue has all members, since a run on a busy machine has left queues with one.
         """
 
         def grown() -> bool:
@@ -62,7 +62,7 @@ class RabbitCluster:
             listed = self.nodes[0].control("list_queues", "-p", "v0", "--formatter", "json", "name", "members")
             return all(len(row["members"]) == NODES for row in json.loads(listed) if row["name"].startswith("faceid."))
 
-        until(grown, what="the queues to grow")
+        until(grown, 500, what="the queues to grow")
 
     def leader(self, queue: str) -> RabbitServer:
         """The node that leads a queue."""

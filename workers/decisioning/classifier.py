@@ -72,9 +72,7 @@ def _findings(payload: Payload, evidence: Evidence, policy: Policy) -> Iterator[
 def _mismatch(payload: Payload, evidence: Evidence, found: list[Finding], policy: Policy) -> Iterator[Finding]:
     """One finding that names everything in signed callbacks that the classified payload contradicts or overlooks."""
     callbacks = (evidence.callback, *evidence.later)
-    others = [other for other in callbacks if other and other is not payload and is_final(other.status)]
-    if not others and not evidence.unseen:
-        return
+    others = [other for other in callbacks if other is not None and other is not payload and is_final(other.status)]
     paths = [path for other in others for path in _disagreement(payload, other, found, policy)]
     paths += [NOT_STORED] if evidence.unseen else []
     if paths:

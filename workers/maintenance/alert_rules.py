@@ -9,7 +9,7 @@ from typing import Final
 from shared.events.alert import Alert, AlertKind, Detail
 from shared.ledger.counters import Counted
 from shared.messaging.memory import UNLIMITED, Memory
-from shared.redis_servers.clock import MOST_SKEW
+from shared.redis_servers.clock_skew import MOST_SKEW
 
 EXPIRING_SHARE: Final = 0.8
 """Share of the retention after which a dead letter is about to be deleted: 24 of 30 days."""

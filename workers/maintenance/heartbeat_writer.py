@@ -50,10 +50,10 @@ class HeartbeatWriter:
         redis: "Redis",
         prefix: str,
         identity: Identity,
+        skew: Callable[[], float],
         clock: Callable[[], float] = time.monotonic,
-        skew: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`clock` returns seconds; the worker starts now. `skew`: Redis's clock minus this machine's, in seconds."""
+        """The worker starts now. `skew`: Redis's clock minus this machine's, in seconds. `clock` returns seconds."""
         self._heartbeats = Heartbeats(redis, prefix)
         self._id = uuid4().hex
         self._identity = identity

@@ -16,7 +16,7 @@ BILLING = Reader("billing", 2, 1, 0, 0.3, 0.1)
 EMPTY = SetCounts(0, {}, estimated=False)
 LIMITS = Limits(oldest=300.0, progress=60.0)
 ALL = ("verify", "reconcile", "classify", "publish")
-WORKER = Worker("worker-1@a", "a", 7, "1.0", ALL, ("default",), ("d1",), 5, 0.4, 0.2, "2026-11-22T07:00:00.000Z")
+WORKER = Worker("worker-1@a", "a", 7, "1.0", ALL, ("default",), ("d1",), 5, 0.4, 0.2, "2026-11-22T07:00:00.000Z", 0.0)
 
 
 def status(**fields: object) -> Status:
@@ -101,7 +101,7 @@ def test_workers_are_counted_by_their_heartbeats(workers: list[Worker], expected
         ({"workers": (replace(WORKER, skew_seconds=-30.0),)}, ""),
         (
             {"workers": (replace(WORKER, skew_seconds=-86_400.0),)},
-            "worker-1@a, pid 7: Redis's clock is 1d behind its own; synchronise both with NTP",
+            "worker-1@a, pid 7: the clock of its machine is 1d ahead of Redis's; synchronise both with NTP",
         ),
     ],
 )

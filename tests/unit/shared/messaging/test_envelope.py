@@ -110,3 +110,10 @@ def test_headers_of_a_newer_version_stay_on_the_item_through_the_stages() -> Non
 def test_an_envelope_of_another_version_is_undecodable(version: Any) -> None:
     with pytest.raises(Undecodable, match="version"):
         Envelope.read({**HEADERS, "v": version}, "", b"")
+
+
+def test_the_repr_of_an_envelope_contains_nothing_of_the_request() -> None:
+    shown = repr(
+        Envelope("a1", "default", "notify", "POST", 1.5, b"hunter2", "hunter2", "hunter2", others={"x": "hunter2"})
+    )
+    assert shown == "<Envelope a1 default notify >"

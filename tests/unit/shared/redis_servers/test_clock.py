@@ -6,7 +6,8 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from shared.redis_servers.clock import INTERVAL, MOST_SKEW, RedisClock
+from shared.redis_servers.clock import INTERVAL, RedisClock
+from shared.redis_servers.clock_skew import MOST_SKEW
 
 
 class Server:

@@ -374,3 +374,8 @@ def test_a_reconciled_case_survives_a_message() -> None:
 def test_an_unsigned_return_without_an_answer_survives_a_message() -> None:
     value = ReconciledCase(unsigned(), "", None, "DATA_DESTROYED", True, ())
     assert ReconciledCase.load(value.dump()) == value
+
+
+def test_the_repr_of_a_reconciled_case_contains_nothing_of_its_evidence() -> None:
+    shown = repr(ReconciledCase(verified(), "hunter2", None, "hunter2", True, ("notify",)))
+    assert shown == f"<ReconciledCase {verified().biz_id}>"
